@@ -1,0 +1,141 @@
+//! What Meta's error codes mean for a send.
+//!
+//! One table, by code and never by HTTP status: most throttles come as 400, some as 403, 404 or 500, and Meta's
+//! documentation dropped the status column in 2026. A family that a send cannot meet (calling, flows, block list,
+//! usernames, template creation) is absent on purpose and reads as [`OutcomeClass::Unknown`].
+//!
+//! Source: "Error codes" of the Cloud API documentation (2026-05-15) and the notes in docs/providers.
+
+mod table;
+
+use crate::OutcomeClass;
+use std::time::Duration;
+
+/// What one code means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    pub class: OutcomeClass,
+    /// In our words, without anything of the request; Meta's own text may quote an address.
+    pub meaning: &'static str,
+    /// How long Meta's documentation asks to wait, where it does.
+    pub wait: Option<Duration>,
+}
+
+/// Meta's hints beside the code.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// `error_subcode`; rare in messaging since v16.
+    pub subcode: Option<i64>,
+    /// `is_transient`; believed for codes only that the table does not know.
+    pub is_transient: bool,
+}
+
+/// Says what a code means, for an answer to a send and for the `errors[]` of a failed status alike.
+#[must_use]
+pub fn classify(code: i64, hints: Hints) -> Verdict {
+    if code == 100 && hints.subcode == Some(33) {
+        return verdict(
+            OutcomeClass::AccountConfig,
+            "the number does not exist or the token cannot see it",
+        );
+    }
+    match table::find(code) {
+        Some(row) => Verdict {
+            wait: documented_wait(code),
+            ..verdict(row.class, row.meaning)
+        },
+        None if hints.is_transient => verdict(
+            OutcomeClass::Retryable,
+            "unlisted code, marked as transient",
+        ),
+        None => verdict(OutcomeClass::Unknown, "unlisted code"),
+    }
+}
+
+const fn verdict(class: OutcomeClass, meaning: &'static str) -> Verdict {
+    Verdict {
+        class,
+        meaning,
+        wait: None,
+    }
+}
+
+fn documented_wait(code: i64) -> Option<Duration> {
+    match code {
+        131_057 => Some(Duration::from_secs(60)),
+        134_101 => Some(Duration::from_secs(600)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write as _;
+
+    #[test]
+    fn every_code_of_the_table() {
+        let mut listing = String::new();
+        for row in table::ROWS {
+            for code in [row.first, row.last] {
+                assert_eq!(classify(code, Hints::default()).class, row.class, "{code}");
+            }
+            let codes = match row.first == row.last {
+                true => row.first.to_string(),
+                false => format!("{}-{}", row.first, row.last),
+            };
+            writeln!(listing, "{codes} {:?}: {}", row.class, row.meaning).expect("a String");
+        }
+        insta::assert_snapshot!(listing);
+    }
+
+    #[test]
+    fn rows_are_sorted_and_do_not_overlap() {
+        assert!(table::ROWS.iter().all(|row| row.first <= row.last));
+        assert!(
+            table::ROWS
+                .windows(2)
+                .all(|pair| pair[0].last < pair[1].first)
+        );
+    }
+
+    #[test]
+    fn the_whole_permission_range_is_auth_and_its_neighbours_are_not() {
+        for code in 200..=299 {
+            assert_eq!(classify(code, Hints::default()).class, OutcomeClass::Auth);
+        }
+        assert_eq!(classify(199, Hints::default()).class, OutcomeClass::Unknown);
+        assert_eq!(classify(300, Hints::default()).class, OutcomeClass::Unknown);
+    }
+
+    #[test]
+    fn a_transient_mark_moves_unlisted_codes_only() {
+        let transient = Hints {
+            is_transient: true,
+            ..Hints::default()
+        };
+        assert_eq!(classify(999_999, transient).class, OutcomeClass::Retryable);
+        assert_eq!(
+            classify(131_026, transient).class,
+            OutcomeClass::PermanentRecipient
+        );
+        assert_eq!(classify(-1, Hints::default()).class, OutcomeClass::Unknown);
+    }
+
+    #[test]
+    fn subcode_33_turns_a_bad_parameter_into_a_bad_account() {
+        let hints = Hints {
+            subcode: Some(33),
+            ..Hints::default()
+        };
+        assert_eq!(classify(100, hints).class, OutcomeClass::AccountConfig);
+        assert_eq!(
+            classify(131_009, hints).class,
+            OutcomeClass::PermanentContent
+        );
+        assert_eq!(
+            classify(100, Hints::default()).class,
+            OutcomeClass::PermanentContent
+        );
+    }
+}

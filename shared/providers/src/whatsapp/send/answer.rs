@@ -1,0 +1,250 @@
+//! What Meta's answer to a send means.
+//!
+//! A body that is Meta's own decides, whatever the HTTP status: a message id is an acceptance, an error envelope
+//! is classified by its code. Without such a body the status is all there is. A 4xx (or a redirect) was turned
+//! away by something in front of the API, so the message is known not accepted and may be tried again; a 2xx or
+//! a 5xx leaves open whether the API behind it did its work.
+
+use super::refusal;
+use crate::whatsapp::codes::{self, Hints};
+use crate::{Accepted, OutcomeClass, Refusal, SendOutcome};
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Meta's answers are below 2 kB; whatever is longer is not one.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// A longer wish is cut to this: it would be a mistake, and a person looks before a day is over.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An answer that has been received whole.
+pub(super) struct Answer {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Makes the call and reads the body, up to a limit.
+    pub(super) async fn receive(request: reqwest::RequestBuilder) -> Result<Self, reqwest::Error> {
+        let mut response = request.send().await?;
+        let mut body = Vec::new();
+        while body.len() <= BODY_LIMIT {
+            match response.chunk().await? {
+                Some(chunk) => body.extend_from_slice(&chunk),
+                None => break,
+            }
+        }
+        Ok(Self {
+            status: response.status(),
+            retry_after: retry_after(response.headers()),
+            body,
+        })
+    }
+
+    pub(super) fn outcome(&self) -> SendOutcome {
+        let body: Option<Value> = serde_json::from_slice(&self.body).ok();
+        if let Some(refusal) = body
+            .as_ref()
+            .and_then(|body| self.provider_refusal(body.get("error")?))
+        {
+            return SendOutcome::Refused(refusal);
+        }
+        match body.as_ref().and_then(acceptance) {
+            Some(accepted) if self.status.is_success() => SendOutcome::Accepted(accepted),
+            _ => SendOutcome::Refused(self.bodiless_refusal()),
+        }
+    }
+
+    /// Reads `{"error": {code, error_subcode?, is_transient?, …}}`; every other member may have any shape.
+    fn provider_refusal(&self, error: &Value) -> Option<Refusal> {
+        let code = integer(error.get("code")?)?;
+        let hints = Hints {
+            subcode: error.get("error_subcode").and_then(integer),
+            is_transient: error
+                .get("is_transient")
+                .and_then(Value::as_bool)
+                .unwrap_or_default(),
+        };
+        let verdict = codes::classify(code, hints);
+        Some(Refusal {
+            class: verdict.class,
+            code: code.to_string(),
+            reason: format!("{} (Meta {code})", verdict.meaning),
+            retry_after: self.retry_after.max(verdict.wait),
+        })
+    }
+
+    fn bodiless_refusal(&self) -> Refusal {
+        let status = self.status.as_u16();
+        let refusal = if self.status.is_client_error() || self.status.is_redirection() {
+            let reason = format!("turned away with HTTP {status} before the provider's API");
+            refusal(OutcomeClass::Retryable, &format!("http-{status}"), &reason)
+        } else {
+            let reason = format!("HTTP {status} without an answer of the provider's API");
+            refusal(OutcomeClass::Ambiguous, "no-provider-body", &reason)
+        };
+        Refusal {
+            retry_after: self.retry_after,
+            ..refusal
+        }
+    }
+}
+
+/// Only the id matters; a strange `contacts` must not turn an acceptance into a doubt.
+fn acceptance(body: &Value) -> Option<Accepted> {
+    let text = |path| {
+        body.pointer(path)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    Some(Accepted {
+        external_message_id: text("/messages/0/id")?.to_owned(),
+        recipient_wa_id: text("/contacts/0/wa_id").map(str::to_owned),
+        recipient_user_id: text("/contacts/0/user_id").map(str::to_owned),
+    })
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// Only the form in seconds. Meta does not document the header for this API; it is honoured where it appears.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Scope;
+    use proptest::prelude::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        let status = StatusCode::from_u16(status).expect("a status");
+        Answer {
+            status,
+            retry_after: None,
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    fn refused(status: u16, body: &str) -> Refusal {
+        match answer(status, body).outcome() {
+            SendOutcome::Refused(refusal) => refusal,
+            SendOutcome::Accepted(accepted) => panic!("accepted as {accepted:?}"),
+        }
+    }
+
+    #[test]
+    fn a_message_id_is_an_acceptance() {
+        let body = r#"{"messaging_product":"whatsapp","contacts":[{"input":"+1","wa_id":"34600","user_id":"ES.1"}],
+            "messages":[{"id":"wamid.X","message_status":"accepted"}],"new":{}}"#;
+        let accepted = Accepted {
+            external_message_id: "wamid.X".to_owned(),
+            recipient_wa_id: Some("34600".to_owned()),
+            recipient_user_id: Some("ES.1".to_owned()),
+        };
+        assert_eq!(answer(200, body).outcome(), SendOutcome::Accepted(accepted));
+        let bare = Accepted {
+            external_message_id: "wamid.X".to_owned(),
+            recipient_wa_id: None,
+            recipient_user_id: None,
+        };
+        let body = r#"{"messages":[{"id":"wamid.X"}]}"#;
+        assert_eq!(answer(200, body).outcome(), SendOutcome::Accepted(bare));
+    }
+
+    #[test]
+    fn the_code_decides_and_not_the_status() {
+        let pair = r##"{"error":{"message":"(#131056) to +34600111222","type":"OAuthException","code":131056,
+            "error_data":{"messaging_product":"whatsapp","details":"d"},"fbtrace_id":"A"}}"##;
+        for status in [200, 400, 500] {
+            let refusal = refused(status, pair);
+            assert_eq!(refusal.class, OutcomeClass::RateLimited(Scope::Pair));
+            assert_eq!(refusal.code, "131056");
+            assert_eq!(
+                refusal.reason,
+                "too many messages to the same recipient (Meta 131056)"
+            );
+        }
+        for error_data in [r#""plain""#, "null", "[1]", "7"] {
+            let body = format!(r#"{{"error":{{"code":"190","error_data":{error_data}}}}}"#);
+            assert_eq!(refused(401, &body).class, OutcomeClass::Auth);
+        }
+        let subcode = r#"{"error":{"code":100,"error_subcode":33}}"#;
+        assert_eq!(refused(400, subcode).class, OutcomeClass::AccountConfig);
+        let transient = r#"{"error":{"code":424242,"is_transient":true}}"#;
+        assert_eq!(refused(400, transient).class, OutcomeClass::Retryable);
+        assert_eq!(
+            refused(400, r#"{"error":{"code":424242}}"#).class,
+            OutcomeClass::Unknown
+        );
+    }
+
+    #[test]
+    fn an_answer_that_is_not_metas_leaves_the_outcome_open() {
+        for (status, body) in [
+            (200, ""),
+            (200, "<html>"),
+            (200, "{}"),
+            (200, r#"{"messages":[]}"#),
+            (200, r#"{"messages":[{"id":""}]}"#),
+            (200, r#"{"error":"x"}"#),
+            (500, "Internal Server Error"),
+            (502, r#"{"error":{"message":"no code"}}"#),
+            (503, r#"{"messages":[{"id":"wamid.X"}]}"#),
+        ] {
+            let refusal = refused(status, body);
+            assert_eq!(
+                (refusal.class, refusal.code.as_str()),
+                (OutcomeClass::Ambiguous, "no-provider-body")
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_turned_away_in_front_of_the_api_was_not_accepted() {
+        for status in [302, 400, 403, 413, 429] {
+            let refusal = refused(status, "<html>");
+            assert_eq!(refusal.class, OutcomeClass::Retryable);
+            assert_eq!(refusal.code, format!("http-{status}"));
+        }
+    }
+
+    #[test]
+    fn the_longer_of_the_wishes_counts() {
+        let read = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.parse().expect("a header value"));
+            retry_after(&headers)
+        };
+        assert_eq!(read("30"), Some(Duration::from_secs(30)));
+        assert_eq!(read("99999999999999"), Some(LONGEST_WAIT));
+        assert_eq!(read("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(read("-1"), None);
+
+        let mut syncing = answer(400, r#"{"error":{"code":134101}}"#);
+        syncing.retry_after = Some(Duration::from_secs(30));
+        let SendOutcome::Refused(refusal) = syncing.outcome() else {
+            panic!("accepted")
+        };
+        assert_eq!(refusal.retry_after, Some(Duration::from_secs(600)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(status in 100_u16..1000, body in ".{0,200}") {
+            let _ = answer(status, &body).outcome();
+        }
+    }
+}

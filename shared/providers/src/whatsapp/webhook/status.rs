@@ -1,0 +1,105 @@
+//! One item of `statuses[]`: what became of a message of ours.
+
+use super::json;
+use crate::event::{DeliveryFailure, DeliveryStatus, DeliveryUpdate, EventKind};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Longest reason that is kept, in characters.
+const REASON_LIMIT: usize = 500;
+
+/// Fewer digits in a row are a code or a date; from here on they may be somebody's number.
+const PHONE_DIGITS: usize = 7;
+
+/// Reads the status. A status of another thing than a message (payments) is unhandled.
+pub(super) fn read(status: &Value, _contacts: &[Value]) -> Result<EventKind, &'static str> {
+    if let Some(field) = json::text(status, "/type").filter(|kind| kind != "message") {
+        return Ok(EventKind::Unhandled { field });
+    }
+    let word = json::text(status, "/status").ok_or("a status has no status")?;
+    let known = known(&word);
+    Ok(EventKind::Status(DeliveryUpdate {
+        external_message_id: json::text(status, "/id").ok_or("a status has no message id")?,
+        status: known,
+        provider_status: word,
+        correlation_id: json::text(status, "/biz_opaque_callback_data")
+            .and_then(|ours| Uuid::parse_str(&ours).ok()),
+        occurred_at: json::seconds(status.get("timestamp"))
+            .ok_or("a status has no readable timestamp")?,
+        failure: failure(status, known),
+    }))
+}
+
+/// `played` is a voice note that was heard, which implies read.
+fn known(word: &str) -> DeliveryStatus {
+    match word {
+        "sent" => DeliveryStatus::Sent,
+        "delivered" => DeliveryStatus::Delivered,
+        "read" | "played" => DeliveryStatus::Read,
+        "failed" => DeliveryStatus::Failed,
+        _ => DeliveryStatus::Unknown,
+    }
+}
+
+/// The first error; Meta sends one. A failure without any still is one.
+fn failure(status: &Value, known: DeliveryStatus) -> Option<DeliveryFailure> {
+    let Some(error) = status.pointer("/errors/0") else {
+        return (known == DeliveryStatus::Failed).then(|| DeliveryFailure {
+            code: "unspecified".to_owned(),
+            reason: "the provider named no reason".to_owned(),
+        });
+    };
+    let code = json::text(error, "/code").unwrap_or_else(|| "unspecified".to_owned());
+    let title = json::text(error, "/title").or_else(|| json::text(error, "/message"));
+    let details =
+        json::text(error, "/error_data/details").filter(|details| Some(details) != title.as_ref());
+    let said: Vec<String> = [title, details].into_iter().flatten().collect();
+    Some(DeliveryFailure {
+        code,
+        reason: without_numbers(&said.join(": ")),
+    })
+}
+
+/// Replaces what may be a phone number or a user id: long rows of digits, with the separators that people put
+/// between them.
+fn without_numbers(text: &str) -> String {
+    let mut clean = String::new();
+    let mut row = String::new();
+    for c in text.chars().take(REASON_LIMIT).chain(['\n']) {
+        let joins = !row.is_empty() && matches!(c, ' ' | '-' | '.' | '(' | ')');
+        if c.is_ascii_digit() || joins {
+            row.push(c);
+            continue;
+        }
+        if row.chars().filter(char::is_ascii_digit).count() < PHONE_DIGITS {
+            clean.push_str(&row);
+        } else {
+            clean.push('…');
+        }
+        row.clear();
+        clean.push(c);
+    }
+    clean.pop();
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_numbers;
+
+    #[test]
+    fn numbers_that_could_be_addresses_are_hidden() {
+        assert_eq!(
+            without_numbers("(#131026) Message undeliverable"),
+            "(#131026) Message undeliverable"
+        );
+        assert_eq!(without_numbers("to +34600111222, sorry"), "to +…, sorry");
+        assert_eq!(without_numbers("to +34 (600) 111-222: no"), "to +…: no");
+        assert_eq!(without_numbers("user ES.13491208655302741918"), "user ES.…");
+        assert_eq!(
+            without_numbers("retry after 24 hours. Then 48."),
+            "retry after 24 hours. Then 48."
+        );
+        assert_eq!(without_numbers(""), "");
+    }
+}

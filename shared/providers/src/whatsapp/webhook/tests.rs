@@ -1,0 +1,443 @@
+//! The parser against whole payloads.
+
+use super::{ParseError, parse};
+use crate::Content;
+use crate::event::{DeliveryStatus, DeliveryUpdate, EventKind, InboundMessage, ProviderEvent};
+use crate::whatsapp::signature::{sign, verify};
+use proptest::prelude::*;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use time::macros::datetime;
+use uuid::Uuid;
+
+fn parse_bytes(raw: &[u8]) -> Result<Vec<ProviderEvent>, ParseError> {
+    let secret = SecretString::from("test_app_secret");
+    let signature = sign(raw, &secret);
+    parse(&verify(raw, Some(&signature), &[secret]).expect("our own signature"))
+}
+
+fn parse_json(payload: &Value) -> Vec<ProviderEvent> {
+    parse_bytes(payload.to_string().as_bytes()).expect("a webhook")
+}
+
+/// A payload with one change of the field `messages`.
+fn payload(value: Value) -> Value {
+    let mut value = value;
+    value["metadata"] = json!({ "display_phone_number": "34911222333", "phone_number_id": "1065" });
+    json!({ "object": "whatsapp_business_account", "entry": [
+        { "id": "waba-1", "changes": [{ "field": "messages", "value": value }] },
+    ]})
+}
+
+fn message(event: &ProviderEvent) -> &InboundMessage {
+    match &event.kind {
+        EventKind::Message(message) => message,
+        other => panic!("no message: {other:?}"),
+    }
+}
+
+fn status(event: &ProviderEvent) -> &DeliveryUpdate {
+    match &event.kind {
+        EventKind::Status(status) => status,
+        other => panic!("no status: {other:?}"),
+    }
+}
+
+fn text_from_ana(id: &str) -> Value {
+    json!({ "from": "34600111222", "from_user_id": "ES.1349", "id": id, "timestamp": "1763900000",
+            "type": "text", "text": { "body": "hola" } })
+}
+
+#[test]
+fn a_text_message_with_everything_around_it() {
+    let mut answer = text_from_ana("wamid.X");
+    answer["context"] = json!({ "from": "34911222333", "id": "wamid.ours" });
+    let events = parse_json(&payload(json!({
+        "contacts": [
+            { "wa_id": "34600999999", "profile": { "name": "Luis" } },
+            { "wa_id": "34600111222", "user_id": "ES.1349", "parent_user_id": "ES.ENT.7", "profile": { "name": "Ana" } },
+        ],
+        "messages": [answer],
+    })));
+
+    let account = events[0].account.as_ref().expect("an account");
+    assert_eq!(account.external_account_id, "1065");
+    assert_eq!(account.waba_id.as_deref(), Some("waba-1"));
+    assert_eq!(events[0].raw["id"], "wamid.X");
+    let message = message(&events[0]);
+    assert_eq!(message.external_message_id, "wamid.X");
+    assert_eq!(
+        message.content,
+        Content::Text {
+            body: "hola".to_owned(),
+            preview_url: false
+        }
+    );
+    assert_eq!(message.body, "hola");
+    assert_eq!(message.reply_to.as_deref(), Some("wamid.ours"));
+    assert_eq!(message.sent_at, datetime!(2025-11-23 12:13:20 UTC));
+    assert_eq!(message.sender.wa_id.as_deref(), Some("34600111222"));
+    assert_eq!(message.sender.user_id.as_deref(), Some("ES.1349"));
+    assert_eq!(message.sender.parent_user_id.as_deref(), Some("ES.ENT.7"));
+    assert_eq!(message.sender.profile_name.as_deref(), Some("Ana"));
+}
+
+#[test]
+fn somebody_with_a_user_name_has_no_phone_number() {
+    let mut text = text_from_ana("wamid.X");
+    text.as_object_mut().expect("an object").remove("from");
+    text["timestamp"] = json!(1_763_900_000);
+    let contact =
+        json!({ "user_id": "ES.1349", "profile": { "name": "Ana", "username": "ana.r" } });
+    let events = parse_json(&payload(
+        json!({ "contacts": [contact], "messages": [text] }),
+    ));
+    let sender = &message(&events[0]).sender;
+    assert_eq!(
+        (sender.wa_id.as_deref(), sender.user_id.as_deref()),
+        (None, Some("ES.1349"))
+    );
+    assert_eq!(sender.profile_name.as_deref(), Some("Ana"));
+}
+
+#[test]
+fn other_types_are_kept_whole_and_have_a_line_to_read() {
+    let cases = [
+        (
+            "image",
+            json!({ "id": "m1", "caption": "mi billete" }),
+            "mi billete",
+        ),
+        ("image", json!({ "id": "m1" }), "[image]"),
+        ("audio", json!({ "id": "m1", "voice": true }), "[audio]"),
+        (
+            "document",
+            json!({ "filename": "a.pdf", "caption": "" }),
+            "[document]",
+        ),
+        (
+            "button",
+            json!({ "payload": "STOP", "text": "No, gracias" }),
+            "No, gracias",
+        ),
+        (
+            "interactive",
+            json!({ "type": "button_reply", "button_reply": { "id": "1", "title": "Sí" } }),
+            "Sí",
+        ),
+        (
+            "interactive",
+            json!({ "type": "list_reply", "list_reply": { "id": "1", "title": "Dos" } }),
+            "Dos",
+        ),
+        ("interactive", json!(null), "[interactive]"),
+        (
+            "reaction",
+            json!({ "message_id": "wamid.A", "emoji": "👍" }),
+            "👍",
+        ),
+        ("contacts", json!([{ "name": {} }]), "[contacts]"),
+        ("hologram", json!(7), "[hologram]"),
+    ];
+    for (kind, object, line) in cases {
+        let mut sent = text_from_ana("wamid.X");
+        sent["type"] = json!(kind);
+        sent[kind] = object;
+        let events = parse_json(&payload(json!({ "messages": [sent] })));
+        let message = message(&events[0]);
+        assert_eq!(message.body, line);
+        assert_eq!(
+            message.content,
+            Content::Other {
+                kind: kind.to_owned(),
+                raw: sent
+            }
+        );
+    }
+}
+
+#[test]
+fn every_status_with_its_echo_and_its_failure() {
+    let ours = "01935b2e-7c1a-7000-8000-000000000001";
+    let item = |word: &str, echo: Value| {
+        json!({ "id": "wamid.X", "status": word, "timestamp": "1763900005", "recipient_id": "34600111222",
+                "biz_opaque_callback_data": echo })
+    };
+    let mut failed = item("failed", json!(ours));
+    failed["errors"] = json!([{ "code": 131_026, "title": "Message undeliverable",
+        "message": "Message undeliverable", "error_data": { "details": "Not delivered to +34600111222." } }]);
+    let events = parse_json(&payload(json!({ "statuses": [
+        item("sent", json!(ours)), item("delivered", json!("att_01H")), item("read", Value::Null),
+        item("played", json!(7)), item("teleported", json!("")), failed, item("failed", Value::Null),
+    ]})));
+
+    let known: Vec<_> = events.iter().map(|event| status(event).status).collect();
+    use DeliveryStatus::{Delivered, Failed, Read, Sent, Unknown};
+    assert_eq!(
+        known,
+        [Sent, Delivered, Read, Read, Unknown, Failed, Failed]
+    );
+    let echoes: Vec<_> = events
+        .iter()
+        .map(|event| status(event).correlation_id.is_some())
+        .collect();
+    assert_eq!(echoes, [true, false, false, false, false, true, false]);
+    assert_eq!(
+        status(&events[0]).correlation_id,
+        Uuid::parse_str(ours).ok()
+    );
+    assert_eq!(status(&events[4]).provider_status, "teleported");
+    let failure = status(&events[5]).failure.as_ref().expect("a failure");
+    assert_eq!(failure.code, "131026");
+    assert_eq!(failure.reason, "Message undeliverable: Not delivered to +…");
+    assert_eq!(
+        status(&events[6]).failure.as_ref().expect("a failure").code,
+        "unspecified"
+    );
+    assert_eq!(status(&events[0]).failure, None);
+}
+
+#[test]
+fn the_order_of_the_document_is_kept_over_entries_changes_and_members() {
+    let body = r#"{"entry":[
+        {"id":"w1","changes":[
+            {"value":{"statuses":[{"id":"1","status":"sent","timestamp":"1"}],
+                      "errors":[{"code":130429}],
+                      "messages":[{"id":"2","from":"1","type":"text","timestamp":"1","text":{"body":"b"}}],
+                      "metadata":{"phone_number_id":"A"}},"field":"messages"},
+            {"field":"account_update","value":{"event":"PARTNER_REMOVED"}}]},
+        {"id":"w2","time":1763900000,"changes":[
+            {"field":"messages","value":{"metadata":{"phone_number_id":42},
+                "statuses":[{"id":"3","status":"read","timestamp":1}]}}]}]}"#;
+    let events = parse_bytes(body.as_bytes()).expect("a webhook");
+    let accounts: Vec<_> = events
+        .iter()
+        .map(|event| {
+            event
+                .account
+                .as_ref()
+                .map(|a| a.external_account_id.as_str())
+        })
+        .collect();
+    assert_eq!(
+        accounts,
+        [Some("A"), Some("A"), Some("A"), None, Some("42")]
+    );
+    assert_eq!(status(&events[0]).external_message_id, "1");
+    assert_eq!(
+        events[1].kind,
+        EventKind::Unhandled {
+            field: "errors".to_owned()
+        }
+    );
+    assert_eq!(message(&events[2]).external_message_id, "2");
+    assert_eq!(
+        events[3].kind,
+        EventKind::Unhandled {
+            field: "account_update".to_owned()
+        }
+    );
+    assert_eq!(events[3].raw["id"], "w1");
+    assert_eq!(
+        events[3].raw["changes"][0]["value"]["event"],
+        "PARTNER_REMOVED"
+    );
+    assert_eq!(status(&events[4]).external_message_id, "3");
+}
+
+#[test]
+fn a_broken_message_leaves_its_siblings_alone() {
+    let good = text_from_ana("wamid.good").to_string();
+    let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+    let broken = [
+        "null",
+        "7",
+        "{}",
+        "[]",
+        r#"{"id":"a","from":"1","timestamp":"1"}"#,
+        r#"{"id":"a","from":"1","timestamp":"soon","type":"text","text":{"body":"b"}}"#,
+        r#"{"id":"a","from":"1","timestamp":"99999999999999999","type":"text","text":{"body":"b"}}"#,
+        r#"{"id":"a","timestamp":"1","type":"text","text":{"body":"b"}}"#,
+        r#"{"id":"a","from":"1","timestamp":"1","type":"text","text":"b"}"#,
+        r#"{"id":"a","from":"1","timestamp":"1","type":"text","text":{"body":"\ud800"}}"#,
+        r#"{"id":"a","from":"1","timestamp":"1","type":"image","image":1e999}"#,
+        &deep,
+    ];
+    for item in broken {
+        let body = format!(
+            r#"{{"entry":[{{"id":"w","changes":[{{"field":"messages","value":{{
+                "metadata":{{"phone_number_id":"1065"}},"messages":[{good},{item},{good}]}}}}]}}]}}"#
+        );
+        let events = parse_bytes(body.as_bytes()).expect("a webhook");
+        assert_eq!(events.len(), 3, "{item}");
+        assert!(
+            matches!(events[1].kind, EventKind::Malformed { .. }),
+            "{item}"
+        );
+        assert!(events.iter().all(|event| event.account.is_some()), "{item}");
+        assert_eq!(message(&events[0]), message(&events[2]));
+    }
+}
+
+#[test]
+fn wrong_shapes_higher_up_are_kept_as_malformed_or_unhandled() {
+    let kinds = |body: Value| {
+        parse_json(&body)
+            .into_iter()
+            .map(|event| event.kind)
+            .collect::<Vec<_>>()
+    };
+    let malformed = |body| matches!(kinds(body)[..], [EventKind::Malformed { .. }]);
+    assert!(malformed(json!({ "entry": [7] })));
+    assert!(malformed(json!({ "entry": [{ "changes": {} }] })));
+    assert!(malformed(json!({ "entry": [{ "changes": ["x"] }] })));
+    assert!(malformed(
+        json!({ "entry": [{ "changes": [{ "field": "messages", "value": [] }] }] })
+    ));
+    assert!(malformed(payload(json!({ "messages": {} }))));
+    assert_eq!(
+        kinds(payload(json!({}))),
+        [EventKind::Unhandled {
+            field: "messages".to_owned()
+        }]
+    );
+    assert_eq!(
+        kinds(json!({ "entry": [{ "changes": [{}] }] })),
+        [EventKind::Unhandled {
+            field: String::new()
+        }]
+    );
+    assert_eq!(kinds(json!({ "entry": [] })), []);
+    let payment =
+        payload(json!({ "statuses": [{ "type": "payment", "id": "p", "status": "captured" }] }));
+    assert_eq!(
+        kinds(payment),
+        [EventKind::Unhandled {
+            field: "payment".to_owned()
+        }]
+    );
+}
+
+#[test]
+fn messages_on_standby_are_messages() {
+    let mut body = payload(json!({ "messages": [text_from_ana("wamid.X")] }));
+    body["entry"][0]["changes"][0]["field"] = json!("standby");
+    assert_eq!(message(&parse_json(&body)[0]).body, "hola");
+}
+
+#[test]
+fn what_is_no_webhook_is_refused() {
+    for body in ["", "null", "[]", "{", "hello", "7"] {
+        assert!(
+            matches!(parse_bytes(body.as_bytes()), Err(ParseError::NotJson(_))),
+            "{body}"
+        );
+    }
+    for body in ["{}", r#"{"entry":{}}"#, r#"{"entry":null}"#] {
+        assert!(
+            matches!(parse_bytes(body.as_bytes()), Err(ParseError::NoEntries)),
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn nothing_that_postgres_refuses_is_kept() {
+    let mut text = text_from_ana("wamid.X");
+    text["text"]["body"] = json!("a\u{0}b");
+    text["n\u{0}"] = json!(["\u{0}"]);
+    let events = parse_json(&payload(json!({ "messages": [text] })));
+    assert_eq!(message(&events[0]).body, "ab");
+    assert!(!events[0].raw.to_string().contains("\\u0000"));
+
+    let mut broken = payload(json!({ "messages": [text_from_ana("wamid.X")] }))
+        .to_string()
+        .into_bytes();
+    let at = broken
+        .windows(4)
+        .position(|window| window == b"hola")
+        .expect("the text");
+    broken[at] = 0xff;
+    assert_eq!(
+        message(&parse_bytes(&broken).expect("a webhook")[0]).body,
+        "\u{fffd}ola"
+    );
+}
+
+/// Any JSON, made of the names that the parser looks for.
+fn any_json() -> impl Strategy<Value = Value> {
+    let name = prop::sample::select(vec![
+        "entry",
+        "id",
+        "changes",
+        "field",
+        "value",
+        "metadata",
+        "phone_number_id",
+        "contacts",
+        "messages",
+        "statuses",
+        "errors",
+        "type",
+        "text",
+        "body",
+        "status",
+        "timestamp",
+        "from",
+        "context",
+        "wa_id",
+        "profile",
+        "code",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<i64>().prop_map(Value::from),
+        prop::sample::select(vec![
+            "messages",
+            "text",
+            "image",
+            "sent",
+            "failed",
+            "1763900000",
+            "",
+            "x"
+        ])
+        .prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(7, 128, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::hash_map(name.clone().prop_map(str::to_owned), inner, 0..8)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(raw in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse_bytes(&raw);
+    }
+
+    #[test]
+    fn no_json_makes_it_panic(entry in any_json(), value in any_json()) {
+        let _ = parse_bytes(entry.to_string().as_bytes());
+        let _ = parse_bytes(json!({ "entry": entry }).to_string().as_bytes());
+        let _ = parse_json(&json!({ "entry": [{ "changes": [{ "field": "messages", "value": value }] }] }));
+    }
+
+    #[test]
+    fn no_cut_and_no_flipped_byte_makes_it_panic(at in 0_usize..400, byte in any::<u8>(), cut in any::<bool>()) {
+        let mut raw = payload(json!({ "messages": [text_from_ana("wamid.X")] })).to_string().into_bytes();
+        let at = at % raw.len();
+        if cut { raw.truncate(at) } else { raw[at] = byte }
+        let _ = parse_bytes(&raw);
+    }
+
+    #[test]
+    fn each_item_of_a_list_makes_one_event(items in prop::collection::vec(any_json(), 1..8)) {
+        let body = payload(json!({ "statuses": items.clone(), "messages": items.clone() }));
+        prop_assert_eq!(parse_json(&body).len(), items.len() * 2);
+    }
+}
