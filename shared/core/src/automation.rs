@@ -1,0 +1,40 @@
+//! From a domain event to message rows: audience, consent, rule, template, rows, in one transaction.
+
+mod audience;
+mod domain_event;
+mod intake;
+mod plan;
+mod registry;
+mod render;
+mod rules;
+mod templates;
+
+pub use domain_event::{Handled, Wanted, handle_event, keep_unusable};
+pub use intake::{RecipientAnswer, RecipientOutcome, RunAnswer, RunStatus};
+pub use registry::{Trigger, by_hasura_name};
+pub use render::RenderError;
+
+use crate::platform::{DatabaseError, queue::Hint};
+
+/// Why an event could not be taken in now.
+#[derive(Debug, thiserror::Error)]
+pub enum AutomationError {
+    /// The event itself can never be processed; repeating it is useless.
+    #[error("{field}: {problem}")]
+    Unusable {
+        field: &'static str,
+        problem: String,
+    },
+    /// The key belongs to another event.
+    #[error("the event id was used for a different event")]
+    KeyReused,
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// A committed intake: what to answer, and what to hint at.
+#[derive(Debug)]
+pub struct Accepted {
+    pub answer: RunAnswer,
+    pub hints: Vec<Hint>,
+}

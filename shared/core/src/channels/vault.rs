@@ -1,0 +1,291 @@
+//! The credentials vault: `seal` and `open` for the secrets in `provider_config`.
+//!
+//! An envelope is AES-256-GCM under a KMS data key. Tenant, account and version are both the KMS encryption context and
+//! the AEAD's associated data, so that an envelope copied to another row opens nowhere, and a database dump without KMS
+//! is noise. Opened secrets are kept in memory for five minutes at most and zeroised after.
+
+use crate::model::{AccountId, TenantId};
+use crate::platform::{Aws, config};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_sdk_kms::{primitives::Blob, types::DataKeySpec};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use zeroize::Zeroizing;
+
+const FORMAT: u8 = 1;
+const NONCE_BYTES: usize = 12;
+const CACHE_FOR: Duration = Duration::from_secs(300);
+
+/// `channel_accounts.provider_config`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ProviderConfig {
+    /// Settings that are no secret.
+    #[serde(default)]
+    pub public: serde_json::Map<String, serde_json::Value>,
+    /// Sealed credentials, newest first; two while they rotate.
+    #[serde(default)]
+    pub secrets: Vec<Envelope>,
+}
+
+/// One sealed set of credentials. Binary members are base64.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Of this format.
+    v: u8,
+    /// Of the credentials: rises with every rotation.
+    version: u32,
+    key_id: String,
+    data_key: String,
+    nonce: String,
+    ciphertext: String,
+}
+
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A provider's credentials in the clear. Never `Debug`-printed, never serialised outside an envelope.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    pub access_token: SecretString,
+}
+
+/// Whose credentials they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Owner {
+    pub tenant: TenantId,
+    pub account: AccountId,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    #[error("account {account} has no credentials")]
+    Empty { account: AccountId },
+    #[error("KMS could not be used: {0}")]
+    Kms(String),
+    #[error("the envelope of account {account} does not open: {problem}")]
+    Envelope {
+        account: AccountId,
+        problem: &'static str,
+    },
+}
+
+impl VaultError {
+    /// KMS being away passes; a broken envelope does not.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Kms(_))
+    }
+}
+
+/// Seals and opens. Only the role of `channel-actions` may seal; the worker may only open.
+#[derive(Debug)]
+pub struct Vault {
+    aws: Aws,
+    key_id: String,
+    opened: Mutex<HashMap<(Owner, u32), Opened>>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    credentials: Credentials,
+    /// A re-sealed envelope of the same version must not be answered from memory.
+    ciphertext: String,
+    at: Instant,
+}
+
+impl Vault {
+    #[must_use]
+    pub fn new(aws: &Aws, key_id: &str) -> Self {
+        Self {
+            aws: aws.clone(),
+            key_id: key_id.to_owned(),
+            opened: Mutex::default(),
+        }
+    }
+
+    /// # Errors
+    /// When KMS gives no data key.
+    pub async fn seal(
+        &self,
+        owner: Owner,
+        version: u32,
+        credentials: &Credentials,
+    ) -> Result<Envelope, VaultError> {
+        let call = self
+            .aws
+            .kms()
+            .await
+            .generate_data_key()
+            .key_id(&self.key_id)
+            .key_spec(DataKeySpec::Aes256);
+        let answer = call
+            .set_encryption_context(Some(context(owner, version)))
+            .send()
+            .await;
+        let answer = answer.map_err(|error| VaultError::Kms(config::aws_code(&error)))?;
+        let (Some(plain), Some(wrapped)) = (answer.plaintext, answer.ciphertext_blob) else {
+            return Err(VaultError::Kms("no data key in the answer".to_owned()));
+        };
+        let key = Zeroizing::new(plain.into_inner());
+        let mut bytes = Zeroizing::new(
+            serde_json::json!({"access_token": credentials.access_token.expose_secret()})
+                .to_string()
+                .into_bytes(),
+        );
+        let broken = |problem| VaultError::Envelope {
+            account: owner.account,
+            problem,
+        };
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &key)
+            .map_err(|_| broken("data key of the wrong size"))?;
+        let nonce = key
+            .seal_in_place_append_tag(Aad::from(associated_data(owner, version)), &mut *bytes)
+            .map_err(|_| broken("sealing failed"))?;
+        Ok(Envelope {
+            v: FORMAT,
+            version,
+            key_id: self.key_id.clone(),
+            data_key: STANDARD.encode(wrapped.as_ref()),
+            nonce: STANDARD.encode(nonce.as_ref()),
+            ciphertext: STANDARD.encode(&*bytes),
+        })
+    }
+
+    /// The newest credentials of an account.
+    ///
+    /// # Errors
+    /// `Kms` when KMS cannot be used now; `Empty` or `Envelope` when the account must be connected again.
+    pub async fn open(
+        &self,
+        owner: Owner,
+        config: &ProviderConfig,
+    ) -> Result<Credentials, VaultError> {
+        let envelope = config.secrets.first().ok_or(VaultError::Empty {
+            account: owner.account,
+        })?;
+        if let Some(credentials) = self.cached(owner, envelope) {
+            return Ok(credentials);
+        }
+        let credentials = self.decrypt(owner, envelope).await?;
+        let entry = Opened {
+            credentials: credentials.clone(),
+            ciphertext: envelope.ciphertext.clone(),
+            at: Instant::now(),
+        };
+        self.lock().insert((owner, envelope.version), entry);
+        Ok(credentials)
+    }
+
+    fn cached(&self, owner: Owner, envelope: &Envelope) -> Option<Credentials> {
+        let mut opened = self.lock();
+        opened.retain(|_, entry| entry.at.elapsed() < CACHE_FOR);
+        let entry = opened
+            .get(&(owner, envelope.version))
+            .filter(|entry| entry.ciphertext == envelope.ciphertext)?;
+        Some(entry.credentials.clone())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Owner, u32), Opened>> {
+        // A panic elsewhere cannot leave the map half written.
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn decrypt(&self, owner: Owner, envelope: &Envelope) -> Result<Credentials, VaultError> {
+        let broken = |problem| VaultError::Envelope {
+            account: owner.account,
+            problem,
+        };
+        if envelope.v != FORMAT {
+            return Err(broken("of a format that this build does not know"));
+        }
+        let decode = |text: &str| STANDARD.decode(text).map_err(|_| broken("not base64"));
+        let (wrapped, nonce) = (decode(&envelope.data_key)?, decode(&envelope.nonce)?);
+        let mut sealed = Zeroizing::new(decode(&envelope.ciphertext)?);
+        let nonce: [u8; NONCE_BYTES] = nonce
+            .try_into()
+            .map_err(|_| broken("nonce of the wrong size"))?;
+
+        let key = self.unwrap_data_key(owner, envelope, wrapped).await?;
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &key)
+            .map_err(|_| broken("data key of the wrong size"))?;
+        let aad = Aad::from(associated_data(owner, envelope.version));
+        let plain = key
+            .open_in_place(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
+            .map_err(|_| broken("it was sealed for another row, or changed"))?;
+        parse(plain).ok_or_else(|| broken("its content is not credentials"))
+    }
+
+    async fn unwrap_data_key(
+        &self,
+        owner: Owner,
+        envelope: &Envelope,
+        wrapped: Vec<u8>,
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let call = self
+            .aws
+            .kms()
+            .await
+            .decrypt()
+            .key_id(&envelope.key_id)
+            .ciphertext_blob(Blob::new(wrapped));
+        match call
+            .set_encryption_context(Some(context(owner, envelope.version)))
+            .send()
+            .await
+        {
+            Ok(answer) => {
+                let plain = answer
+                    .plaintext
+                    .ok_or_else(|| VaultError::Kms("no key in the answer".to_owned()))?;
+                Ok(Zeroizing::new(plain.into_inner()))
+            }
+            Err(error)
+                if error.as_service_error().is_some_and(
+                    aws_sdk_kms::operation::decrypt::DecryptError::is_invalid_ciphertext_exception,
+                ) =>
+            {
+                Err(VaultError::Envelope {
+                    account: owner.account,
+                    problem: "its data key was wrapped for another row",
+                })
+            }
+            Err(error) => Err(VaultError::Kms(config::aws_code(&error))),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Plain {
+    access_token: SecretString,
+}
+
+fn parse(bytes: &[u8]) -> Option<Credentials> {
+    let plain: Plain = serde_json::from_slice(bytes).ok()?;
+    Some(Credentials {
+        access_token: plain.access_token,
+    })
+}
+
+fn context(owner: Owner, version: u32) -> HashMap<String, String> {
+    HashMap::from([
+        ("tenant_id".to_owned(), owner.tenant.to_string()),
+        ("account_id".to_owned(), owner.account.to_string()),
+        ("version".to_owned(), version.to_string()),
+    ])
+}
+
+fn associated_data(owner: Owner, version: u32) -> String {
+    format!("{}/{}/{version}", owner.tenant, owner.account)
+}

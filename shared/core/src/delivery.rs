@@ -1,0 +1,224 @@
+//! What providers report about our messages: a log of every report, and its projection onto the message.
+//!
+//! The projection only rises (`communications.projected_status`), so duplicates and any order of arrival end in the same
+//! row. A report whose message is not known yet waits in the log for the id that the send's answer brings.
+
+use crate::model::{AccountId, MessageId, TenantId};
+use crate::platform::{DatabaseError, Tx};
+use comms_providers::event::DeliveryStatus;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// One report about one message.
+#[derive(Debug, Clone)]
+pub struct StatusReport {
+    pub account: AccountId,
+    pub external_message_id: String,
+    pub status: DeliveryStatus,
+    pub provider_status: String,
+    /// Our message id as the provider echoed it.
+    pub correlation_id: Option<Uuid>,
+    pub occurred_at: OffsetDateTime,
+    pub failure_code: Option<String>,
+    pub failure_reason: Option<String>,
+    pub raw: serde_json::Value,
+}
+
+/// What a set of reports came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Reports not seen before.
+    pub new: usize,
+    /// Of those: without a message yet.
+    pub waiting: usize,
+}
+
+fn word(status: DeliveryStatus) -> &'static str {
+    match status {
+        DeliveryStatus::Sent => "SENT",
+        DeliveryStatus::Delivered => "DELIVERED",
+        DeliveryStatus::Read => "READ",
+        DeliveryStatus::Failed => "FAILED",
+        DeliveryStatus::Unknown => "UNKNOWN",
+    }
+}
+
+/// Logs the reports and projects them, in two statements however many they are.
+///
+/// # Errors
+/// When the database does not answer; nothing is then recorded.
+pub async fn record(
+    tx: &mut Tx,
+    tenant: TenantId,
+    reports: &[StatusReport],
+) -> Result<Recorded, DatabaseError> {
+    if reports.is_empty() {
+        return Ok(Recorded::default());
+    }
+    let columns = Columns::of(reports);
+    let logged = sqlx::query_scalar!(
+        r#"insert into communications.message_status_events
+               (tenant_id, id, account_id, external_message_id, message_id, status, provider_status, failure_code,
+                failure_reason, occurred_at, raw)
+           select $1, r.id, r.account_id, r.external_message_id, coalesce(by_id.id, by_echo.id), r.status, r.provider_status,
+                  r.failure_code, r.failure_reason, r.occurred_at, r.raw
+             from unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::timestamptz[],
+                         $9::text[], $10::text[], $11::jsonb[])
+                  as r(id, account_id, external_message_id, status, provider_status, correlation_id, occurred_at,
+                       failure_code, failure_reason, raw)
+             left join communications.messages by_id
+               on by_id.tenant_id = $1 and by_id.account_id = r.account_id
+              and by_id.external_message_id = r.external_message_id and by_id.direction = 'OUTBOUND'
+             left join communications.messages by_echo
+               on by_echo.tenant_id = $1 and by_echo.id = r.correlation_id
+              and by_echo.account_id = r.account_id and by_echo.direction = 'OUTBOUND'
+           on conflict on constraint message_status_events_key do nothing
+           returning message_id as "message_id: MessageId""#,
+        tenant.0,
+        &columns.ids,
+        &columns.accounts,
+        &columns.external_message_ids,
+        &columns.statuses,
+        &columns.provider_statuses,
+        &columns.correlation_ids as &[Option<Uuid>],
+        &columns.occurred_at,
+        &columns.failure_codes as &[Option<String>],
+        &columns.failure_reasons as &[Option<String>],
+        &columns.raws
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let matched: Vec<(TenantId, MessageId)> =
+        logged.iter().flatten().map(|id| (tenant, *id)).collect();
+    project(tx, &matched).await?;
+    Ok(Recorded {
+        new: logged.len(),
+        waiting: logged.len() - matched.len(),
+    })
+}
+
+/// Gives waiting reports to messages whose provider id has just become known, and projects them.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn match_waiting(
+    tx: &mut Tx,
+    messages: &[(TenantId, MessageId)],
+) -> Result<usize, DatabaseError> {
+    if messages.is_empty() {
+        return Ok(0);
+    }
+    let (tenants, ids) = split(messages);
+    let matched = sqlx::query!(
+        r#"update communications.message_status_events e
+              set message_id = m.id
+             from unnest($1::uuid[], $2::uuid[]) as known(tenant_id, id)
+             join communications.messages m on m.tenant_id = known.tenant_id and m.id = known.id
+            where e.tenant_id = m.tenant_id and e.account_id = m.account_id
+              and e.external_message_id = m.external_message_id and e.message_id is null
+           returning m.tenant_id as "tenant: TenantId", m.id as "message: MessageId""#,
+        &tenants,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let matched: Vec<(TenantId, MessageId)> = matched
+        .into_iter()
+        .map(|row| (row.tenant, row.message))
+        .collect();
+    project(tx, &matched).await?;
+    Ok(matched.len())
+}
+
+/// Brings each message up to what its log says. Rows are locked in one order, so that two payloads cannot deadlock.
+async fn project(tx: &mut Tx, messages: &[(TenantId, MessageId)]) -> Result<(), DatabaseError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let (tenants, ids) = split(messages);
+    sqlx::query!(
+        "with named as (select distinct tenant_id, id from unnest($1::uuid[], $2::uuid[]) as n(tenant_id, id)),
+         locked as (
+             select m.tenant_id, m.id
+               from named n join communications.messages m on m.tenant_id = n.tenant_id and m.id = n.id
+              order by m.tenant_id, m.id
+                for update of m),
+         best as (
+             select l.tenant_id, l.id,
+                    (array_agg(e.status order by communications.delivery_rank(e.status) desc))[1] as status,
+                    (array_agg(e.external_message_id order by e.occurred_at))[1] as external_message_id,
+                    min(e.occurred_at) filter (where e.status in ('SENT', 'DELIVERED', 'READ')) as sent_at,
+                    min(e.occurred_at) filter (where e.status in ('DELIVERED', 'READ')) as delivered_at,
+                    min(e.occurred_at) filter (where e.status = 'READ') as read_at,
+                    min(e.occurred_at) filter (where e.status = 'FAILED') as failed_at,
+                    (array_agg(e.failure_code) filter (where e.status = 'FAILED'))[1] as failure_code,
+                    (array_agg(e.failure_reason) filter (where e.status = 'FAILED'))[1] as failure_reason
+               from locked l
+               join communications.message_status_events e on e.tenant_id = l.tenant_id and e.message_id = l.id
+              where e.status <> 'UNKNOWN'
+              group by l.tenant_id, l.id)
+         update communications.messages m
+            set status = communications.projected_status(m.status, m.attempts, b.status),
+                external_message_id = coalesce(m.external_message_id, b.external_message_id),
+                lease_until = case when communications.projected_status(m.status, m.attempts, b.status) = 'SENDING'
+                                   then m.lease_until end,
+                sent_at = coalesce(m.sent_at, b.sent_at),
+                delivered_at = coalesce(m.delivered_at, b.delivered_at),
+                read_at = coalesce(m.read_at, b.read_at),
+                failed_at = coalesce(m.failed_at, b.failed_at),
+                failed_code = coalesce(b.failure_code, m.failed_code),
+                failed_reason = coalesce(b.failure_reason, m.failed_reason)
+           from best b
+          where m.tenant_id = b.tenant_id and m.id = b.id and m.attempts > 0
+            and m.status not in ('SUPPRESSED', 'SIMULATED', 'CANCELLED', 'EXPIRED')",
+        &tenants,
+        &ids
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+fn split(messages: &[(TenantId, MessageId)]) -> (Vec<Uuid>, Vec<Uuid>) {
+    messages
+        .iter()
+        .map(|(tenant, message)| (tenant.0, message.0))
+        .unzip()
+}
+
+#[derive(Default)]
+struct Columns {
+    ids: Vec<Uuid>,
+    accounts: Vec<Uuid>,
+    external_message_ids: Vec<String>,
+    statuses: Vec<String>,
+    provider_statuses: Vec<String>,
+    correlation_ids: Vec<Option<Uuid>>,
+    occurred_at: Vec<OffsetDateTime>,
+    failure_codes: Vec<Option<String>>,
+    failure_reasons: Vec<Option<String>>,
+    raws: Vec<serde_json::Value>,
+}
+
+impl Columns {
+    fn of(reports: &[StatusReport]) -> Self {
+        let mut columns = Self::default();
+        for report in reports {
+            columns.ids.push(Uuid::now_v7());
+            columns.accounts.push(report.account.0);
+            columns
+                .external_message_ids
+                .push(report.external_message_id.clone());
+            columns.statuses.push(word(report.status).to_owned());
+            columns
+                .provider_statuses
+                .push(report.provider_status.clone());
+            columns.correlation_ids.push(report.correlation_id);
+            columns.occurred_at.push(report.occurred_at);
+            columns.failure_codes.push(report.failure_code.clone());
+            columns.failure_reasons.push(report.failure_reason.clone());
+            columns.raws.push(report.raw.clone());
+        }
+        columns
+    }
+}

@@ -1,0 +1,25 @@
+//! The agents' inbox: threads, who holds them, and what agents do with them.
+
+mod claim;
+mod lifecycle;
+mod reply;
+mod snooze;
+mod threads;
+
+pub use claim::{Claimed, claim_conversation};
+pub use lifecycle::{Actor, ConversationStatus, EventKind, Resolved, resolve_conversation};
+pub use reply::{AgentMessage, Replied, ReplyContent, send_agent_message};
+pub use snooze::{Woken, wake_snoozed};
+pub use threads::{Arrival, Thread, live_threads, receive};
+
+use crate::platform::{DatabaseError, hasura::ActionError};
+
+/// Why an action of the inbox did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum InboxError {
+    /// The caller's to mend, or simply how things stand.
+    #[error(transparent)]
+    Refused(#[from] ActionError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}

@@ -1,0 +1,12 @@
+//! Pure types: ids, channels, the words of the state machines. No I/O.
+
+mod ids;
+mod job;
+mod words;
+
+pub use ids::{
+    AccountId, ContactId, ConversationId, MessageId, PassengerProfileId, RunId, TemplateId,
+    TenantId, TripId, UserId,
+};
+pub use job::{DispatchMessageJob, JobError};
+pub use words::{Category, Channel, Lane, MessageStatus, UnknownWord};

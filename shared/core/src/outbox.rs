@@ -1,0 +1,189 @@
+//! The one way to queue a message: its row in the caller's transaction, its hint after the commit.
+
+use crate::model::{
+    AccountId, Category, Channel, ContactId, ConversationId, DispatchMessageJob, Lane, MessageId,
+    MessageStatus, RunId, TemplateId, TenantId, UserId,
+};
+use crate::platform::{DatabaseError, Tx, queue::Hint};
+use comms_providers::Content;
+use serde_json::Value;
+use time::Duration;
+use uuid::Uuid;
+
+/// A message to be. Complete: rendered, addressed, permitted (or `suppressed`, which is a row that never leaves).
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    pub id: MessageId,
+    pub channel: Channel,
+    pub account: AccountId,
+    pub contact: ContactId,
+    pub conversation: Option<ConversationId>,
+    pub author: Author,
+    pub address: String,
+    pub content: Content,
+    /// What people read in the thread.
+    pub body: String,
+    pub template: Option<TemplateUse>,
+    pub suppressed: bool,
+    pub lane: Lane,
+    pub category: Category,
+    pub expires_after: Duration,
+    pub run: Option<RunId>,
+    /// The caller's own key: a second message with it is not inserted.
+    pub idempotency_key: Option<String>,
+    /// The provider's id of the message answered.
+    pub reply_to: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    Agent(UserId),
+    System,
+}
+
+/// Which published template a message was rendered from, and with what.
+#[derive(Debug, Clone)]
+pub struct TemplateUse {
+    pub id: TemplateId,
+    pub version: i32,
+    pub variables: Value,
+}
+
+/// Inserts all rows in one statement; what exists already (same key, same run and contact) stays as it is.
+/// Answers the hints to publish once the transaction is committed.
+///
+/// # Errors
+/// When the database refuses a row.
+pub async fn queue(
+    tx: &mut Tx,
+    tenant: TenantId,
+    messages: &[NewMessage],
+) -> Result<Vec<Hint>, DatabaseError> {
+    if messages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = Columns::of(messages);
+    let queued = sqlx::query!(
+        r#"insert into communications.messages
+               (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address,
+                content, body, template_id, template_version, variables, status, lane, category, expires_at, hint_at,
+                run_id, idempotency_key, reply_to)
+           select $1, m.id, 'OUTBOUND', m.channel, m.account_id, m.contact_id, m.conversation_id, m.sender_kind, m.sender_id,
+                  m.address, m.content, m.body, m.template_id, m.template_version, m.variables, m.status, m.lane, m.category,
+                  now() + m.expires_after * interval '1 second', now(), m.run_id, m.idempotency_key, m.reply_to
+             from unnest($2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::uuid[], $9::text[],
+                         $10::jsonb[], $11::text[], $12::uuid[], $13::int[], $14::jsonb[], $15::text[], $16::text[],
+                         $17::text[], $18::float8[], $19::uuid[], $20::text[], $21::text[])
+                  as m(id, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address, content, body,
+                       template_id, template_version, variables, status, lane, category, expires_after, run_id,
+                       idempotency_key, reply_to)
+           on conflict do nothing
+           returning id as "id: MessageId", lane as "lane!", status"#,
+        tenant.0,
+        &rows.ids,
+        &rows.channels,
+        &rows.accounts,
+        &rows.contacts,
+        &rows.conversations as &[Option<Uuid>],
+        &rows.sender_kinds,
+        &rows.senders as &[Option<Uuid>],
+        &rows.addresses,
+        &rows.contents,
+        &rows.bodies,
+        &rows.templates as &[Option<Uuid>],
+        &rows.template_versions as &[Option<i32>],
+        &rows.variables as &[Option<Value>],
+        &rows.statuses,
+        &rows.lanes,
+        &rows.categories,
+        &rows.expires_after,
+        &rows.runs as &[Option<Uuid>],
+        &rows.idempotency_keys as &[Option<String>],
+        &rows.reply_to as &[Option<String>],
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let to_send = queued
+        .into_iter()
+        .filter(|row| row.status == MessageStatus::Queued.as_str());
+    Ok(to_send
+        .filter_map(|row| {
+            Some(Hint {
+                job: DispatchMessageJob::new(tenant, row.id),
+                lane: row.lane.parse().ok()?,
+                delay_seconds: 0,
+            })
+        })
+        .collect())
+}
+
+/// The rows turned into columns, as `unnest` wants them.
+#[derive(Default)]
+struct Columns {
+    ids: Vec<Uuid>,
+    channels: Vec<String>,
+    accounts: Vec<Uuid>,
+    contacts: Vec<Uuid>,
+    conversations: Vec<Option<Uuid>>,
+    sender_kinds: Vec<String>,
+    senders: Vec<Option<Uuid>>,
+    addresses: Vec<String>,
+    contents: Vec<Value>,
+    bodies: Vec<String>,
+    templates: Vec<Option<Uuid>>,
+    template_versions: Vec<Option<i32>>,
+    variables: Vec<Option<Value>>,
+    statuses: Vec<String>,
+    lanes: Vec<String>,
+    categories: Vec<String>,
+    expires_after: Vec<f64>,
+    runs: Vec<Option<Uuid>>,
+    idempotency_keys: Vec<Option<String>>,
+    reply_to: Vec<Option<String>>,
+}
+
+impl Columns {
+    fn of(messages: &[NewMessage]) -> Self {
+        let mut columns = Self::default();
+        for message in messages {
+            columns.push(message);
+        }
+        columns
+    }
+
+    fn push(&mut self, message: &NewMessage) {
+        let (kind, sender) = match message.author {
+            Author::Agent(user) => ("AGENT", Some(user.0)),
+            Author::System => ("SYSTEM", None),
+        };
+        let status = if message.suppressed {
+            MessageStatus::Suppressed
+        } else {
+            MessageStatus::Queued
+        };
+        self.ids.push(message.id.0);
+        self.channels.push(message.channel.to_string());
+        self.accounts.push(message.account.0);
+        self.contacts.push(message.contact.0);
+        self.conversations.push(message.conversation.map(|id| id.0));
+        self.sender_kinds.push(kind.to_owned());
+        self.senders.push(sender);
+        self.addresses.push(message.address.clone());
+        self.contents.push(serde_json::json!(message.content));
+        self.bodies.push(message.body.clone());
+        self.templates
+            .push(message.template.as_ref().map(|used| used.id.0));
+        self.template_versions
+            .push(message.template.as_ref().map(|used| used.version));
+        self.variables
+            .push(message.template.as_ref().map(|used| used.variables.clone()));
+        self.statuses.push(status.to_string());
+        self.lanes.push(message.lane.to_string());
+        self.categories.push(message.category.to_string());
+        self.expires_after
+            .push(message.expires_after.as_seconds_f64());
+        self.runs.push(message.run.map(|id| id.0));
+        self.idempotency_keys.push(message.idempotency_key.clone());
+        self.reply_to.push(message.reply_to.clone());
+    }
+}

@@ -1,0 +1,13 @@
+//! What every room stands on: settings, the database, the queues, telemetry, Hasura's envelope.
+
+pub mod aws;
+pub mod config;
+pub mod database;
+pub mod hasura;
+pub mod queue;
+pub mod telemetry;
+
+pub use aws::Aws;
+pub use config::{ConfigError, Settings};
+pub use database::{Database, DatabaseError, Tx};
+pub use queue::{QueueError, Queues};

@@ -1,0 +1,59 @@
+//! AWS clients from one configuration, made on first use.
+//!
+//! `AWS_ENDPOINT_URL` is honoured by the SDK itself, so the local emulator needs no branch here.
+
+use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::OnceCell;
+
+/// A handle to the one SDK configuration; clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Aws(Arc<OnceCell<Clients>>);
+
+#[derive(Debug)]
+struct Clients {
+    kms: aws_sdk_kms::Client,
+    secrets_manager: aws_sdk_secretsmanager::Client,
+    sqs: aws_sdk_sqs::Client,
+}
+
+impl Aws {
+    pub async fn kms(&self) -> &aws_sdk_kms::Client {
+        &self.clients().await.kms
+    }
+
+    pub async fn secrets_manager(&self) -> &aws_sdk_secretsmanager::Client {
+        &self.clients().await.secrets_manager
+    }
+
+    pub async fn sqs(&self) -> &aws_sdk_sqs::Client {
+        &self.clients().await.sqs
+    }
+
+    async fn clients(&self) -> &Clients {
+        self.0
+            .get_or_init(|| async {
+                let config = load().await;
+                Clients {
+                    kms: aws_sdk_kms::Client::new(&config),
+                    secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
+                    sqs: aws_sdk_sqs::Client::new(&config),
+                }
+            })
+            .await
+    }
+}
+
+/// Retries of these three services are the SDK's (all their calls are safe to repeat); the time for all of them
+/// together stays well below the shortest function timeout.
+async fn load() -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_secs(4))
+        .operation_timeout(Duration::from_secs(10))
+        .build();
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .timeout_config(timeouts)
+        .load()
+        .await
+}

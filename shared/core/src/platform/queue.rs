@@ -1,0 +1,144 @@
+//! Hints into SQS, one queue a lane.
+//!
+//! A hint that cannot be published is not an error of the work that was committed: the scan publishes what is due and
+//! has none (docs/runbook.md, "Queued messages overdue").
+
+use super::aws::Aws;
+use super::config::{Settings, aws_code};
+use crate::model::{DispatchMessageJob, Lane};
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use futures_util::future::join_all;
+
+/// SQS delays a message by 15 minutes at most; what is due later is published when its time comes.
+pub const MAX_DELAY_SECONDS: i32 = 900;
+
+const BATCH: usize = 10;
+
+/// "Look at this message in so many seconds."
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hint {
+    pub job: DispatchMessageJob,
+    pub lane: Lane,
+    pub delay_seconds: i32,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{failed} of {total} hints were not published: {reason}")]
+pub struct QueueError {
+    pub failed: usize,
+    pub total: usize,
+    reason: String,
+}
+
+/// The three dispatch queues.
+#[derive(Debug, Clone)]
+pub struct Queues {
+    aws: Aws,
+    interactive: String,
+    transactional: String,
+    bulk: String,
+}
+
+impl Queues {
+    pub fn from_settings(settings: &mut Settings, aws: &Aws) -> Self {
+        Self {
+            aws: aws.clone(),
+            interactive: settings.required("INTERACTIVE_QUEUE_URL"),
+            transactional: settings.required("TRANSACTIONAL_QUEUE_URL"),
+            bulk: settings.required("BULK_QUEUE_URL"),
+        }
+    }
+
+    /// All lanes on one queue: for tests, which step the worker by hand.
+    #[must_use]
+    pub fn single(aws: &Aws, url: &str) -> Self {
+        Self {
+            aws: aws.clone(),
+            interactive: url.to_owned(),
+            transactional: url.to_owned(),
+            bulk: url.to_owned(),
+        }
+    }
+
+    /// Publishes all hints, ten a request, requests side by side.
+    ///
+    /// `MessageGroupId` on a standard queue is SQS's fair queueing: one tenant's flood cannot starve another's.
+    ///
+    /// # Errors
+    /// When any hint was not accepted; the others were.
+    pub async fn publish(&self, hints: &[Hint]) -> Result<(), QueueError> {
+        let mut requests = Vec::new();
+        for lane in Lane::ALL {
+            let of_lane: Vec<&Hint> = hints.iter().filter(|hint| hint.lane == *lane).collect();
+            requests.extend(
+                of_lane
+                    .chunks(BATCH)
+                    .map(|chunk| self.send_batch(*lane, chunk.to_vec())),
+            );
+        }
+        let failures: Vec<(usize, String)> = join_all(requests)
+            .await
+            .into_iter()
+            .filter_map(Result::err)
+            .collect();
+        match failures.first() {
+            None => Ok(()),
+            Some((_, reason)) => Err(QueueError {
+                failed: failures.iter().map(|(failed, _)| failed).sum(),
+                total: hints.len(),
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    /// Publishes, and leaves what fails to the scan: the rows are committed, so nothing is lost by a lost hint.
+    pub async fn publish_or_leave_to_scan(&self, hints: &[Hint]) {
+        if let Err(error) = self.publish(hints).await {
+            tracing::warn!(failed = error.failed, total = error.total, %error, "hints left to the scan");
+        }
+    }
+
+    async fn send_batch(&self, lane: Lane, hints: Vec<&Hint>) -> Result<(), (usize, String)> {
+        let entries = hints
+            .iter()
+            .enumerate()
+            .map(|(index, hint)| entry(index, hint))
+            .collect();
+        let call = self
+            .aws
+            .sqs()
+            .await
+            .send_message_batch()
+            .queue_url(self.url(lane))
+            .set_entries(Some(entries));
+        match call.send().await {
+            Ok(answer) => match answer.failed().first() {
+                None => Ok(()),
+                Some(first) => Err((answer.failed().len(), first.code().to_owned())),
+            },
+            Err(error) => Err((hints.len(), aws_code(&error))),
+        }
+    }
+
+    fn url(&self, lane: Lane) -> &str {
+        match lane {
+            Lane::Interactive => &self.interactive,
+            Lane::Transactional => &self.transactional,
+            Lane::Bulk => &self.bulk,
+        }
+    }
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "id and body are always set, which is all that the builder asks"
+)]
+fn entry(index: usize, hint: &Hint) -> SendMessageBatchRequestEntry {
+    SendMessageBatchRequestEntry::builder()
+        .id(index.to_string())
+        .message_body(hint.job.body())
+        .delay_seconds(hint.delay_seconds.clamp(0, MAX_DELAY_SECONDS))
+        .message_group_id(hint.job.tenant_id.to_string())
+        .build()
+        .expect("a complete entry")
+}

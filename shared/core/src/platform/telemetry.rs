@@ -1,0 +1,110 @@
+//! Logs as JSON lines and metrics as EMF (CloudWatch Embedded Metric Format) lines, both on standard output.
+//!
+//! Nothing personal or secret: ids, counts, codes and our own words only. Errors are logged once, where they are
+//! handled, as a chain (`chain`).
+
+use serde_json::{Map, Value, json};
+use std::error::Error;
+use time::OffsetDateTime;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// The CloudWatch namespace of every metric of the service.
+pub const NAMESPACE: &str = "Communications";
+
+/// Starts JSON logging at the given level (`AWS_LAMBDA_LOG_LEVEL`). A second call does nothing, so tests may call it too.
+pub fn init(level: &str) {
+    let level = level.to_ascii_lowercase();
+    let filter = EnvFilter::try_new(format!(
+        "{level},aws=warn,hyper=warn,sqlx=warn,lambda_runtime=warn"
+    ))
+    .unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false);
+    // Already set: a test binary has many callers.
+    let _ = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
+}
+
+/// [`init`] at the level that Lambda's logging configuration asks for.
+pub fn init_from_env() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "set by the platform, not a setting of ours"
+    )]
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL");
+    init(level.as_deref().unwrap_or("info"));
+}
+
+/// A counter or gauge of one moment, once with its dimensions and once over all of them, which is what alarms watch.
+/// `dimensions` must be few and never personal.
+pub fn metric(name: &str, value: f64, dimensions: &[(&str, &str)]) {
+    println!("{}", emf(name, value, dimensions, clock_ms()));
+}
+
+fn emf(name: &str, value: f64, dimensions: &[(&str, &str)], timestamp_ms: i128) -> Value {
+    let mut line = Map::new();
+    let keys: Vec<&str> = dimensions.iter().map(|(key, _)| *key).collect();
+    let sets = if keys.is_empty() {
+        vec![keys]
+    } else {
+        vec![keys, Vec::new()]
+    };
+    line.insert(
+        "_aws".to_owned(),
+        json!({
+            "Timestamp": timestamp_ms,
+            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": sets, "Metrics": [{"Name": name, "Unit": "Count"}]}],
+        }),
+    );
+    for (key, text) in dimensions {
+        line.insert((*key).to_owned(), json!(text));
+    }
+    line.insert(name.to_owned(), json!(value));
+    Value::Object(line)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one clock of the process; due times come from the database's"
+)]
+fn clock_ms() -> i128 {
+    OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000
+}
+
+/// An error and all its causes in one line: `claim: database: connection refused`.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_line_is_what_cloudwatch_reads() {
+        let line = emf("QueuedOverdue", 3.0, &[("Lane", "BULK")], 1_763_900_000_000);
+        assert_eq!(line["QueuedOverdue"], 3.0);
+        assert_eq!(line["Lane"], "BULK");
+        assert_eq!(
+            line["_aws"]["CloudWatchMetrics"][0]["Dimensions"],
+            json!([["Lane"], []])
+        );
+        assert_eq!(line["_aws"]["Timestamp"], json!(1_763_900_000_000_i64));
+    }
+}

@@ -1,0 +1,79 @@
+//! The visible place for what can never be processed as it is. The same payload again is counted, not stored again.
+
+use crate::model::TenantId;
+use crate::platform::{DatabaseError, Tx, telemetry};
+use aws_lc_rs::digest;
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// The reason of events that this build knows to be something else than messages and statuses.
+pub const UNHANDLED: &str = "UNHANDLED_FIELD";
+
+/// Something that came in and has no place.
+#[derive(Debug, Clone)]
+pub struct Misfit {
+    /// Why, in a word that an operator can filter by.
+    pub reason: &'static str,
+    pub external_account_id: Option<String>,
+    /// As it came, for replay.
+    pub payload: Vec<u8>,
+}
+
+/// Stores all misfits in one statement, under the platform: no tenant may see what is not known to be its own.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn store(
+    tx: &mut Tx,
+    source: &str,
+    door: TenantId,
+    misfits: &[Misfit],
+) -> Result<(), DatabaseError> {
+    if misfits.is_empty() {
+        return Ok(());
+    }
+    let mut seen = HashSet::new();
+    let hash = |misfit: &Misfit| {
+        digest::digest(&digest::SHA256, &misfit.payload)
+            .as_ref()
+            .to_vec()
+    };
+    let distinct: Vec<(&Misfit, Vec<u8>)> = misfits
+        .iter()
+        .map(|misfit| (misfit, hash(misfit)))
+        .filter(|(misfit, hash)| seen.insert((misfit.reason, hash.clone())))
+        .collect();
+    sqlx::query!(
+        "insert into communications.quarantine
+             (tenant_id, id, source, reason, external_account_id, path_tenant_id, payload, payload_hash)
+         select communications.platform_tenant(), q.id, $1, q.reason, q.external_account_id, $2, q.payload, q.payload_hash
+           from unnest($3::uuid[], $4::text[], $5::text[], $6::bytea[], $7::bytea[])
+                as q(id, reason, external_account_id, payload, payload_hash)
+         on conflict on constraint quarantine_payload_key
+            do update set times_seen = communications.quarantine.times_seen + 1, last_seen_at = now()",
+        source,
+        door.0,
+        &distinct.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
+        &distinct.iter().map(|(misfit, _)| misfit.reason.to_owned()).collect::<Vec<_>>(),
+        &distinct.iter().map(|(misfit, _)| misfit.external_account_id.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &distinct.iter().map(|(misfit, _)| misfit.payload.clone()).collect::<Vec<_>>(),
+        &distinct.iter().map(|(_, hash)| hash.clone()).collect::<Vec<_>>(),
+    )
+    .execute(tx.conn())
+    .await?;
+    for (misfit, _) in &distinct {
+        // What is merely not handled yet is kept and counted, and wakes nobody.
+        let metric = if misfit.reason == UNHANDLED {
+            "UnhandledField"
+        } else {
+            "Quarantined"
+        };
+        telemetry::metric(
+            metric,
+            1.0,
+            &[("Source", source), ("Reason", misfit.reason)],
+        );
+        tracing::warn!(source, reason = misfit.reason, door.tenant.id = %door, "payload quarantined");
+    }
+    Ok(())
+}
