@@ -1,0 +1,76 @@
+//! The dispatch worker: SQS batches of `DispatchMessageJob`, partial batch responses.
+//!
+//! A record is reported as failed only when the infrastructure failed under it (or when it is no job at all, so that it
+//! ends in the dead-letter queue where people see it). Waiting and refusals are the row's business and cost no receive.
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use comms_core::channels::Vault;
+use comms_core::dispatch::{Adapters, Worker};
+use comms_core::model::DispatchMessageJob;
+use comms_core::platform::{Aws, Database, Queues, Settings, telemetry};
+use comms_providers::http::{GraphUrl, client};
+use comms_providers::whatsapp::WhatsAppClient;
+use lambda_runtime::Error;
+
+/// Makes the worker from the environment.
+///
+/// # Errors
+/// Naming every setting that is missing or unusable.
+pub fn worker_from_env() -> Result<Worker, Error> {
+    let (aws, mut settings) = (Aws::default(), Settings::from_env());
+    let database = Database::new(settings.secret("DATABASE_URL", &aws));
+    let queues = Queues::from_settings(&mut settings, &aws);
+    let vault = Vault::new(&aws, &settings.required("KMS_KEY_ID"));
+    let graph =
+        GraphUrl::parse(&settings.or("META_GRAPH_URL", "https://graph.facebook.com/v26.0"))?;
+    settings.done()?;
+    Ok(Worker {
+        database,
+        queues,
+        adapters: Adapters {
+            vault,
+            whatsapp: WhatsAppClient::new(client()?, graph),
+        },
+    })
+}
+
+/// Dispatches one batch and names the records that must be delivered again.
+pub async fn handle(worker: &Worker, event: SqsEvent) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    let mut jobs = Vec::new();
+    for record in &event.records {
+        match DispatchMessageJob::parse(record.body.as_deref().unwrap_or_default()) {
+            Ok(job) => jobs.push((record, job)),
+            Err(error) => {
+                tracing::error!(
+                    error = telemetry::chain(&error),
+                    "poison record, left to the dead-letter queue"
+                );
+                fail(&mut response, record);
+            }
+        }
+    }
+    let wanted: Vec<DispatchMessageJob> = jobs.iter().map(|(_, job)| *job).collect();
+    match worker.dispatch(&wanted).await {
+        Ok(dispatched) => {
+            tracing::info!(
+                records = event.records.len(),
+                claimed = dispatched.claimed,
+                accepted = dispatched.accepted,
+                "batch"
+            );
+        }
+        Err(error) => {
+            tracing::error!(error = telemetry::chain(&error), "batch not dispatched");
+            jobs.iter()
+                .for_each(|(record, _)| fail(&mut response, record));
+        }
+    }
+    response
+}
+
+fn fail(response: &mut SqsBatchResponse, record: &SqsMessage) {
+    if let Some(id) = &record.message_id {
+        response.add_failure(id.clone());
+    }
+}

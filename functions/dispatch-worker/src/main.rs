@@ -1,0 +1,16 @@
+//! Wiring only: dependencies once, then the handler for each batch.
+
+use aws_lambda_events::sqs::SqsEvent;
+use comms_core::platform::telemetry;
+use dispatch_worker::{handle, worker_from_env};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init_from_env();
+    let worker = &worker_from_env()?;
+    run(service_fn(async move |event: LambdaEvent<SqsEvent>| {
+        Ok::<_, Error>(handle(worker, event.payload).await)
+    }))
+    .await
+}

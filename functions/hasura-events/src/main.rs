@@ -1,0 +1,15 @@
+//! Wiring only: dependencies once, then the handler for each call.
+
+use comms_core::platform::telemetry;
+use hasura_events::{Deps, handle};
+use lambda_http::{Error, Request, run, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init_from_env();
+    let deps = &Deps::from_env()?;
+    run(service_fn(async move |request: Request| {
+        Ok::<_, Error>(handle(deps, request).await)
+    }))
+    .await
+}

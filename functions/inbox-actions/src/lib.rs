@@ -1,0 +1,150 @@
+//! Hasura Actions of the agents' inbox: `POST /api/hasura/actions`.
+//!
+//! One envelope for all; `action.name` picks. Tenant, user and role come from the session variables and from nowhere else.
+
+use comms_core::inbox::{self, AgentMessage, InboxError};
+use comms_core::model::ConversationId;
+use comms_core::platform::hasura::{
+    ActionError, ActionRequest, Door, SECRET_HEADER, Session, respond,
+};
+use comms_core::platform::queue::Hint;
+use comms_core::platform::{Aws, ConfigError, Database, Queues, Settings, Tx, telemetry};
+use futures_util::FutureExt;
+use http::{Response, StatusCode};
+use lambda_http::Request;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::panic::AssertUnwindSafe;
+
+/// The actions that this function answers, as `hasura/metadata/actions.graphql` declares them.
+pub const ACTIONS: &[&str] = &[
+    "claimConversation",
+    "resolveConversation",
+    "sendAgentMessage",
+];
+
+/// All that the function stands on, made once per sandbox.
+#[derive(Debug)]
+pub struct Deps {
+    pub door: Door,
+    pub database: Database,
+    pub queues: Queues,
+}
+
+impl Deps {
+    /// # Errors
+    /// Naming every setting that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let (aws, mut settings) = (Aws::default(), Settings::from_env());
+        let deps = Self {
+            door: Door::new(settings.secret("HASURA_SECRETS", &aws)),
+            database: Database::new(settings.secret("DATABASE_URL", &aws)),
+            queues: Queues::from_settings(&mut settings, &aws),
+        };
+        settings.done().map(|()| deps)
+    }
+}
+
+/// Answers one call; a panic becomes a 500 of the usual shape.
+pub async fn handle(deps: &Deps, request: Request) -> Response<String> {
+    let answer = AssertUnwindSafe(answer(deps, &request))
+        .catch_unwind()
+        .await;
+    match answer.unwrap_or_else(|_| Err(ActionError::internal())) {
+        Ok(body) => respond(StatusCode::OK, &body),
+        Err(error) => error.response(),
+    }
+}
+
+async fn answer(deps: &Deps, request: &Request) -> Result<Value, ActionError> {
+    let header = request
+        .headers()
+        .get(SECRET_HEADER)
+        .and_then(|value| value.to_str().ok());
+    if !deps
+        .door
+        .admits(header)
+        .await
+        .map_err(|error| unavailable(&error))?
+    {
+        return Err(ActionError::unauthorized());
+    }
+    let call: ActionRequest = serde_json::from_slice(request.body())
+        .map_err(|error| ActionError::invalid(format!("not an action call: {error}")))?;
+    let session = call.session()?;
+    let mut tx = deps
+        .database
+        .begin()
+        .await
+        .map_err(|error| unavailable(&error))?;
+    let (body, hints) = act(&mut tx, &session, &call)
+        .await
+        .map_err(|error| refusal(&call, error))?;
+    tx.commit().await.map_err(|error| unavailable(&error))?;
+    deps.queues.publish_or_leave_to_scan(&hints).await;
+    Ok(body)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClaimArguments {
+    conversation_id: ConversationId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResolveArguments {
+    conversation_id: ConversationId,
+    #[serde(default)]
+    note: Option<String>,
+}
+
+async fn act(
+    tx: &mut Tx,
+    session: &Session,
+    call: &ActionRequest,
+) -> Result<(Value, Vec<Hint>), InboxError> {
+    match call.action.name.as_str() {
+        "claimConversation" => {
+            let arguments: ClaimArguments = call.arguments()?;
+            let claimed = inbox::claim_conversation(tx, session, arguments.conversation_id).await?;
+            Ok((json!(claimed), Vec::new()))
+        }
+        "resolveConversation" => {
+            let arguments: ResolveArguments = call.arguments()?;
+            let resolved = inbox::resolve_conversation(
+                tx,
+                session,
+                arguments.conversation_id,
+                arguments.note.as_deref(),
+            )
+            .await?;
+            Ok((json!(resolved), Vec::new()))
+        }
+        "sendAgentMessage" => {
+            let arguments: AgentMessage = call.arguments()?;
+            let (replied, hints) = inbox::send_agent_message(tx, session, &arguments).await?;
+            Ok((json!(replied), hints))
+        }
+        other => Err(ActionError::invalid(format!("action.name: no action {other:?} here")).into()),
+    }
+}
+
+fn refusal(call: &ActionRequest, error: InboxError) -> ActionError {
+    match error {
+        InboxError::Refused(refused) => {
+            tracing::info!(
+                action = call.action.name,
+                code = refused.code,
+                "action refused"
+            );
+            refused
+        }
+        InboxError::Database(error) => unavailable(&error),
+    }
+}
+
+fn unavailable(error: &dyn std::error::Error) -> ActionError {
+    tracing::error!(error = telemetry::chain(error), "action not carried out");
+    ActionError::unavailable()
+}

@@ -1,0 +1,117 @@
+//! Meta's webhook: `GET` and `POST /api/webhooks/meta/{tenant_id}`.
+//!
+//! 401 for what Meta did not sign, 503 while nothing can be stored (Meta then sends it again, for days), 200 for all
+//! that is committed, quarantine included: an error would only bring the same payload back.
+
+use comms_core::inbound::{self, InboundError, Ingested, Verification};
+use comms_core::model::TenantId;
+use comms_core::platform::config::Secret;
+use comms_core::platform::{Aws, ConfigError, Database, Settings, telemetry};
+use comms_providers::whatsapp::signature::{self, verify};
+use http::{Method, Response, StatusCode};
+use lambda_http::{Request, RequestExt};
+use serde_json::json;
+
+/// All that the function stands on, made once per sandbox.
+#[derive(Debug)]
+pub struct Deps {
+    pub database: Database,
+    /// One secret per Meta app, and two of an app while it rotates.
+    pub app_secrets: Secret,
+}
+
+impl Deps {
+    /// # Errors
+    /// Naming every setting that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let (aws, mut settings) = (Aws::default(), Settings::from_env());
+        let deps = Self {
+            database: Database::new(settings.secret("DATABASE_URL", &aws)),
+            app_secrets: settings.secret("META_APP_SECRETS", &aws),
+        };
+        settings.done().map(|()| deps)
+    }
+}
+
+/// Answers one call.
+pub async fn handle(deps: &Deps, request: Request) -> Response<String> {
+    let Some(tenant) = tenant(&request) else {
+        return text(StatusCode::NOT_FOUND, "no such tenant");
+    };
+    match *request.method() {
+        Method::GET => handshake(deps, tenant, &request).await,
+        Method::POST => receive(deps, tenant, &request).await,
+        _ => text(StatusCode::METHOD_NOT_ALLOWED, "GET or POST"),
+    }
+}
+
+fn tenant(request: &Request) -> Option<TenantId> {
+    request
+        .path_parameters_ref()?
+        .first("tenant_id")?
+        .parse()
+        .ok()
+}
+
+/// Meta asks whether the endpoint is ours; only the challenge, as it came, is the answer.
+async fn handshake(deps: &Deps, tenant: TenantId, request: &Request) -> Response<String> {
+    let query = request.query_string_parameters();
+    let call = Verification {
+        mode: query.first("hub.mode"),
+        verify_token: query.first("hub.verify_token"),
+    };
+    match inbound::verify_subscription(&deps.database, tenant, &call).await {
+        Ok(true) => text(
+            StatusCode::OK,
+            query.first("hub.challenge").unwrap_or_default(),
+        ),
+        Ok(false) => text(StatusCode::FORBIDDEN, "wrong verify token"),
+        Err(error) => later(&error),
+    }
+}
+
+async fn receive(deps: &Deps, tenant: TenantId, request: &Request) -> Response<String> {
+    match ingest(deps, tenant, request).await {
+        Ok(ingested) => {
+            tracing::info!(tenant.id = %tenant, messages = ingested.messages, statuses = ingested.statuses, quarantined = ingested.quarantined, "webhook");
+            let body = json!({"messages": ingested.messages, "statuses": ingested.statuses, "quarantined": ingested.quarantined});
+            text(StatusCode::OK, &body.to_string())
+        }
+        Err(InboundError::Signature(error)) => {
+            telemetry::metric("SignatureRefused", 1.0, &[("Door", "META")]);
+            tracing::warn!(tenant.id = %tenant, %error, "webhook refused");
+            text(StatusCode::UNAUTHORIZED, "signature refused")
+        }
+        Err(error) => later(&error),
+    }
+}
+
+async fn ingest(
+    deps: &Deps,
+    tenant: TenantId,
+    request: &Request,
+) -> Result<Ingested, InboundError> {
+    let header = request
+        .headers()
+        .get(signature::HEADER)
+        .and_then(|value| value.to_str().ok());
+    let secrets = deps.app_secrets.list().await?;
+    let verified = verify(request.body(), header, &secrets)?;
+    inbound::ingest(&deps.database, tenant, &verified).await
+}
+
+fn later(error: &dyn std::error::Error) -> Response<String> {
+    tracing::error!(error = telemetry::chain(error), "webhook not taken in");
+    text(StatusCode::SERVICE_UNAVAILABLE, "try again later")
+}
+
+fn text(status: StatusCode, body: &str) -> Response<String> {
+    let mut response = Response::new(body.to_owned());
+    *response.status_mut() = status;
+    // Plain, whatever a challenge may contain.
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}

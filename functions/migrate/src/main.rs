@@ -1,0 +1,16 @@
+//! Wiring only: dependencies once, then the handler for each invocation.
+
+use comms_core::platform::telemetry;
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use migrate::{database_from_env, handle};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init_from_env();
+    let database = &database_from_env()?;
+    run(service_fn(async move |_: LambdaEvent<Value>| {
+        Ok::<_, Error>(handle(database).await?)
+    }))
+    .await
+}
