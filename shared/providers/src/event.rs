@@ -13,7 +13,8 @@ pub struct ProviderEvent {
     /// Which of our accounts it is for; `None` where the payload does not name one.
     pub account: Option<AccountRef>,
     pub kind: EventKind,
-    /// The provider's own JSON of this one event, for the log and for quarantine.
+    /// The provider's own JSON of this one event, for the log and for quarantine. Fit for a `jsonb` column: it has no
+    /// NUL characters, and what cannot be parsed at all is one string of its text.
     pub raw: serde_json::Value,
 }
 

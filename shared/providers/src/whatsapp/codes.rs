@@ -4,7 +4,7 @@
 //! documentation dropped the status column in 2026. A family that a send cannot meet (calling, flows, block list,
 //! usernames, template creation) is absent on purpose and reads as [`OutcomeClass::Unknown`].
 //!
-//! Source: "Error codes" of the Cloud API documentation (2026-05-15) and the notes in docs/providers.
+//! Source: "Error codes" of the Cloud API documentation (2026-05-15).
 
 mod table;
 
@@ -62,8 +62,8 @@ const fn verdict(class: OutcomeClass, meaning: &'static str) -> Verdict {
 
 fn documented_wait(code: i64) -> Option<Duration> {
     match code {
-        131_057 => Some(Duration::from_secs(60)),
-        134_101 => Some(Duration::from_secs(600)),
+        131_057 => Some(Duration::from_mins(1)),
+        134_101 => Some(Duration::from_mins(10)),
         _ => None,
     }
 }
@@ -80,9 +80,10 @@ mod tests {
             for code in [row.first, row.last] {
                 assert_eq!(classify(code, Hints::default()).class, row.class, "{code}");
             }
-            let codes = match row.first == row.last {
-                true => row.first.to_string(),
-                false => format!("{}-{}", row.first, row.last),
+            let codes = if row.first == row.last {
+                row.first.to_string()
+            } else {
+                format!("{}-{}", row.first, row.last)
             };
             writeln!(listing, "{codes} {:?}: {}", row.class, row.meaning).expect("a String");
         }

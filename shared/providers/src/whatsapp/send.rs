@@ -82,13 +82,14 @@ impl WhatsAppClient {
 /// An id of another shape could name another node of the graph, which the token may well be good for.
 fn checked_id(phone_number_id: &str) -> Result<&str, Refusal> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    match !phone_number_id.is_empty() && phone_number_id.chars().all(plain) {
-        true => Ok(phone_number_id),
-        false => Err(refusal(
+    if !phone_number_id.is_empty() && phone_number_id.chars().all(plain) {
+        Ok(phone_number_id)
+    } else {
+        Err(refusal(
             OutcomeClass::AccountConfig,
             "invalid-sender",
             "phone_number_id is not an id",
-        )),
+        ))
     }
 }
 

@@ -60,9 +60,10 @@ pub fn verify<'a>(
     let signed_by = |secret: &SecretString| {
         !secret.expose_secret().is_empty() && hmac::verify(&key(secret), raw, &digest).is_ok()
     };
-    match app_secrets.iter().any(signed_by) {
-        true => Ok(VerifiedWebhook(raw)),
-        false => Err(SignatureError::Mismatch),
+    if app_secrets.iter().any(signed_by) {
+        Ok(VerifiedWebhook(raw))
+    } else {
+        Err(SignatureError::Mismatch)
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// A longer wish is cut to this: it would be a mistake, and a person looks before a day is over.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// An answer that has been received whole.
 pub(super) struct Answer {
@@ -166,8 +166,8 @@ mod tests {
 
     #[test]
     fn the_code_decides_and_not_the_status() {
-        let pair = r##"{"error":{"message":"(#131056) to +34600111222","type":"OAuthException","code":131056,
-            "error_data":{"messaging_product":"whatsapp","details":"d"},"fbtrace_id":"A"}}"##;
+        let pair = r#"{"error":{"message":"(#131056) to +34600111222","type":"OAuthException","code":131056,
+            "error_data":{"messaging_product":"whatsapp","details":"d"},"fbtrace_id":"A"}}"#;
         for status in [200, 400, 500] {
             let refusal = refused(status, pair);
             assert_eq!(refusal.class, OutcomeClass::RateLimited(Scope::Pair));
@@ -238,7 +238,7 @@ mod tests {
         let SendOutcome::Refused(refusal) = syncing.outcome() else {
             panic!("accepted")
         };
-        assert_eq!(refusal.retry_after, Some(Duration::from_secs(600)));
+        assert_eq!(refusal.retry_after, Some(Duration::from_mins(10)));
     }
 
     proptest! {
