@@ -71,12 +71,15 @@ create table communications.messages (
 
 -- Partial, so that claim and scan cost what is due and not what ever was.
 create index messages_due on communications.messages (due_at) where status = 'QUEUED';
+create index messages_expiring on communications.messages (expires_at) where status = 'QUEUED';
 create index messages_leased on communications.messages (lease_until) where status = 'SENDING';
 create index messages_uncertain on communications.messages (updated_at) where status = 'UNCERTAIN';
 create index messages_unsent_in_conversation on communications.messages (tenant_id, conversation_id, id)
     where status in ('QUEUED', 'SENDING') and conversation_id is not null;
 create index messages_thread on communications.messages (tenant_id, conversation_id, thread_at desc, id desc)
     where conversation_id is not null;
+create index messages_fallbacks on communications.messages (tenant_id, fallback_of) where fallback_of is not null;
+create index messages_replays on communications.messages (tenant_id, replay_of) where replay_of is not null;
 create index messages_unthreaded on communications.messages (tenant_id, contact_id)
     where conversation_id is null;
 

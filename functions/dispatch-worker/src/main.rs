@@ -1,5 +1,8 @@
 //! Wiring only: dependencies once, then the handler for each batch.
 
+// The runtime's, the SDK's and our futures nest deeper than the compiler looks by default.
+#![recursion_limit = "256"]
+
 use aws_lambda_events::sqs::SqsEvent;
 use comms_core::platform::telemetry;
 use dispatch_worker::{handle, worker_from_env};

@@ -51,13 +51,13 @@ async fn answer(deps: &Deps, request: &Request) -> Response<String> {
     let event: EventRequest = match serde_json::from_slice(request.body()) {
         Ok(event) => event,
         Err(error) => {
-            return ActionError::invalid(format!("not an event trigger call: {error}")).response();
+            return not_an_event(deps, request, &error).await;
         }
     };
     match automation::handle_event(&deps.database, &event).await {
         Ok(Handled::NotWanted) => settled(&json!({"outcome": "not-wanted"})),
         Ok(Handled::Accepted(accepted)) => accept(deps, &event, accepted).await,
-        Err(AutomationError::Database(error)) => later(&error),
+        Err(AutomationError::Database(error)) if !error.is_bad_data() => later(&error),
         Err(error) => keep(deps, request, &error).await,
     }
 }
@@ -73,11 +73,23 @@ async fn accept(deps: &Deps, event: &EventRequest, accepted: Accepted) -> Respon
     settled(&json!({"outcome": "accepted", "run": answer}))
 }
 
+/// Not from Hasura, or from one that we do not know: kept all the same, and refused by the field that is wrong.
+async fn not_an_event(
+    deps: &Deps,
+    request: &Request,
+    error: &serde_json::Error,
+) -> Response<String> {
+    match automation::keep_unusable(&deps.database, request.body()).await {
+        Ok(()) => ActionError::invalid(format!("not an event trigger call: {error}")).response(),
+        Err(error) => later(&error),
+    }
+}
+
 /// Never to be processed: kept where people see it, then acknowledged.
 async fn keep(deps: &Deps, request: &Request, error: &AutomationError) -> Response<String> {
     tracing::error!(error = telemetry::chain(error), "event kept in quarantine");
     match automation::keep_unusable(&deps.database, request.body()).await {
-        Ok(()) => settled(&json!({"outcome": "quarantined", "reason": error.to_string()})),
+        Ok(()) => settled(&json!({"outcome": "quarantined", "reason": telemetry::chain(error)})),
         Err(error) => later(&error),
     }
 }

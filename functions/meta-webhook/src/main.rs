@@ -1,5 +1,8 @@
 //! Wiring only: dependencies once, then the handler for each call.
 
+// The runtime's, the SDK's and our futures nest deeper than the compiler looks by default.
+#![recursion_limit = "256"]
+
 use comms_core::platform::telemetry;
 use lambda_http::{Error, Request, run, service_fn};
 use meta_webhook::{Deps, handle};

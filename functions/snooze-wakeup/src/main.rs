@@ -1,5 +1,8 @@
 //! Wiring only: dependencies once, then the handler for each tick.
 
+// The runtime's, the SDK's and our futures nest deeper than the compiler looks by default.
+#![recursion_limit = "256"]
+
 use comms_core::platform::telemetry;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::Value;

@@ -30,6 +30,8 @@ pub struct Summary {
     pub repaired: Repaired,
     /// QUEUED and due for more than five minutes.
     pub overdue: i64,
+    /// UNCERTAIN for more than five minutes.
+    pub doubtful: i64,
 }
 
 /// # Errors
@@ -37,16 +39,19 @@ pub struct Summary {
 pub async fn handle(deps: &Deps) -> Result<Summary, DatabaseError> {
     let repaired = dispatch::repair(&deps.database, &deps.queues).await?;
     let overdue = dispatch::overdue(&deps.database).await?;
-    report(repaired, &overdue);
+    let doubtful = dispatch::doubtful(&deps.database).await?;
+    report(repaired, &overdue, doubtful);
     Ok(Summary {
         repaired,
         overdue: overdue.iter().map(|lane| lane.messages).sum(),
+        doubtful,
     })
 }
 
 /// Zero is reported too: an alarm needs a number to end by.
 #[expect(clippy::cast_precision_loss, reason = "counts for metrics")]
-fn report(repaired: Repaired, overdue: &[Overdue]) {
+fn report(repaired: Repaired, overdue: &[Overdue], doubtful: i64) {
+    telemetry::metric("UncertainOverdue", doubtful as f64, &[]);
     for (kind, count) in [
         ("HINT_LOST", repaired.republished),
         ("LEASE_ENDED", repaired.uncertain),

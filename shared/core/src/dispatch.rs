@@ -10,6 +10,8 @@ mod send;
 mod settle;
 mod worker;
 
+pub use claim::LEASE_SECONDS;
 pub use policy::{Decision, decide};
-pub use repair::{Overdue, Repaired, overdue, repair};
+pub use repair::{Overdue, Repaired, doubtful, overdue, repair};
+pub use send::Adapters;
 pub use worker::{Dispatched, Worker};

@@ -36,7 +36,8 @@ pub async fn trip(
 ) -> Result<Option<Trip>, DatabaseError> {
     let trip = sqlx::query_as!(
         Trip,
-        r#"select status as "status!", code as "code!", origin as "origin!", destination as "destination!",
+        r#"select coalesce(status, '') as "status!", coalesce(code, '') as "code!", coalesce(origin, '') as "origin!",
+                  coalesce(destination, '') as "destination!",
                   to_char(departure_at at time zone timezone, 'HH24:MI') as "departure_time!",
                   to_char(coalesce(estimated_departure_at, departure_at) at time zone timezone, 'HH24:MI') as "new_departure_time!",
                   to_char(coalesce(estimated_departure_at, departure_at) at time zone timezone, 'YYYY-MM-DD') as "departure_date!"
@@ -61,7 +62,7 @@ pub async fn trip_passengers(
 ) -> Result<Vec<Passenger>, DatabaseError> {
     let passengers = sqlx::query_as!(
         Passenger,
-        r#"select distinct p.passenger_profile_id as "profile!: PassengerProfileId", p.full_name as "full_name!",
+        r#"select distinct p.passenger_profile_id as "profile!: PassengerProfileId", coalesce(p.full_name, '') as "full_name!",
                   case when regexp_replace(p.phone, '[\s().-]', '', 'g') ~ '^\+[1-9][0-9]{6,14}$'
                        then regexp_replace(p.phone, '[\s().-]', '', 'g') end as phone,
                   p.locale, p.timezone

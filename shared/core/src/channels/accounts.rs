@@ -10,9 +10,10 @@ pub struct ActiveAccount {
     pub channel: Channel,
 }
 
-/// An account of one tenant, in whatever state: everything inbound is ingested.
+/// An account and its tenant, in whatever state: everything inbound is ingested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnedAccount {
+    pub tenant: TenantId,
     pub id: AccountId,
     pub external_account_id: String,
 }
@@ -43,22 +44,22 @@ pub async fn active(tx: &mut Tx, tenant: TenantId) -> Result<Vec<ActiveAccount>,
         .collect())
 }
 
-/// Those of the named accounts that this tenant owns. What it does not own is simply not in the answer.
+/// Whose the named accounts are: one of the few look-ups without a tenant, because it is what finds the tenant. An id
+/// that nobody owns is simply not in the answer.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn owned(
+pub async fn owners(
     tx: &mut Tx,
-    tenant: TenantId,
     channel: Channel,
     external_account_ids: &[String],
 ) -> Result<Vec<OwnedAccount>, DatabaseError> {
     let rows = sqlx::query_as!(
         OwnedAccount,
-        r#"select id as "id: AccountId", external_account_id as "external_account_id!"
+        r#"select tenant_id as "tenant: TenantId", id as "id: AccountId",
+                  external_account_id as "external_account_id!"
              from communications.channel_accounts
-            where tenant_id = $1 and channel = $2 and external_account_id = any($3)"#,
-        tenant.0,
+            where channel = $1 and external_account_id = any($2)"#,
         channel.as_str(),
         external_account_ids
     )

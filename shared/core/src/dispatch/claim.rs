@@ -4,7 +4,9 @@
 //! What does not come back is not due, not ours or finished, and its hint may be dropped. The guards are re-checked by
 //! Postgres on the newest row version, so fifty workers with the same id make one claim.
 
-use crate::model::{AccountId, Category, DispatchMessageJob, Lane, MessageId, TenantId};
+use crate::model::{
+    AccountId, Category, DispatchMessageJob, Lane, MessageId, MessageStatus, TenantId,
+};
 use crate::platform::{DatabaseError, Tx};
 use serde_json::Value;
 use uuid::Uuid;
@@ -31,15 +33,21 @@ pub struct Claimed {
     pub attempt: i32,
 }
 
+/// What a claim came to.
+#[derive(Debug)]
+pub struct Claim {
+    /// To be sent, by us and nobody else.
+    pub messages: Vec<Claimed>,
+    /// Ended without being sent; whoever waited for them in their conversation waits no more.
+    pub ended: Vec<(TenantId, MessageId)>,
+}
+
 /// Claims what is due among the jobs. On the way, what must not be sent any more ends as EXPIRED, SUPPRESSED or
 /// SIMULATED. Order within a conversation: a message waits for every earlier one that is queued or being sent.
 ///
 /// # Errors
 /// When the database does not answer; nothing is then claimed.
-pub async fn claim(
-    tx: &mut Tx,
-    jobs: &[DispatchMessageJob],
-) -> Result<Vec<Claimed>, DatabaseError> {
+pub async fn claim(tx: &mut Tx, jobs: &[DispatchMessageJob]) -> Result<Claim, DatabaseError> {
     let tenants: Vec<Uuid> = jobs.iter().map(|job| job.tenant_id.0).collect();
     let messages: Vec<Uuid> = jobs.iter().map(|job| job.message_id.0).collect();
     let rows = sqlx::query!(
@@ -54,13 +62,13 @@ pub async fn claim(
                  join communications.messages m on m.tenant_id = h.tenant_id and m.id = h.id
                  join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
                  left join communications.tenant_settings s on s.tenant_id = m.tenant_id
-                where m.status = 'QUEUED' and m.due_at <= now() + interval '1 second' and a.status = 'ACTIVE'
+                where m.status = 'QUEUED' and m.due_at <= now() + interval '250 milliseconds' and a.status = 'ACTIVE'
                   and not exists (
                       select from communications.messages earlier
                        where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
                          and earlier.status in ('QUEUED', 'SENDING') and earlier.id < m.id)
                 order by m.tenant_id, m.id
-                  for update of m skip locked),
+                  for update of m),
            taken as (
                update communications.messages m
                   set status = due.next,
@@ -75,10 +83,10 @@ pub async fn claim(
                select tenant_id, id, fence, attempts from taken where status = 'SENDING')
            select m.tenant_id as "tenant: TenantId", m.id as "message: MessageId", m.account_id as "account: AccountId",
                   a.provider, a.external_account_id, a.provider_config, m.address, m.content, m.reply_to,
-                  m.lane as "lane!", m.category as "category!", m.fence, m.attempts
+                  m.lane as "lane!", m.category as "category!", m.fence, m.attempts,
+                  m.status
              from taken m
-             join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
-            where m.status = 'SENDING'"#,
+             join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id"#,
         &tenants,
         &messages,
         LEASE_SECONDS
@@ -86,23 +94,28 @@ pub async fn claim(
     .fetch_all(tx.conn())
     .await?;
     let unknown = |error: crate::model::UnknownWord| sqlx::Error::Decode(error.into());
-    rows.into_iter()
-        .map(|row| {
-            Ok(Claimed {
-                tenant: row.tenant,
-                message: row.message,
-                account: row.account,
-                provider: row.provider,
-                external_account_id: row.external_account_id,
-                provider_config: row.provider_config,
-                address: row.address,
-                content: row.content,
-                reply_to: row.reply_to,
-                lane: row.lane.parse().map_err(unknown)?,
-                category: row.category.parse().map_err(unknown)?,
-                fence: row.fence,
-                attempt: row.attempts,
-            })
+    let (sending, ended): (Vec<_>, Vec<_>) = rows
+        .into_iter()
+        .partition(|row| row.status == MessageStatus::Sending.as_str());
+    let messages = sending.into_iter().map(|row| {
+        Ok(Claimed {
+            tenant: row.tenant,
+            message: row.message,
+            account: row.account,
+            provider: row.provider,
+            external_account_id: row.external_account_id,
+            provider_config: row.provider_config,
+            address: row.address,
+            content: row.content,
+            reply_to: row.reply_to,
+            lane: row.lane.parse().map_err(unknown)?,
+            category: row.category.parse().map_err(unknown)?,
+            fence: row.fence,
+            attempt: row.attempts,
         })
-        .collect()
+    });
+    Ok(Claim {
+        messages: messages.collect::<Result<_, DatabaseError>>()?,
+        ended: ended.iter().map(|row| (row.tenant, row.message)).collect(),
+    })
 }

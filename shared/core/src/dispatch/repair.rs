@@ -1,7 +1,7 @@
 //! The scan: puts right what a crash, a lost hint or a dead worker left behind, and only then raises an alarm.
 //!
 //! Global by nature: it looks at all tenants, in bounded batches, skipping rows that somebody holds, safe to run twice.
-//! Every repair writes a row of `repairs`.
+//! Every change to a message writes a row of `repairs`.
 
 use crate::delivery;
 use crate::model::{DispatchMessageJob, MessageId, TenantId};
@@ -10,6 +10,9 @@ use crate::platform::{Database, DatabaseError, Queues, Tx};
 
 /// Rows of one kind that one step may touch.
 const BATCH: i64 = 500;
+const FULL: usize = 500;
+/// Steps of one run: 20,000 rows of a kind a minute, well inside the function's time.
+const STEPS: usize = 40;
 /// A hint older than this is taken for lost.
 const HINT_LOST_SECONDS: f64 = 60.0;
 /// How far ahead the scan publishes: until it comes again.
@@ -38,23 +41,53 @@ pub struct Overdue {
     pub oldest_seconds: i64,
 }
 
+/// Runs step after step until nothing is left, or enough is done for one run.
+///
 /// # Errors
 /// When the database does not answer; what was committed until then stays.
 pub async fn repair(database: &Database, queues: &Queues) -> Result<Repaired, DatabaseError> {
     let mut repaired = Repaired::default();
-    let mut tx = database.begin().await?;
-    repaired.uncertain = end_leases(&mut tx).await?;
-    repaired.expired = expire(&mut tx).await?;
-    repaired.matched = match_waiting(&mut tx).await?;
-    tx.commit().await?;
+    for _ in 0..STEPS {
+        let step = settle_overdue(database).await?;
+        repaired.uncertain += step.uncertain;
+        repaired.expired += step.expired;
+        repaired.matched += step.matched;
+        if [step.uncertain, step.expired, step.matched]
+            .iter()
+            .all(|count| *count < FULL)
+        {
+            break;
+        }
+    }
+    for _ in 0..STEPS {
+        let published = republish(database, queues).await?;
+        repaired.republished += published;
+        if published < FULL {
+            break;
+        }
+    }
+    Ok(repaired)
+}
 
+async fn settle_overdue(database: &Database) -> Result<Repaired, DatabaseError> {
+    let mut tx = database.begin().await?;
+    let step = Repaired {
+        uncertain: end_leases(&mut tx).await?,
+        expired: expire(&mut tx).await?,
+        matched: match_waiting(&mut tx).await?,
+        republished: 0,
+    };
+    tx.commit().await?;
+    Ok(step)
+}
+
+/// Published after the commit that marked them: a failure there is a hint lost once more, for a later run to find.
+async fn republish(database: &Database, queues: &Queues) -> Result<usize, DatabaseError> {
     let mut tx = database.begin().await?;
     let hints = unhinted(&mut tx).await?;
     tx.commit().await?;
-    // Published after the commit that marked them: a failure here is a hint lost once more, for the next run to find.
     queues.publish_or_leave_to_scan(&hints).await;
-    repaired.republished = hints.len();
-    Ok(repaired)
+    Ok(hints.len())
 }
 
 /// A lease that ended is a worker that died: accepted or not, nobody knows.
@@ -85,8 +118,8 @@ async fn expire(tx: &mut Tx) -> Result<usize, DatabaseError> {
     let expired = sqlx::query_scalar!(
         r#"with late as (
                select tenant_id, id from communications.messages
-                where status = 'QUEUED' and due_at < now() and expires_at <= now()
-                order by due_at limit $1 for update skip locked),
+                where status = 'QUEUED' and expires_at <= now()
+                order by expires_at limit $1 for update skip locked),
            ended as (
                update communications.messages m set status = 'EXPIRED'
                  from late where m.tenant_id = late.tenant_id and m.id = late.id
@@ -186,4 +219,21 @@ pub async fn overdue(database: &Database) -> Result<Vec<Overdue>, DatabaseError>
     .await?;
     tx.commit().await?;
     Ok(rows)
+}
+
+/// Sends of which nobody knows, long after the provider's report should have come.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn doubtful(database: &Database) -> Result<i64, DatabaseError> {
+    let mut tx = database.begin().await?;
+    let doubtful = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from communications.messages
+            where status = 'UNCERTAIN' and updated_at < now() - $1 * interval '1 second'"#,
+        OVERDUE_SECONDS
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(doubtful)
 }

@@ -36,7 +36,11 @@ pub async fn settle(
         .map(|settlement| (settlement.claimed.tenant, settlement.claimed.message))
         .collect();
     delivery::match_waiting(tx, &accepted).await?;
-    follow_ups(tx, &rows).await
+    let settled: Vec<(TenantId, MessageId)> = settlements
+        .iter()
+        .map(|settlement| (settlement.claimed.tenant, settlement.claimed.message))
+        .collect();
+    follow_ups(tx, &settled).await
 }
 
 async fn write(tx: &mut Tx, rows: &Columns) -> Result<(), DatabaseError> {
@@ -57,11 +61,15 @@ async fn write(tx: &mut Tx, rows: &Columns) -> Result<(), DatabaseError> {
                from result r
               where a.tenant_id = r.tenant_id and a.message_id = r.id and a.fence = r.fence)
          update communications.messages m
-            set status = r.status,
+            -- A retry that would come after the expiry is none: it fails with the cause it has.
+            set status = case when r.status = 'QUEUED' and m.expires_at <= now() + r.retry_in * interval '1 second'
+                              then 'FAILED' else r.status end,
                 lease_until = null,
                 external_message_id = coalesce(r.external_message_id, m.external_message_id),
                 sent_at = case when r.status = 'SENT' then coalesce(m.sent_at, now()) else m.sent_at end,
-                failed_at = case when r.status = 'FAILED' then now() else m.failed_at end,
+                failed_at = case when r.status = 'FAILED'
+                                   or (r.status = 'QUEUED' and m.expires_at <= now() + r.retry_in * interval '1 second')
+                                 then now() else m.failed_at end,
                 failed_code = r.code,
                 failed_reason = r.reason,
                 attempts = m.attempts - r.refund::int,
@@ -89,9 +97,17 @@ async fn write(tx: &mut Tx, rows: &Columns) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Retries of these messages, and for every conversation they belong to the first that still waits. What is due later
+/// What must be looked at next: retries of these messages, and for every conversation they belong to the first that
+/// still waits. What is due later
 /// than SQS can delay is left to the scan.
-async fn follow_ups(tx: &mut Tx, rows: &Columns) -> Result<Vec<Hint>, DatabaseError> {
+pub async fn follow_ups(
+    tx: &mut Tx,
+    messages: &[(TenantId, MessageId)],
+) -> Result<Vec<Hint>, DatabaseError> {
+    let (tenants, ids): (Vec<Uuid>, Vec<Uuid>) = messages
+        .iter()
+        .map(|(tenant, message)| (tenant.0, message.0))
+        .unzip();
     let due = sqlx::query!(
         r#"with settled as (
                select m.tenant_id, m.id, m.conversation_id, m.status
@@ -111,8 +127,8 @@ async fn follow_ups(tx: &mut Tx, rows: &Columns) -> Result<Vec<Hint>, DatabaseEr
                   ceil(greatest(0, extract(epoch from m.due_at - now())))::int as "delay_seconds!"
              from next n join communications.messages m on m.tenant_id = n.tenant_id and m.id = n.id
             where m.status = 'QUEUED' and m.due_at <= now() + $3 * interval '1 second'"#,
-        &rows.tenants,
-        &rows.messages,
+        &tenants,
+        &ids,
         f64::from(MAX_DELAY_SECONDS)
     )
     .fetch_all(tx.conn())

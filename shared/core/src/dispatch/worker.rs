@@ -3,7 +3,7 @@
 use super::claim::{Claimed, claim};
 use super::policy::decide;
 use super::send::Adapters;
-use super::settle::{Settlement, settle};
+use super::settle::{Settlement, follow_ups, settle};
 use crate::model::{DispatchMessageJob, MessageId};
 use crate::platform::{Database, DatabaseError, Queues, telemetry};
 use comms_providers::{OutcomeClass, Refusal, SendOutcome};
@@ -50,9 +50,15 @@ impl Worker {
 
     async fn claim(&self, jobs: &[DispatchMessageJob]) -> Result<Vec<Claimed>, DatabaseError> {
         let mut tx = self.database.begin().await?;
-        let claimed = claim(&mut tx, jobs).await?;
+        let claim = claim(&mut tx, jobs).await?;
+        let hints = if claim.ended.is_empty() {
+            Vec::new()
+        } else {
+            follow_ups(&mut tx, &claim.ended).await?
+        };
         tx.commit().await?;
-        Ok(claimed)
+        self.queues.publish_or_leave_to_scan(&hints).await;
+        Ok(claim.messages)
     }
 
     /// A panic while one message is sent is that message's doubt and nobody else's.

@@ -4,6 +4,7 @@ use crate::contacts::{Alias, AliasKind, Sighting, resolve};
 use crate::inbox::{self, Arrival};
 use crate::model::{AccountId, Channel, ContactId, ConversationId, MessageId, TenantId};
 use crate::platform::{DatabaseError, Tx};
+use comms_providers::Content;
 use comms_providers::event::{InboundMessage, InboundSender};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -214,6 +215,11 @@ async fn insert(
     Ok(())
 }
 
+/// Did a person write? A notice of the system or a reaction opens no window that we would rely on.
+fn opens_window(content: &Content) -> bool {
+    !matches!(content, Content::Other { kind, .. } if kind == "system" || kind == "reaction")
+}
+
 /// By Meta's clock, and never shortened by a late arrival.
 async fn open_windows(
     tx: &mut Tx,
@@ -221,7 +227,10 @@ async fn open_windows(
     fresh: &[Fresh<'_>],
 ) -> Result<(), DatabaseError> {
     let mut open_until: BTreeMap<(AccountId, ContactId), OffsetDateTime> = BTreeMap::new();
-    for new in fresh {
+    for new in fresh
+        .iter()
+        .filter(|new| opens_window(&new.message.message.content))
+    {
         let until = new.message.message.sent_at + WINDOW;
         open_until
             .entry((new.message.account, new.contact))

@@ -1,7 +1,7 @@
 //! Meta's webhook: the handshake, and the payload.
 
 use super::InboundError;
-use super::accounts::Owned;
+use super::accounts::Owners;
 use super::messages::{self, Attributed};
 use crate::channels::accounts;
 use crate::delivery::{self, StatusReport};
@@ -11,6 +11,7 @@ use crate::quarantine::{self, Misfit};
 use aws_lc_rs::{constant_time, digest};
 use comms_providers::event::{DeliveryUpdate, EventKind, ProviderEvent};
 use comms_providers::whatsapp::{VerifiedWebhook, webhook};
+use std::collections::BTreeMap;
 
 const SOURCE: &str = "META_WEBHOOK";
 
@@ -22,7 +23,8 @@ pub struct Ingested {
     pub quarantined: usize,
 }
 
-/// Stores everything in the payload that is the tenant's, in one transaction. Accounts in any state still ingest.
+/// Stores everything in the payload for its owners, in one transaction; `tenant` is whose door it came to. Accounts in any
+/// state still ingest.
 ///
 /// # Errors
 /// When the database does not answer: nothing is stored, and the provider must send it again.
@@ -49,15 +51,17 @@ pub async fn ingest(
             });
         }
     };
-    let owned = Owned::find(&mut tx, tenant, &events).await?;
-    let sorted = Sorted::of(&events, &owned);
-    let ingested = Ingested {
-        messages: messages::store(&mut tx, tenant, &sorted.messages).await?,
-        statuses: delivery::record(&mut tx, tenant, &sorted.statuses)
-            .await?
-            .new,
+    let owners = Owners::find(&mut tx, tenant, &events).await?;
+    let sorted = Sorted::of(&events, &owners);
+    let mut ingested = Ingested {
         quarantined: sorted.misfits.len(),
+        ..Ingested::default()
     };
+    // Tenant by tenant, in one order for everybody, each in queries of its own.
+    for (owner, part) in &sorted.by_tenant {
+        ingested.messages += messages::store(&mut tx, *owner, &part.messages).await?;
+        ingested.statuses += delivery::record(&mut tx, *owner, &part.statuses).await?.new;
+    }
     quarantine::store(&mut tx, SOURCE, tenant, &sorted.misfits).await?;
     tx.commit().await?;
     Ok(ingested)
@@ -66,40 +70,49 @@ pub async fn ingest(
 /// The events of a payload by what happens to them.
 #[derive(Default)]
 struct Sorted<'a> {
-    messages: Vec<Attributed<'a>>,
-    statuses: Vec<StatusReport>,
+    by_tenant: BTreeMap<TenantId, Part<'a>>,
     misfits: Vec<Misfit>,
 }
 
+#[derive(Default)]
+struct Part<'a> {
+    messages: Vec<Attributed<'a>>,
+    statuses: Vec<StatusReport>,
+}
+
 impl<'a> Sorted<'a> {
-    fn of(events: &'a [ProviderEvent], owned: &Owned) -> Self {
+    fn of(events: &'a [ProviderEvent], owners: &Owners) -> Self {
         let mut sorted = Self::default();
         for event in events {
-            sorted.place(event, owned.of(event));
+            sorted.place(event, owners.of(event));
         }
         sorted
     }
 
-    fn place(&mut self, event: &'a ProviderEvent, account: Option<AccountId>) {
+    fn place(&mut self, event: &'a ProviderEvent, owner: Option<(TenantId, AccountId)>) {
         let waba_id = event
             .account
             .as_ref()
             .and_then(|account| account.waba_id.as_deref());
-        match (&event.kind, account) {
-            (EventKind::Message(message), Some(account)) => self.messages.push(Attributed {
-                account,
-                waba_id,
-                message,
-            }),
-            (EventKind::Status(update), Some(account)) => {
-                self.statuses.push(report(account, update, event))
+        match (&event.kind, owner) {
+            (EventKind::Message(message), Some((tenant, account))) => {
+                let part = self.by_tenant.entry(tenant).or_default();
+                part.messages.push(Attributed {
+                    account,
+                    waba_id,
+                    message,
+                });
+            }
+            (EventKind::Status(update), Some((tenant, account))) => {
+                let part = self.by_tenant.entry(tenant).or_default();
+                part.statuses.push(report(account, update, event));
             }
             (EventKind::Message(_) | EventKind::Status(_), None) => {
-                self.misfits.push(misfit("UNKNOWN_ACCOUNT", event))
+                self.misfits.push(misfit("UNKNOWN_ACCOUNT", event));
             }
             (EventKind::Malformed { .. }, _) => self.misfits.push(misfit("MALFORMED", event)),
             (EventKind::Unhandled { .. }, _) => {
-                self.misfits.push(misfit(quarantine::UNHANDLED, event))
+                self.misfits.push(misfit(quarantine::UNHANDLED, event));
             }
         }
     }

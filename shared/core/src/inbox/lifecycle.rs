@@ -9,6 +9,11 @@ use crate::platform::{
 use serde::Serialize;
 use uuid::Uuid;
 
+/// The role of a tenant's own administrators. Not Hasura's `admin`, which no permission can confine to a tenant.
+pub const TENANT_ADMIN: &str = "tenant_admin";
+
+const NOTE_LIMIT: usize = 2000;
+
 /// `conversations.status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -151,12 +156,18 @@ pub async fn resolve_conversation(
     conversation: ConversationId,
     note: Option<&str>,
 ) -> Result<Resolved, InboxError> {
+    if note.is_some_and(|note| note.chars().count() > NOTE_LIMIT) {
+        let refused = ActionError::invalid(format!(
+            "note must not be longer than {NOTE_LIMIT} characters"
+        ));
+        return Err(refused.into());
+    }
     let locked = lock(tx, session.tenant, conversation).await?;
     if locked.status != ConversationStatus::Resolved {
         if locked
             .assigned_to
             .is_some_and(|holder| holder != session.user)
-            && session.role != "admin"
+            && session.role != TENANT_ADMIN
         {
             return Err(held_by_another(locked.assigned_to).into());
         }

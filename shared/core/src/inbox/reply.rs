@@ -5,7 +5,6 @@
 
 use super::InboxError;
 use super::lifecycle::{ConversationStatus, Locked, held_by_another, lock};
-use crate::channels::accounts;
 use crate::model::{AccountId, Category, Channel, ConversationId, Lane, MessageId, MessageStatus};
 use crate::outbox::{self, Author, NewMessage};
 use crate::platform::{
@@ -16,7 +15,7 @@ use crate::platform::{
 use comms_providers::Content;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
 const TEXT_LIMIT: usize = 4096;
 const CLIENT_ID_LIMIT: usize = 128;
@@ -199,9 +198,10 @@ async fn route(
         .into());
     }
     let row = sqlx::query!(
-        r#"select m.account_id as "account: AccountId", m.address, w.open_until as "open_until?: OffsetDateTime",
+        r#"select m.account_id as "account: AccountId", m.address, a.status = 'ACTIVE' as "active!",
                   coalesce(w.open_until > now(), false) as "open!"
              from communications.messages m
+             join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
              left join communications.whatsapp_windows w
                on w.tenant_id = m.tenant_id and w.account_id = m.account_id and w.contact_id = m.contact_id
             where m.tenant_id = $1 and m.conversation_id = $2 and m.direction = 'INBOUND' and m.channel = 'WHATSAPP'
@@ -222,8 +222,7 @@ async fn route(
         );
         return Err(refused.into());
     }
-    let active = accounts::active(tx, session.tenant).await?;
-    if !active.iter().any(|account| account.id == row.account) {
+    if !row.active {
         return Err(unavailable("the WhatsApp account of this conversation is not active").into());
     }
     Ok(Route {

@@ -62,9 +62,12 @@ pub async fn receive(
                       inbound_count = c.inbound_count + a.messages,
                       last_message_at = greatest(c.last_message_at, a.last_at),
                       last_inbound_at = greatest(c.last_inbound_at, a.last_at),
-                      last_inbound_channel = a.channel,
-                      last_inbound_account = a.account_id,
-                      preview = a.preview
+                      -- What came late does not become what was said last.
+                      last_inbound_channel = case when a.last_at >= coalesce(c.last_inbound_at, a.last_at)
+                                                  then a.channel else c.last_inbound_channel end,
+                      last_inbound_account = case when a.last_at >= coalesce(c.last_inbound_at, a.last_at)
+                                                  then a.account_id else c.last_inbound_account end,
+                      preview = case when a.last_at >= c.last_message_at then a.preview else c.preview end
                  from latest l join arrived a on a.contact_id = l.contact_id
                 where c.tenant_id = $1 and c.id = l.id
                returning c.contact_id, c.id, l.status as before, c.status as after),
@@ -110,6 +113,7 @@ pub async fn receive(
 }
 
 /// What was sent to a contact before there was a thread belongs to it once they answer: agents see what it is about.
+/// Locked in the order that everybody locks messages in.
 async fn adopt_automated(
     tx: &mut Tx,
     tenant: TenantId,
@@ -118,10 +122,15 @@ async fn adopt_automated(
     let contacts: Vec<Uuid> = threads.iter().map(|thread| thread.contact.0).collect();
     let conversations: Vec<Uuid> = threads.iter().map(|thread| thread.conversation.0).collect();
     sqlx::query!(
-        "update communications.messages m
-            set conversation_id = t.conversation_id
-           from unnest($2::uuid[], $3::uuid[]) as t(contact_id, conversation_id)
-          where m.tenant_id = $1 and m.contact_id = t.contact_id and m.conversation_id is null",
+        "with loose as (
+             select m.id, t.conversation_id
+               from unnest($2::uuid[], $3::uuid[]) as t(contact_id, conversation_id)
+               join communications.messages m
+                 on m.tenant_id = $1 and m.contact_id = t.contact_id and m.conversation_id is null
+              order by m.id
+                for update of m)
+         update communications.messages m set conversation_id = loose.conversation_id
+           from loose where m.tenant_id = $1 and m.id = loose.id",
         tenant.0,
         &contacts,
         &conversations

@@ -5,7 +5,8 @@
 
 use super::aws::Aws;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::OnceCell;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
 /// Collects a function's settings.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl Settings {
         Secret {
             name,
             source,
-            value: OnceCell::new(),
+            fetched: Mutex::default(),
         }
     }
 
@@ -80,13 +81,15 @@ impl Settings {
     }
 }
 
-/// A secret setting, fetched once per sandbox.
+/// A secret setting, fetched on first use and again when it is five minutes old: a rotation reaches warm sandboxes.
 #[derive(Debug)]
 pub struct Secret {
     name: &'static str,
     source: Source,
-    value: OnceCell<SecretString>,
+    fetched: Mutex<Option<(SecretString, Instant)>>,
 }
+
+const FRESH_FOR: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 enum Source {
@@ -100,14 +103,37 @@ impl Secret {
         Self {
             name,
             source: Source::Value(value),
-            value: OnceCell::new(),
+            fetched: Mutex::default(),
         }
     }
 
     /// # Errors
-    /// When Secrets Manager does not give it.
-    pub async fn get(&self) -> Result<&SecretString, ConfigError> {
-        self.value.get_or_try_init(|| self.fetch()).await
+    /// When Secrets Manager does not give it and never did; an old value serves while it does not answer.
+    pub async fn get(&self) -> Result<SecretString, ConfigError> {
+        let mut fetched = self.fetched.lock().await;
+        if let Some((value, at)) = fetched.as_ref()
+            && at.elapsed() < FRESH_FOR
+        {
+            return Ok(value.clone());
+        }
+        match (self.fetch().await, fetched.as_ref()) {
+            (Ok(value), _) => Ok(fetched.insert((value, Instant::now())).0.clone()),
+            (Err(error), None) => Err(error),
+            (Err(error), Some((value, _))) => {
+                tracing::warn!(%error, "secret not refreshed, the old one serves");
+                Ok(value.clone())
+            }
+        }
+    }
+
+    /// The value as it is now, whatever the age of the one we have.
+    ///
+    /// # Errors
+    /// As [`Secret::get`].
+    pub async fn refreshed(&self) -> Result<SecretString, ConfigError> {
+        let value = self.fetch().await?;
+        *self.fetched.lock().await = Some((value.clone(), Instant::now()));
+        Ok(value)
     }
 
     /// A secret that is a JSON array of strings: the current value first, the one being rotated out second.
@@ -145,7 +171,7 @@ impl Secret {
         }
     }
 
-    fn invalid(&self, problem: &str) -> ConfigError {
+    pub(super) fn invalid(&self, problem: &str) -> ConfigError {
         ConfigError::Invalid {
             name: self.name.to_owned(),
             problem: problem.to_owned(),

@@ -6,7 +6,7 @@
 
 use super::config::{ConfigError, Secret};
 use futures_util::{future::BoxFuture, stream::BoxStream};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgTypeInfo},
@@ -31,6 +31,18 @@ impl DatabaseError {
             _ => None,
         }
     }
+
+    /// Is it the data that does not fit (a null, a zone that does not exist), so that the same call never succeeds?
+    #[must_use]
+    pub fn is_bad_data(&self) -> bool {
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("22"))
+            }
+            Self::Sql(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Connects on first use; one or two connections a sandbox, checked after a freeze.
@@ -52,7 +64,16 @@ impl Database {
     /// # Errors
     /// When the URL cannot be had or no connection can be made within three seconds.
     pub async fn begin(&self) -> Result<Tx, DatabaseError> {
-        Ok(Tx(self.pool().await?.begin().await?))
+        let pool = self.pool().await?;
+        let begun = match pool.begin().await {
+            Err(error) if is_refused_login(&error) => {
+                // The password was rotated under a warm sandbox.
+                pool.set_connect_options(self.options(self.url.refreshed().await?)?);
+                pool.begin().await
+            }
+            begun => begun,
+        };
+        Ok(Tx(begun?))
     }
 
     /// For the migrator alone, which needs a session of its own.
@@ -64,8 +85,7 @@ impl Database {
     }
 
     async fn connect(&self) -> Result<PgPool, DatabaseError> {
-        let options = PgConnectOptions::from_str(self.url.get().await?.expose_secret())?
-            .application_name("communications");
+        let options = self.options(self.url.get().await?)?;
         Ok(PgPoolOptions::new()
             .max_connections(2)
             .acquire_timeout(Duration::from_secs(3))
@@ -73,6 +93,18 @@ impl Database {
             .test_before_acquire(true)
             .connect_lazy_with(options))
     }
+
+    fn options(&self, url: SecretString) -> Result<PgConnectOptions, DatabaseError> {
+        // sqlx's own error quotes the URL.
+        PgConnectOptions::from_str(url.expose_secret())
+            .map(|options| options.application_name("communications"))
+            .map_err(|_| DatabaseError::Config(self.url.invalid("it must be a Postgres URL")))
+    }
+}
+
+fn is_refused_login(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.starts_with("28"))
 }
 
 /// One transaction. Dropped without [`Tx::commit`], it never happened.
