@@ -1,0 +1,81 @@
+//! Every file in events/ is what its function really gets, and the function answers it.
+
+use comms_tests::world::World;
+use lambda_http::Request;
+use std::path::PathBuf;
+
+const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../events");
+
+fn files(function: &str) -> Vec<(String, String)> {
+    let folder = PathBuf::from(EVENTS).join(function);
+    let mut files: Vec<(String, String)> = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            (
+                path.file_stem().unwrap().to_str().unwrap().to_owned(),
+                std::fs::read_to_string(&path).unwrap(),
+            )
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn request(text: &str) -> Request {
+    lambda_http::request::from_str(text).unwrap()
+}
+
+#[tokio::test]
+async fn every_event_file_is_answered_as_its_name_says() {
+    let world = World::new().await;
+    let mut answers = Vec::new();
+    for (case, text) in files("hasura-events") {
+        answers.push((
+            format!("hasura-events/{case}"),
+            hasura_events::handle(&world.events, request(&text))
+                .await
+                .status()
+                .as_u16(),
+        ));
+    }
+    for (case, text) in files("inbox-actions") {
+        answers.push((
+            format!("inbox-actions/{case}"),
+            inbox_actions::handle(&world.actions, request(&text))
+                .await
+                .status()
+                .as_u16(),
+        ));
+    }
+    for (case, text) in files("meta-webhook") {
+        answers.push((
+            format!("meta-webhook/{case}"),
+            meta_webhook::handle(&world.webhook, request(&text))
+                .await
+                .status()
+                .as_u16(),
+        ));
+    }
+    for (case, text) in files("dispatch-worker") {
+        let response =
+            dispatch_worker::handle(&world.worker, serde_json::from_str(&text).unwrap()).await;
+        answers.push((
+            format!("dispatch-worker/{case}: failed records"),
+            u16::try_from(response.batch_item_failures.len()).unwrap(),
+        ));
+    }
+    let lines: Vec<String> = answers
+        .iter()
+        .map(|(case, answer)| format!("{case} {answer}"))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn every_function_has_event_files() {
+    for folder in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../functions")).unwrap() {
+        let name = folder.unwrap().file_name().into_string().unwrap();
+        assert!(!files(&name).is_empty(), "{name}");
+    }
+}

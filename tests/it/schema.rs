@@ -1,0 +1,225 @@
+//! What the database itself holds, whoever writes.
+
+use comms_core::model::MessageStatus;
+use comms_tests::world::World;
+use sqlx::AssertSqlSafe;
+use std::collections::BTreeSet;
+
+/// The state machine's table (docs/notification-pipeline-protocol.md): anybody's, and those only with the provider's id.
+const ALLOWED: &[(&str, &str)] = &[
+    ("QUEUED", "SENDING"),
+    ("QUEUED", "SUPPRESSED"),
+    ("QUEUED", "SIMULATED"),
+    ("QUEUED", "CANCELLED"),
+    ("QUEUED", "EXPIRED"),
+    ("SENDING", "QUEUED"),
+    ("SENDING", "SENT"),
+    ("SENDING", "FAILED"),
+    ("SENDING", "UNCERTAIN"),
+    ("UNCERTAIN", "SENT"),
+    ("UNCERTAIN", "QUEUED"),
+    ("UNCERTAIN", "FAILED"),
+    ("UNCERTAIN", "CANCELLED"),
+    ("UNCERTAIN", "EXPIRED"),
+    ("SENT", "DELIVERED"),
+    ("SENT", "READ"),
+    ("SENT", "FAILED"),
+    ("DELIVERED", "READ"),
+    ("DELIVERED", "FAILED"),
+];
+const ON_EVIDENCE: &[(&str, &str)] = &[
+    ("QUEUED", "SENT"),
+    ("QUEUED", "DELIVERED"),
+    ("QUEUED", "READ"),
+    ("SENDING", "DELIVERED"),
+    ("SENDING", "READ"),
+    ("UNCERTAIN", "DELIVERED"),
+    ("UNCERTAIN", "READ"),
+    ("FAILED", "DELIVERED"),
+    ("FAILED", "READ"),
+];
+
+/// Every pair of states, by plain SQL, with and without evidence.
+#[tokio::test]
+async fn exactly_the_transitions_of_the_table_are_possible() {
+    let world = World::new().await;
+    world
+        .trip_is_delayed(&crate::intake::trip(&world, &world.iberia).await)
+        .await;
+    for evidence in [false, true] {
+        let mut possible = BTreeSet::new();
+        for from in MessageStatus::ALL {
+            for to in MessageStatus::ALL.iter().filter(|to| *to != from) {
+                if allows(&world, from.as_str(), to.as_str(), evidence).await {
+                    possible.insert((from.as_str(), to.as_str()));
+                }
+            }
+        }
+        let mut expected: BTreeSet<(&str, &str)> = ALLOWED.iter().copied().collect();
+        if evidence {
+            expected.extend(ON_EVIDENCE);
+        }
+        assert_eq!(possible, expected, "with evidence: {evidence}");
+    }
+}
+
+/// Tries the update in a transaction that never happens; the starting state is put there past the trigger.
+async fn allows(world: &World, from: &str, to: &str, evidence: bool) -> bool {
+    let lease = |status: &str| {
+        if status == "SENDING" {
+            "now() + interval '45 seconds'"
+        } else {
+            "null"
+        }
+    };
+    let external = if evidence { "'wamid.X'" } else { "null" };
+    let mut tx = world.pool.begin().await.unwrap();
+    let start = format!(
+        "alter table communications.messages disable trigger check_transition;
+         delete from communications.messages where address <> '+34600111222';
+         update communications.messages set status = '{from}', attempts = 1, lease_until = {};
+         alter table communications.messages enable trigger check_transition",
+        lease(from)
+    );
+    sqlx::raw_sql(AssertSqlSafe(start))
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let update = format!(
+        "update communications.messages set status = '{to}', lease_until = {}, external_message_id = {external}",
+        lease(to)
+    );
+    sqlx::raw_sql(AssertSqlSafe(update))
+        .execute(&mut *tx)
+        .await
+        .is_ok()
+}
+
+#[tokio::test]
+async fn a_message_cannot_begin_in_the_middle() {
+    let world = World::new().await;
+    world
+        .trip_is_delayed(&crate::intake::trip(&world, &world.iberia).await)
+        .await;
+    for status in ["SENT", "DELIVERED", "FAILED", "CANCELLED"] {
+        let copy = format!(
+            "insert into communications.messages (tenant_id, id, direction, channel, account_id, contact_id, sender_kind, address, content, status, lane, category)
+             select tenant_id, gen_random_uuid(), direction, channel, account_id, contact_id, sender_kind, address, content, '{status}', lane, category
+               from communications.messages limit 1"
+        );
+        assert!(
+            sqlx::raw_sql(AssertSqlSafe(copy))
+                .execute(&world.pool)
+                .await
+                .is_err(),
+            "{status}"
+        );
+    }
+}
+
+/// A row of one tenant cannot point at a row of another: every foreign key carries the tenant.
+#[tokio::test]
+async fn every_key_contains_the_tenant() {
+    let world = World::new().await;
+    let keys: Vec<(String, String)> = sqlx::query_as(
+        "select c.conrelid::regclass::text, c.conname from pg_constraint c join pg_namespace n on n.oid = c.connamespace
+          where n.nspname = 'communications' and c.contype in ('p', 'u', 'f')
+            and c.conrelid::regclass::text not in ('communications._migrations', 'communications.domain_contract')
+            and not exists (select from unnest(c.conkey) k join pg_attribute a on a.attrelid = c.conrelid and a.attnum = k
+                             where a.attname = 'tenant_id')",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert!(keys.is_empty(), "{keys:?}");
+}
+
+#[tokio::test]
+async fn identifiers_follow_the_aliases_and_nothing_else() {
+    let world = World::new().await;
+    world
+        .trip_is_delayed(&crate::intake::trip(&world, &world.iberia).await)
+        .await;
+    let edited = sqlx::query("update communications.contacts set identifiers = '{}'")
+        .execute(&world.pool)
+        .await;
+    assert!(
+        edited
+            .unwrap_err()
+            .to_string()
+            .contains("contact_identities")
+    );
+    world
+        .execute("delete from communications.contact_identities where value = '+34600111222'")
+        .await;
+    assert_eq!(
+        world
+            .scalar::<i64>("select count(*) from communications.contacts where identifiers = '{}'")
+            .await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn history_is_append_only() {
+    let world = World::new().await;
+    let contact = comms_core::model::ContactId::generate();
+    sqlx::query("insert into communications.contacts (tenant_id, id) values ($1, $2)")
+        .bind(world.iberia.tenant)
+        .bind(contact)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    comms_tests::seed::opt_out(&world.pool, world.iberia.tenant, contact)
+        .await
+        .unwrap();
+    assert!(
+        sqlx::query("update communications.consents set granted = true")
+            .execute(&world.pool)
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn the_unread_count_is_what_came_in_since_the_agent_read() {
+    let world = World::new().await;
+    for text in ["uno", "dos", "tres"] {
+        let webhook = world
+            .simulator
+            .signed_inbound(
+                world.iberia.phone_number_id,
+                &comms_simulator::Inbound::text("34600111222", text),
+            )
+            .unwrap();
+        world.meta_posts(world.iberia.tenant, &webhook).await;
+    }
+    let unread = async || {
+        world
+            .scalar::<i64>(
+                "select communications.conversation_unread_count(c, '{\"x-hasura-user-id\": \"0192F000-0000-7000-8000-0000000000E1\"}')
+                   from communications.conversations c",
+            )
+            .await
+    };
+    assert_eq!(unread().await, 3);
+    world
+        .execute(
+            "insert into communications.conversation_read_cursors (tenant_id, conversation_id, user_id, last_read_at, inbound_seen)
+             select tenant_id, id, '0192f000-0000-7000-8000-0000000000e1', now(), 2 from communications.conversations",
+        )
+        .await;
+    assert_eq!(unread().await, 1);
+}
+
+#[tokio::test]
+async fn a_missing_domain_view_is_named() {
+    let world = World::new().await;
+    world.execute("drop view communications.domain_trips").await;
+    let gaps: Vec<String> =
+        sqlx::query_scalar("select distinct view_name from communications.domain_contract_gaps")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(gaps, ["domain_trips"]);
+}

@@ -1,0 +1,427 @@
+//! One test's own world: a database, a queue and a provider, with verbs on them.
+//!
+//! Postgres and the emulated AWS are real and shared; everything a test can see is its own. Workers are stepped by hand,
+//! so a test says when what happens. A world that is dropped while a message is still being sent fails its test.
+
+use crate::{calls, seed};
+use aws_lc_rs::digest;
+use comms_core::channels::Vault;
+use comms_core::dispatch::{Adapters, Worker};
+use comms_core::model::{ConversationId, DispatchMessageJob, MessageId, TenantId, UserId};
+use comms_core::platform::config::Secret;
+use comms_core::platform::hasura::Door;
+use comms_core::platform::{Aws, Database, Queues, telemetry};
+use comms_providers::http::{GraphUrl, client};
+use comms_providers::whatsapp::WhatsAppClient;
+use comms_simulator::{SignedWebhook, Simulator, SimulatorConfig};
+use http::Response;
+use seed::{Operator, Trip};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+pub const HASURA_SECRET: &str = "local-hasura-secret";
+pub const APP_SECRET: &str = "test_app_secret";
+pub const VERIFY_TOKEN: &str = "local-verify-token";
+
+/// See the module.
+pub struct World {
+    pub pool: PgPool,
+    pub simulator: Simulator,
+    pub iberia: Operator,
+    pub albion: Operator,
+    pub worker: Worker,
+    pub events: hasura_events::Deps,
+    pub actions: inbox_actions::Deps,
+    pub webhook: meta_webhook::Deps,
+    pub scan: stuck_scan::Deps,
+    aws: Aws,
+    queue_url: String,
+    url: String,
+    server: String,
+    may_leave_sending: bool,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of the shared servers; `cargo xtask test` gives them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where tests read the environment"
+)]
+fn setting(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests by `cargo xtask test`, or `eval \"$(cargo xtask env)\"` first"))
+}
+
+impl World {
+    /// Two operators, connected and ACTIVE; nobody has written or been written to.
+    pub async fn new() -> Self {
+        telemetry::init("warn");
+        let server = setting("DATABASE_URL");
+        let url = fresh_database(&server).await;
+        let pool = PgPoolOptions::new()
+            .max_connections(8)
+            .connect(&url)
+            .await
+            .unwrap();
+        let simulator = Simulator::start(SimulatorConfig {
+            app_secret: APP_SECRET.to_owned(),
+            ..SimulatorConfig::default()
+        })
+        .await
+        .unwrap();
+        let aws = Aws::default();
+        let (iberia, albion) = (seed::iberia(), seed::albion());
+        let configs = sealed_configs(&aws).await;
+        for (operator, config) in [(&iberia, &configs.0), (&albion, &configs.1)] {
+            operator.write(&pool, config).await.unwrap();
+            simulator.register(operator.number()).unwrap();
+        }
+        let queue_url = fresh_queue(&aws).await;
+        let queues = Queues::single(&aws, &queue_url);
+        let database = || Database::new(Secret::of("DATABASE_URL", url.clone().into()));
+        let door = || {
+            Door::new(Secret::of(
+                "HASURA_SECRETS",
+                format!("[\"{HASURA_SECRET}\"]").into(),
+            ))
+        };
+        Self {
+            worker: worker(database(), queues.clone(), &aws, &simulator.url()),
+            events: hasura_events::Deps {
+                door: door(),
+                database: database(),
+                queues: queues.clone(),
+            },
+            actions: inbox_actions::Deps {
+                door: door(),
+                database: database(),
+                queues: queues.clone(),
+            },
+            webhook: meta_webhook::Deps {
+                database: database(),
+                app_secrets: Secret::of("META_APP_SECRETS", format!("[\"{APP_SECRET}\"]").into()),
+            },
+            scan: stuck_scan::Deps {
+                database: database(),
+                queues,
+            },
+            pool,
+            simulator,
+            iberia,
+            albion,
+            aws,
+            queue_url,
+            url,
+            server,
+            may_leave_sending: false,
+        }
+    }
+
+    /// This test means to leave a message in SENDING.
+    pub fn leaves_messages_in_flight(&mut self) {
+        self.may_leave_sending = true;
+    }
+
+    /// A second worker on the same rows, as another sandbox would be.
+    #[must_use]
+    pub fn another_worker(&self, graph_url: &str) -> Worker {
+        worker(
+            self.database(),
+            Queues::single(&self.aws, &self.queue_url),
+            &self.aws,
+            graph_url,
+        )
+    }
+
+    /// Another function's own way to the same rows.
+    #[must_use]
+    pub fn database(&self) -> Database {
+        Database::new(Secret::of("DATABASE_URL", self.url.clone().into()))
+    }
+
+    /// Hasura reports a change of a trip's row.
+    pub async fn hasura_reports(&self, id: Uuid, (old, new): &(Value, Value)) -> Response<String> {
+        let body = calls::event_trigger(id, "trip_delayed", old, new);
+        hasura_events::handle(
+            &self.events,
+            calls::from_hasura("/api/hasura/events", HASURA_SECRET, &body),
+        )
+        .await
+    }
+
+    /// The trip becomes late and Hasura reports it. Answers the parsed body of a 200.
+    pub async fn trip_is_delayed(&self, trip: &Trip) -> Value {
+        let change = trip.delay(&self.pool, 45).await.unwrap();
+        let response = self.hasura_reports(Uuid::now_v7(), &change).await;
+        assert_eq!(response.status(), 200, "{}", response.body());
+        serde_json::from_str(response.body()).unwrap()
+    }
+
+    /// Meta posts a webhook to a tenant's endpoint.
+    pub async fn meta_posts(&self, tenant: TenantId, webhook: &SignedWebhook) -> Response<String> {
+        meta_webhook::handle(&self.webhook, calls::from_meta(tenant, webhook)).await
+    }
+
+    /// An agent acts. `Err` is the error's `extensions.code`.
+    pub async fn agent_acts(
+        &self,
+        tenant: TenantId,
+        user: UserId,
+        action: &str,
+        input: &Value,
+    ) -> Result<Value, String> {
+        self.acts_as("dispatcher", tenant, user, action, input)
+            .await
+    }
+
+    pub async fn acts_as(
+        &self,
+        role: &str,
+        tenant: TenantId,
+        user: UserId,
+        action: &str,
+        input: &Value,
+    ) -> Result<Value, String> {
+        let body = calls::action(action, tenant, user, role, input);
+        let response = inbox_actions::handle(
+            &self.actions,
+            calls::from_hasura("/api/hasura/actions", HASURA_SECRET, &body),
+        )
+        .await;
+        let answer: Value = serde_json::from_str(response.body()).unwrap();
+        if response.status() == 200 {
+            Ok(answer)
+        } else {
+            Err(answer["extensions"]["code"].as_str().unwrap().to_owned())
+        }
+    }
+
+    /// The worker handles one batch with every queued message, due or not: the claim decides.
+    pub async fn step_dispatch(&self) {
+        let jobs = self.queued().await;
+        let response = dispatch_worker::handle(&self.worker, calls::batch(&jobs)).await;
+        assert!(response.batch_item_failures.is_empty(), "{response:?}");
+    }
+
+    /// A job for every QUEUED message, in the order of their making.
+    pub async fn queued(&self) -> Vec<DispatchMessageJob> {
+        let rows: Vec<(TenantId, MessageId)> = sqlx::query_as(
+            "select tenant_id, id from communications.messages where status = 'QUEUED' order by id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        rows.into_iter()
+            .map(|(tenant, message)| DispatchMessageJob::new(tenant, message))
+            .collect()
+    }
+
+    /// The bodies of all hints that are visible in the queue now; they are gone from it then.
+    pub async fn take_hints(&self) -> Vec<String> {
+        let sqs = self.aws.sqs().await;
+        let mut bodies = Vec::new();
+        loop {
+            let answer = sqs
+                .receive_message()
+                .queue_url(&self.queue_url)
+                .max_number_of_messages(10)
+                .send()
+                .await
+                .unwrap();
+            let messages = answer.messages.unwrap_or_default();
+            if messages.is_empty() {
+                return bodies;
+            }
+            for message in messages {
+                let receipt = message.receipt_handle.unwrap();
+                sqs.delete_message()
+                    .queue_url(&self.queue_url)
+                    .receipt_handle(receipt)
+                    .send()
+                    .await
+                    .unwrap();
+                bodies.push(message.body.unwrap());
+            }
+        }
+    }
+
+    /// One value of a query.
+    pub async fn scalar<T>(&self, sql: &'static str) -> T
+    where
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
+    }
+
+    pub async fn count(&self, from: &str) -> i64 {
+        let sql = format!("select count(*) from communications.{from}");
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    pub async fn execute(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.pool).await.unwrap();
+    }
+
+    /// The states of all outbound messages, in the order of their making.
+    pub async fn outbound(&self) -> Vec<String> {
+        sqlx::query_scalar(
+            "select status from communications.messages where direction = 'OUTBOUND' order by id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap()
+    }
+
+    pub async fn only_conversation(&self) -> ConversationId {
+        self.scalar("select id from communications.conversations")
+            .await
+    }
+}
+
+fn worker(database: Database, queues: Queues, aws: &Aws, simulator: &str) -> Worker {
+    let graph =
+        GraphUrl::parse(&format!("{}/v26.0", simulator.trim_end_matches("/v26.0"))).unwrap();
+    let vault = Vault::new(aws, &setting("KMS_KEY_ID"));
+    Worker {
+        database,
+        queues,
+        adapters: Adapters {
+            vault,
+            whatsapp: WhatsAppClient::new(client().unwrap(), graph),
+        },
+    }
+}
+
+/// KMS seals each operator's token once a process; the envelopes fit every world, because the ids are the same.
+async fn sealed_configs(aws: &Aws) -> (Value, Value) {
+    static SEALED: OnceCell<(Value, Value)> = OnceCell::const_new();
+    SEALED
+        .get_or_init(|| async {
+            let vault = Vault::new(aws, &setting("KMS_KEY_ID"));
+            let token = hex::encode(digest::digest(&digest::SHA256, VERIFY_TOKEN.as_bytes()));
+            (
+                seed::iberia()
+                    .provider_config(&vault, &token)
+                    .await
+                    .unwrap(),
+                seed::albion()
+                    .provider_config(&vault, &token)
+                    .await
+                    .unwrap(),
+            )
+        })
+        .await
+        .clone()
+}
+
+async fn fresh_queue(aws: &Aws) -> String {
+    let answer = aws
+        .sqs()
+        .await
+        .create_queue()
+        .queue_name(format!("world-{}", Uuid::now_v7().simple()))
+        .send()
+        .await
+        .unwrap();
+    answer.queue_url.unwrap()
+}
+
+/// A copy of the migrated template: some tens of milliseconds instead of all migrations.
+async fn fresh_database(server: &str) -> String {
+    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+    let template = TEMPLATE.get_or_init(|| template(server)).await;
+    let name = format!("world_{}", Uuid::now_v7().simple());
+    let mut connection = PgConnection::connect(server).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "create database {name} template {template}"
+    )))
+    .execute(&mut connection)
+    .await
+    .unwrap();
+    database_url(server, &name)
+}
+
+/// Migrated by the function that does it on deploy. Made anew by each process, since migrations change.
+async fn template(server: &str) -> String {
+    let name = format!("world_template_{}", std::process::id());
+    let mut connection = PgConnection::connect(server).await.unwrap();
+    for statement in [
+        format!("drop database if exists {name} with (force)"),
+        format!("create database {name}"),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    let url = database_url(server, &name);
+    let database = Database::new(Secret::of("DATABASE_URL", url.clone().into()));
+    migrate::handle(&database).await.unwrap();
+    database.pool().await.unwrap().close().await;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect(&url)
+        .await
+        .unwrap();
+    seed::domain(&pool).await.unwrap();
+    pool.close().await;
+    name
+}
+
+fn database_url(server: &str, name: &str) -> String {
+    let (base, query) = server
+        .split_once('?')
+        .map_or((server, None), |(base, query)| (base, Some(query)));
+    let (prefix, _) = base.rsplit_once('/').unwrap();
+    format!(
+        "{prefix}/{name}{}",
+        query.map(|query| format!("?{query}")).unwrap_or_default()
+    )
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let (server, url) = (self.server.clone(), self.url.clone());
+        let left = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(tear_down(&server, &url))
+        })
+        .join()
+        .unwrap_or_default();
+        if left > 0 && !self.may_leave_sending && !std::thread::panicking() {
+            panic!("{left} messages are still SENDING: the test ended in the middle");
+        }
+    }
+}
+
+/// How many messages are still being sent; then the database goes.
+async fn tear_down(server: &str, url: &str) -> i64 {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let left =
+        sqlx::query_scalar("select count(*) from communications.messages where status = 'SENDING'")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+    connection.close().await.unwrap();
+    let name = url.rsplit('/').next().unwrap().split('?').next().unwrap();
+    let mut connection = PgConnection::connect(server).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(format!("drop database {name} with (force)")))
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    left
+}
