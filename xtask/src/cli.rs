@@ -1,0 +1,103 @@
+//! What can be asked of `cargo xtask`, and the text that says so.
+
+use anyhow::{Context, Result, bail};
+
+use crate::{prepare::Mode, release::Processor, stack::Data, test::Plan};
+
+pub const USAGE: &str = "\
+cargo xtask COMMAND
+
+The local stack (no account, no Docker):
+  demo                      build, start, deploy and seed everything, fire an event, tell the story
+  up                        the same without the story; only what is missing; settings in .local/env
+  down [--clean]            end every process; --clean also deletes the data
+  status                    what runs, where, and whether it answers
+  logs [NAME] [-f]          logs of postgres, emulator, simulator, deploy, or of one function; all services by default
+  psql [ARGUMENTS]          a prompt in the stack's database, or: psql -c 'select …'
+  env                       the settings as export lines: eval \"$(cargo xtask env)\"
+  pg                        Postgres alone
+
+Checks and tests:
+  test [STAGE…] [--quick] [-- ARGUMENTS OF cargo test]
+                            everything, in order: fmt clippy deny template up sqlx tests; or only the named stages;
+                            --quick: what needs no running stack
+  check                     fmt, clippy, template
+  sqlx [--check]            prepare .sqlx from the migrations and queries, or compare with it
+  deny [advisories]         licences, bans and sources of the dependencies; advisories needs the network
+  bench cold [RUNS]         cold start and memory of the dispatch worker's release build (default: 20 runs)
+
+Deployment:
+  release [--x86-64]        cargo lambda build --release --locked for AWS, arm64 unless told otherwise
+
+Settings (environment): COMMS_POSTGRES_PORT (54320), COMMS_EMULATOR_PORT (4566), COMMS_SIMULATOR_PORT (4580);
+DATABASE_URL (a Postgres of your own); COMMS_TOOLS_DIR, COMMS_STATE_DIR (both .local); CARGO_TARGET_DIR.
+";
+
+pub enum Command {
+    Help,
+    Up,
+    Down(Data),
+    Status,
+    Demo,
+    Logs { name: Option<String>, follow: bool },
+    Psql(Vec<String>),
+    Env,
+    Postgres,
+    Test(Plan),
+    Check,
+    Deny { advisories: bool },
+    Sqlx(Mode),
+    BenchCold { runs: usize },
+    Release(Processor),
+}
+
+pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
+    let all: Vec<String> = arguments.collect();
+    let words: Vec<&str> = all.iter().map(String::as_str).collect();
+    let command = match words[..] {
+        // Passed on as they are, with no meaning of ours.
+        ["psql", ..] => Command::Psql(all[1..].to_vec()),
+        ["test", ref rest @ ..] => Command::Test(Plan::parse(rest)?),
+        [] | ["help", ..] => Command::Help,
+        _ if words.iter().any(|word| matches!(*word, "--help" | "-h")) => Command::Help,
+        ["up"] => Command::Up,
+        ["down"] => Command::Down(Data::Keep),
+        ["down", "--clean"] => Command::Down(Data::Delete),
+        ["status"] => Command::Status,
+        ["demo"] => Command::Demo,
+        ["logs", ref rest @ ..] => logs(rest)?,
+        ["env"] => Command::Env,
+        ["pg"] => Command::Postgres,
+        ["check"] => Command::Check,
+        ["deny"] => Command::Deny { advisories: false },
+        ["deny", "advisories"] => Command::Deny { advisories: true },
+        ["sqlx"] => Command::Sqlx(Mode::Write),
+        ["sqlx", "--check"] => Command::Sqlx(Mode::Check),
+        ["bench", "cold"] => Command::BenchCold { runs: 20 },
+        ["bench", "cold", runs] => Command::BenchCold {
+            runs: runs.parse().context("RUNS is a number")?,
+        },
+        ["release"] => Command::Release(Processor::Arm64),
+        ["release", "--x86-64"] => Command::Release(Processor::X86),
+        _ => bail!("unknown: cargo xtask {}\n\n{USAGE}", words.join(" ")),
+    };
+    Ok(command)
+}
+
+fn logs(words: &[&str]) -> Result<Command> {
+    let (flags, names): (Vec<&str>, Vec<&str>) =
+        words.iter().partition(|word| word.starts_with('-'));
+    let follow = match flags[..] {
+        [] => false,
+        ["-f" | "--follow"] => true,
+        _ => bail!("cargo xtask logs [NAME] [-f]"),
+    };
+    match names[..] {
+        [] => Ok(Command::Logs { name: None, follow }),
+        [name] => Ok(Command::Logs {
+            name: Some(name.to_owned()),
+            follow,
+        }),
+        _ => bail!("cargo xtask logs takes one name"),
+    }
+}
