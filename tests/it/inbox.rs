@@ -42,7 +42,7 @@ async fn of_fifty_claimers_one_wins_and_the_others_learn_who() {
     assert!(
         results
             .iter()
-            .flat_map(|result| result.as_ref().err())
+            .filter_map(|result| result.as_ref().err())
             .all(|code| code == "conflict")
     );
     assert_eq!(
@@ -264,46 +264,72 @@ async fn what_an_agent_may_not_do() {
         .execute("update communications.channel_accounts set status = 'SUSPENDED'")
         .await;
     assert_eq!(send(agent, "hola").await, "channel-unavailable");
-
-    let resolve = json!({"conversation_id": id});
-    assert_eq!(
-        world
-            .agent_acts(tenant, colleague, "resolveConversation", &resolve)
-            .await
-            .unwrap_err(),
-        "conflict"
-    );
-    assert_eq!(
-        world
-            .agent_acts(tenant, agent, "resolveConversation", &resolve)
-            .await
-            .unwrap()["status"],
-        "RESOLVED"
-    );
-    assert_eq!(
-        world
-            .agent_acts(tenant, agent, "resolveConversation", &resolve)
-            .await
-            .unwrap()["status"],
-        "RESOLVED"
-    );
-    assert_eq!(send(agent, "hola").await, "conversation-resolved");
-    assert_eq!(
-        world
-            .agent_acts(tenant, agent, "claimConversation", &resolve)
-            .await
-            .unwrap_err(),
-        "conversation-resolved"
-    );
-    assert_eq!(
-        world
-            .scalar::<i64>(
-                "select count(*) from communications.conversation_events where kind = 'RESOLVED'"
-            )
-            .await,
-        1
-    );
     assert!(world.outbound().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_resolved_conversation_is_closed_to_answers_and_claims() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    let (tenant, agent) = (world.iberia.tenant, world.iberia.agent);
+    let act = async |user, action: &str, input: Value| {
+        world.agent_acts(tenant, user, action, &input).await
+    };
+    let input = json!({"conversation_id": id});
+    act(agent, "claimConversation", input.clone())
+        .await
+        .unwrap();
+    let foreign = act(world.iberia.colleague, "resolveConversation", input.clone()).await;
+    assert_eq!(foreign.unwrap_err(), "conflict");
+    for _ in 0..2 {
+        let resolved = act(agent, "resolveConversation", input.clone())
+            .await
+            .unwrap();
+        assert_eq!(resolved["status"], "RESOLVED");
+    }
+    let sent = act(agent, "sendAgentMessage", answer(id, "m", "hola")).await;
+    assert_eq!(sent.unwrap_err(), "conversation-resolved");
+    let claimed = act(agent, "claimConversation", input.clone()).await;
+    assert_eq!(claimed.unwrap_err(), "conversation-resolved");
+    let events = "conversation_events where kind = 'RESOLVED'";
+    assert_eq!(
+        (world.count(events).await, world.outbound().await.len()),
+        (1, 0)
+    );
+}
+
+#[tokio::test]
+async fn an_administrator_resolves_what_another_holds() {
+    let world = World::new().await;
+    let input = json!({"conversation_id": conversation(&world).await, "note": "x"});
+    let claim = json!({"conversation_id": world.only_conversation().await});
+    let (tenant, agent) = (world.iberia.tenant, world.iberia.agent);
+    world
+        .agent_acts(tenant, agent, "claimConversation", &claim)
+        .await
+        .unwrap();
+    for role in ["admin", "dispatcher"] {
+        let refused = world
+            .acts_as(
+                role,
+                tenant,
+                world.iberia.colleague,
+                "resolveConversation",
+                &input,
+            )
+            .await;
+        assert_eq!(refused.unwrap_err(), "conflict", "{role}");
+    }
+    let resolved = world
+        .acts_as(
+            "tenant_admin",
+            tenant,
+            world.iberia.colleague,
+            "resolveConversation",
+            &input,
+        )
+        .await;
+    assert_eq!(resolved.unwrap()["status"], "RESOLVED");
 }
 
 /// Another tenant's id is not found, for every action there is.

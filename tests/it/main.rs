@@ -1,16 +1,13 @@
 //! One test binary. Real Postgres, emulated AWS and the provider simulator come from `cargo xtask test`.
 
 #![recursion_limit = "256"]
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a fault in a test is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "a fault in a test is a failed test")]
 
 mod deployed;
 mod dispatch;
 mod doors;
 mod event_files;
+mod hasura;
 mod hints;
 mod inbox;
 mod intake;

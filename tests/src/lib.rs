@@ -6,7 +6,6 @@
 #![expect(
     clippy::missing_panics_doc,
     clippy::unwrap_used,
-    clippy::expect_used,
     reason = "test support: a fault here is a failed test"
 )]
 

@@ -86,7 +86,7 @@ impl Stack {
     /// # Errors
     /// When the call fails or is not answered with 200.
     pub async fn hasura_reports(&self, body: &Value) -> Result<Value> {
-        let (status, answer) = self.from_hasura("/api/hasura/events", body).await?;
+        let (status, answer) = self.hasura_posts("/api/hasura/events", body).await?;
         ensure!(
             status == 200,
             "the event was answered with {status}: {answer}"
@@ -105,14 +105,14 @@ impl Stack {
         name: &str,
         input: &Value,
     ) -> Result<(u16, Value)> {
-        self.from_hasura(
+        self.hasura_posts(
             "/api/hasura/actions",
             &calls::action(name, operator.tenant, user, "dispatcher", input),
         )
         .await
     }
 
-    async fn from_hasura(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
+    async fn hasura_posts(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
         let request = self
             .http
             .post(format!("{}{path}", self.api))

@@ -402,9 +402,10 @@ impl Drop for World {
         })
         .join()
         .unwrap_or_default();
-        if left > 0 && !self.may_leave_sending && !std::thread::panicking() {
-            panic!("{left} messages are still SENDING: the test ended in the middle");
-        }
+        assert!(
+            left == 0 || self.may_leave_sending || std::thread::panicking(),
+            "{left} messages are still SENDING: the test ended in the middle"
+        );
     }
 }
 

@@ -62,8 +62,9 @@ pub async fn handle(worker: &Worker, event: SqsEvent) -> SqsBatchResponse {
         }
         Err(error) => {
             tracing::error!(error = telemetry::chain(&error), "batch not dispatched");
-            jobs.iter()
-                .for_each(|(record, _)| fail(&mut response, record));
+            for (record, _) in &jobs {
+                fail(&mut response, record);
+            }
         }
     }
     response

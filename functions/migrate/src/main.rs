@@ -4,7 +4,7 @@
 #![recursion_limit = "256"]
 
 use comms_core::platform::telemetry;
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, run, service_fn};
 use migrate::{database_from_env, handle};
 use serde_json::Value;
 
@@ -13,7 +13,10 @@ async fn main() -> Result<(), Error> {
     telemetry::init_from_env();
     let database = &database_from_env()?;
     run(service_fn(async move |_: LambdaEvent<Value>| {
-        Ok::<_, Error>(handle(database).await?)
+        handle(database).await.map_err(|error| Diagnostic {
+            error_type: "MigrationError".to_owned(),
+            error_message: telemetry::chain(&error),
+        })
     }))
     .await
 }

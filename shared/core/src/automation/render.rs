@@ -123,11 +123,8 @@ mod tests {
         };
         assert_eq!(error("{{ nobody }}"), "body: undefined value");
         assert_eq!(error("{% for a in range(1000) %}"), "body: syntax error");
-        assert_eq!(
-            error("{% for a in name * 400 %}{% for b in name * 400 %}x{% endfor %}{% endfor %}")
-                .contains("secret"),
-            false
-        );
+        let costly = "{% for a in name * 400 %}{% for b in name * 400 %}x{% endfor %}{% endfor %}";
+        assert!(!error(costly).contains("secret"));
         assert!(error("{% for a in [1,2,3,4,5,6,7,8,9]*9 %}{% for b in [1,2,3,4,5,6,7,8,9]*9 %}{% for c in [1,2,3,4,5,6,7,8,9] %}x{% endfor %}{% endfor %}{% endfor %}").starts_with("body: "));
         assert!(whatsapp(&template(&"x".repeat(1025), &[]), &json!({})).is_err());
     }

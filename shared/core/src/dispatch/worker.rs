@@ -134,6 +134,7 @@ fn log_refusal(message: MessageId, settlement: &Settlement<'_>, refusal: &Refusa
 
 /// Uniform in 0..1, from the random bits of a fresh UUID.
 fn jitter() -> f64 {
-    let bits = uuid::Uuid::now_v7().as_u128() as u32;
+    let [.., a, b, c, d] = uuid::Uuid::now_v7().into_bytes();
+    let bits = u32::from_be_bytes([a, b, c, d]);
     f64::from(bits) / f64::from(u32::MAX)
 }

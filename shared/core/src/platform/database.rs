@@ -68,7 +68,7 @@ impl Database {
         let begun = match pool.begin().await {
             Err(error) if is_refused_login(&error) => {
                 // The password was rotated under a warm sandbox.
-                pool.set_connect_options(self.options(self.url.refreshed().await?)?);
+                pool.set_connect_options(self.options(&self.url.refreshed().await?)?);
                 pool.begin().await
             }
             begun => begun,
@@ -85,7 +85,7 @@ impl Database {
     }
 
     async fn connect(&self) -> Result<PgPool, DatabaseError> {
-        let options = self.options(self.url.get().await?)?;
+        let options = self.options(&self.url.get().await?)?;
         Ok(PgPoolOptions::new()
             .max_connections(2)
             .acquire_timeout(Duration::from_secs(3))
@@ -94,7 +94,7 @@ impl Database {
             .connect_lazy_with(options))
     }
 
-    fn options(&self, url: SecretString) -> Result<PgConnectOptions, DatabaseError> {
+    fn options(&self, url: &SecretString) -> Result<PgConnectOptions, DatabaseError> {
         // sqlx's own error quotes the URL.
         PgConnectOptions::from_str(url.expose_secret())
             .map(|options| options.application_name("communications"))
@@ -103,7 +103,9 @@ impl Database {
 }
 
 fn is_refused_login(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code.starts_with("28"))
 }
 

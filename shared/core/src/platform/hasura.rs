@@ -260,7 +260,7 @@ pub struct EventData {
 mod tests {
     use super::*;
 
-    fn request(variables: Value) -> ActionRequest {
+    fn request(variables: &Value) -> ActionRequest {
         serde_json::from_value(
             json!({"action": {"name": "x"}, "input": {}, "session_variables": variables}),
         )
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn a_session_needs_all_three_variables() {
         let id = TenantId::generate().to_string();
-        let error = request(json!({"x-hasura-role": "dispatcher", "x-hasura-user-id": id}))
+        let error = request(&json!({"x-hasura-role": "dispatcher", "x-hasura-user-id": id}))
             .session()
             .unwrap_err();
         assert_eq!(
@@ -295,7 +295,7 @@ mod tests {
             )
         );
         let error = request(
-            json!({"x-hasura-role": "a", "x-hasura-user-id": "me", "x-hasura-tenant-id": id}),
+            &json!({"x-hasura-role": "a", "x-hasura-user-id": "me", "x-hasura-tenant-id": id}),
         )
         .session()
         .unwrap_err();

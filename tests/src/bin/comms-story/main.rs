@@ -6,22 +6,29 @@
 mod plant;
 mod tell;
 
-use anyhow::{Result, bail};
+use anyhow::anyhow;
+use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: comms-story seed | tell   (environment: .local/env, written by `cargo xtask up`)";
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    #[expect(clippy::disallowed_methods, reason = "the program's arguments")]
+async fn main() -> ExitCode {
     let argument = std::env::args().nth(1);
-    match argument.as_deref() {
+    let told = match argument.as_deref() {
         Some("seed") => plant::seed().await,
         Some("tell") => tell::tell().await,
         Some("--help" | "-h") => {
             println!("{USAGE}");
             Ok(())
         }
-        _ => bail!(USAGE),
+        _ => Err(anyhow!(USAGE)),
+    };
+    match told {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("✗ {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

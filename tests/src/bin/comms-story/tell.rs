@@ -85,6 +85,9 @@ async fn delay(stack: &Stack, trip: &Trip) -> Result<Uuid> {
     to_ana.context("nothing was queued for Ana")
 }
 
+/// When it began and ended, its class, and the provider's id.
+type Attempt = (OffsetDateTime, OffsetDateTime, String, Option<String>);
+
 /// From QUEUED to READ: attempts and the provider's reports, in their order.
 async fn follow(stack: &Stack, message: Uuid) -> Result<()> {
     let sql = "select body, address, thread_at from communications.messages where id = $1";
@@ -93,7 +96,6 @@ async fn follow(stack: &Stack, message: Uuid) -> Result<()> {
     line(Some(at), "QUEUED", &format!("to {address}: {body}"));
     let sql = "select started_at, finished_at, class, external_message_id from communications.message_attempts
                 where message_id = $1 and finished_at is not null order by fence desc limit 1";
-    type Attempt = (OffsetDateTime, OffsetDateTime, String, Option<String>);
     let (started, finished, class, wamid): Attempt = stack
         .until("the worker has called the provider", sql, message)
         .await?;
