@@ -74,7 +74,7 @@ create index messages_due on communications.messages (due_at) where status = 'QU
 create index messages_expiring on communications.messages (expires_at) where status = 'QUEUED';
 create index messages_leased on communications.messages (lease_until) where status = 'SENDING';
 create index messages_uncertain on communications.messages (updated_at) where status = 'UNCERTAIN';
-create index messages_unsent_in_conversation on communications.messages (tenant_id, conversation_id, id)
+create index messages_unsent_in_conversation on communications.messages (tenant_id, conversation_id, lane, id)
     where status in ('QUEUED', 'SENDING') and conversation_id is not null;
 create index messages_thread on communications.messages (tenant_id, conversation_id, thread_at desc, id desc)
     where conversation_id is not null;

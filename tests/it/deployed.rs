@@ -175,7 +175,11 @@ async fn the_webhook_door_of_the_stack() {
             .iter()
             .all(|status| *status.as_ref().unwrap() == 200)
     );
-    assert_eq!(owners(&stack, &id).await, [a.tenant.0]);
+    assert_eq!(
+        owners(&stack, &id).await,
+        [a.tenant.0, b.tenant.0],
+        "each number's message with its owner"
+    );
     assert_eq!(stack.meta_posts(b.tenant, &payload).await.unwrap(), 200);
     assert_eq!(owners(&stack, &id).await, [a.tenant.0, b.tenant.0]);
     assert_eq!(

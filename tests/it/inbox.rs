@@ -218,6 +218,46 @@ async fn answers_leave_in_the_order_they_were_written() {
 }
 
 #[tokio::test]
+async fn an_answer_does_not_wait_for_a_notification_in_the_same_thread() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    let agent = world.iberia.agent;
+    let input = json!({"conversation_id": id});
+    world
+        .agent_acts(world.iberia.tenant, agent, "claimConversation", &input)
+        .await
+        .unwrap();
+    world
+        .trip_is_delayed(&crate::intake::trip(&world, &world.iberia).await)
+        .await;
+    world.execute("update communications.messages set due_at = now() + interval '2 hours' where status = 'QUEUED'").await;
+    let threaded = "messages where conversation_id is not null and lane = 'TRANSACTIONAL'";
+    assert_eq!(
+        world.count(threaded).await,
+        1,
+        "the notification is in the live thread"
+    );
+    world
+        .agent_acts(
+            world.iberia.tenant,
+            agent,
+            "sendAgentMessage",
+            &answer(id, "m1", "hola"),
+        )
+        .await
+        .unwrap();
+    world.step_dispatch().await;
+    assert_eq!(
+        world
+            .scalar::<String>(
+                "select status from communications.messages where lane = 'INTERACTIVE'"
+            )
+            .await,
+        "SENT"
+    );
+}
+
+#[tokio::test]
 async fn what_an_agent_may_not_do() {
     let world = World::new().await;
     let id = conversation(&world).await;

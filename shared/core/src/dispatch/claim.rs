@@ -43,7 +43,8 @@ pub struct Claim {
 }
 
 /// Claims what is due among the jobs. On the way, what must not be sent any more ends as EXPIRED, SUPPRESSED or
-/// SIMULATED. Order within a conversation: a message waits for every earlier one that is queued or being sent.
+/// SIMULATED. Order within a conversation and a lane: a message waits for every earlier one that is queued or
+/// being sent; an agent's answer does not wait for a notification.
 ///
 /// # Errors
 /// When the database does not answer; nothing is then claimed.
@@ -66,6 +67,7 @@ pub async fn claim(tx: &mut Tx, jobs: &[DispatchMessageJob]) -> Result<Claim, Da
                   and not exists (
                       select from communications.messages earlier
                        where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
+                         and earlier.lane = m.lane
                          and earlier.status in ('QUEUED', 'SENDING') and earlier.id < m.id)
                 order by m.tenant_id, m.id
                   for update of m),

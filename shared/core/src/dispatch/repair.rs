@@ -169,6 +169,7 @@ async fn unhinted(tx: &mut Tx) -> Result<Vec<Hint>, DatabaseError> {
                   and not exists (
                       select from communications.messages earlier
                        where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
+                         and earlier.lane = m.lane
                          and earlier.status in ('QUEUED', 'SENDING') and earlier.id < m.id)
                 order by m.due_at limit $1 for update of m skip locked),
            hinted as (

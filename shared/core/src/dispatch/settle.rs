@@ -110,17 +110,17 @@ pub async fn follow_ups(
         .unzip();
     let due = sqlx::query!(
         r#"with settled as (
-               select m.tenant_id, m.id, m.conversation_id, m.status
+               select m.tenant_id, m.id, m.conversation_id, m.lane, m.status
                  from unnest($1::uuid[], $2::uuid[]) as r(tenant_id, id)
                  join communications.messages m on m.tenant_id = r.tenant_id and m.id = r.id),
            next as (
                select tenant_id, id from settled where status = 'QUEUED'
                union
                select s.tenant_id, first.id
-                 from (select distinct tenant_id, conversation_id from settled where conversation_id is not null) s
+                 from (select distinct tenant_id, conversation_id, lane from settled where conversation_id is not null) s
                 cross join lateral (
                     select m.id from communications.messages m
-                     where m.tenant_id = s.tenant_id and m.conversation_id = s.conversation_id
+                     where m.tenant_id = s.tenant_id and m.conversation_id = s.conversation_id and m.lane = s.lane
                        and m.status in ('QUEUED', 'SENDING')
                      order by m.id limit 1) first)
            select m.tenant_id as "tenant: TenantId", m.id as "message: MessageId", m.lane as "lane!",
