@@ -202,3 +202,13 @@ fn the_lease_outlives_the_worker() {
     let timeout = worker["Timeout"].as_u64().unwrap() as f64;
     assert!(comms_core::dispatch::LEASE_SECONDS > timeout + 5.0);
 }
+
+/// Whoever is woken finds what to do.
+#[test]
+fn every_alarm_has_a_section_in_the_runbook() {
+    let runbook = std::fs::read_to_string(format!("{ROOT}/docs/runbook.md")).unwrap();
+    let headings: String = runbook.lines().filter(|line| line.starts_with("## ")).collect();
+    for (name, _) in of_type("AWS::CloudWatch::Alarm") {
+        assert!(headings.contains(&name), "{name}");
+    }
+}
