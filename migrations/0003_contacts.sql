@@ -44,11 +44,10 @@ create table communications.contact_identities (
 
 create index contact_identities_contact on communications.contact_identities (tenant_id, contact_id);
 
--- One statement refreshes every contact that a statement touched.
-create function communications.refresh_contact_identifiers() returns trigger
-    language plpgsql as
+-- The face of all these contacts, in one statement.
+create function communications.refresh_identifiers(tenant_ids uuid[], contact_ids uuid[]) returns void
+    language sql as
 $$
-begin
     update communications.contacts c
        set identifiers = coalesce((
                select jsonb_object_agg(k.kind, k.values)
@@ -56,8 +55,15 @@ begin
                          from communications.contact_identities i
                         where i.tenant_id = c.tenant_id and i.contact_id = c.id
                         group by i.kind) k), '{}')
-      from (select distinct tenant_id, contact_id from touched) t
+      from (select distinct * from unnest(tenant_ids, contact_ids) as t(tenant_id, contact_id)) t
      where c.tenant_id = t.tenant_id and c.id = t.contact_id;
+$$;
+
+create function communications.refresh_contact_identifiers() returns trigger
+    language plpgsql as
+$$
+begin
+    perform communications.refresh_identifiers(array_agg(tenant_id), array_agg(contact_id)) from touched;
     return null;
 end
 $$;
@@ -74,15 +80,8 @@ create function communications.refresh_contact_identifiers_moved() returns trigg
     language plpgsql as
 $$
 begin
-    update communications.contacts c
-       set identifiers = coalesce((
-               select jsonb_object_agg(k.kind, k.values)
-                 from (select i.kind, jsonb_agg(i.value order by i.first_seen_at, i.value) as values
-                         from communications.contact_identities i
-                        where i.tenant_id = c.tenant_id and i.contact_id = c.id
-                        group by i.kind) k), '{}')
-      from (select tenant_id, contact_id from before union select tenant_id, contact_id from after) t
-     where c.tenant_id = t.tenant_id and c.id = t.contact_id;
+    perform communications.refresh_identifiers(array_agg(tenant_id), array_agg(contact_id))
+       from (select tenant_id, contact_id from before union all select tenant_id, contact_id from after) moved;
     return null;
 end
 $$;

@@ -13,5 +13,7 @@ mod inbox;
 mod intake;
 mod scan;
 mod schema;
+mod statuses;
 mod template;
+mod threads;
 mod webhook;

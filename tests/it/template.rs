@@ -207,7 +207,10 @@ fn the_lease_outlives_the_worker() {
 #[test]
 fn every_alarm_has_a_section_in_the_runbook() {
     let runbook = std::fs::read_to_string(format!("{ROOT}/docs/runbook.md")).unwrap();
-    let headings: String = runbook.lines().filter(|line| line.starts_with("## ")).collect();
+    let headings: String = runbook
+        .lines()
+        .filter(|line| line.starts_with("## "))
+        .collect();
     for (name, _) in of_type("AWS::CloudWatch::Alarm") {
         assert!(headings.contains(&name), "{name}");
     }

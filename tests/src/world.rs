@@ -3,6 +3,8 @@
 //! Postgres and the emulated AWS are real and shared; everything a test can see is its own. Workers are stepped by hand,
 //! so a test says when what happens. A world that is dropped while a message is still being sent fails its test.
 
+mod databases;
+
 use crate::{calls, seed};
 use aws_lc_rs::digest;
 use comms_core::channels::Vault;
@@ -10,14 +12,14 @@ use comms_core::dispatch::{Adapters, Worker};
 use comms_core::model::{ConversationId, DispatchMessageJob, MessageId, TenantId, UserId};
 use comms_core::platform::config::Secret;
 use comms_core::platform::hasura::Door;
-use comms_core::platform::{Aws, Database, Queues, telemetry};
+use comms_core::platform::{Aws, Backend, Database, Queues, telemetry};
 use comms_providers::http::{GraphUrl, client};
 use comms_providers::whatsapp::WhatsAppClient;
 use comms_simulator::{SignedWebhook, Simulator, SimulatorConfig};
 use http::Response;
 use seed::{Operator, Trip};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -32,8 +34,8 @@ pub struct World {
     pub iberia: Operator,
     pub albion: Operator,
     pub worker: Worker,
-    pub events: hasura_events::Deps,
-    pub actions: inbox_actions::Deps,
+    pub events: Backend,
+    pub actions: Backend,
     pub webhook: meta_webhook::Deps,
     pub scan: stuck_scan::Deps,
     aws: Aws,
@@ -65,7 +67,7 @@ impl World {
     pub async fn new() -> Self {
         telemetry::init("warn");
         let server = setting("DATABASE_URL");
-        let url = fresh_database(&server).await;
+        let url = databases::fresh(&server).await;
         let pool = PgPoolOptions::new()
             .max_connections(8)
             .connect(&url)
@@ -95,12 +97,12 @@ impl World {
         };
         Self {
             worker: worker(database(), queues.clone(), &aws, &simulator.url()),
-            events: hasura_events::Deps {
+            events: Backend {
                 door: door(),
                 database: database(),
                 queues: queues.clone(),
             },
-            actions: inbox_actions::Deps {
+            actions: Backend {
                 door: door(),
                 database: database(),
                 queues: queues.clone(),
@@ -337,59 +339,6 @@ async fn fresh_queue(aws: &Aws) -> String {
     answer.queue_url.unwrap()
 }
 
-/// A copy of the migrated template: some tens of milliseconds instead of all migrations.
-async fn fresh_database(server: &str) -> String {
-    static TEMPLATE: OnceCell<String> = OnceCell::const_new();
-    let template = TEMPLATE.get_or_init(|| template(server)).await;
-    let name = format!("world_{}", Uuid::now_v7().simple());
-    let mut connection = PgConnection::connect(server).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(format!(
-        "create database {name} template {template}"
-    )))
-    .execute(&mut connection)
-    .await
-    .unwrap();
-    database_url(server, &name)
-}
-
-/// Migrated by the function that does it on deploy. Made anew by each process, since migrations change.
-async fn template(server: &str) -> String {
-    let name = format!("world_template_{}", std::process::id());
-    let mut connection = PgConnection::connect(server).await.unwrap();
-    for statement in [
-        format!("drop database if exists {name} with (force)"),
-        format!("create database {name}"),
-    ] {
-        sqlx::raw_sql(AssertSqlSafe(statement))
-            .execute(&mut connection)
-            .await
-            .unwrap();
-    }
-    let url = database_url(server, &name);
-    let database = Database::new(Secret::of("DATABASE_URL", url.clone().into()));
-    migrate::handle(&database).await.unwrap();
-    database.pool().await.unwrap().close().await;
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .connect(&url)
-        .await
-        .unwrap();
-    seed::domain(&pool).await.unwrap();
-    pool.close().await;
-    name
-}
-
-fn database_url(server: &str, name: &str) -> String {
-    let (base, query) = server
-        .split_once('?')
-        .map_or((server, None), |(base, query)| (base, Some(query)));
-    let (prefix, _) = base.rsplit_once('/').unwrap();
-    format!(
-        "{prefix}/{name}{}",
-        query.map(|query| format!("?{query}")).unwrap_or_default()
-    )
-}
-
 impl Drop for World {
     fn drop(&mut self) {
         let (server, url) = (self.server.clone(), self.url.clone());
@@ -398,7 +347,7 @@ impl Drop for World {
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(tear_down(&server, &url))
+            runtime.block_on(databases::tear_down(&server, &url))
         })
         .join()
         .unwrap_or_default();
@@ -407,22 +356,4 @@ impl Drop for World {
             "{left} messages are still SENDING: the test ended in the middle"
         );
     }
-}
-
-/// How many messages are still being sent; then the database goes.
-async fn tear_down(server: &str, url: &str) -> i64 {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    let left =
-        sqlx::query_scalar("select count(*) from communications.messages where status = 'SENDING'")
-            .fetch_one(&mut connection)
-            .await
-            .unwrap();
-    connection.close().await.unwrap();
-    let name = url.rsplit('/').next().unwrap().split('?').next().unwrap();
-    let mut connection = PgConnection::connect(server).await.unwrap();
-    sqlx::raw_sql(AssertSqlSafe(format!("drop database {name} with (force)")))
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    left
 }

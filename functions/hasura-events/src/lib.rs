@@ -4,45 +4,23 @@
 //! is away, and 200 for everything that is settled, the event that can never be processed (kept in quarantine) included.
 
 use comms_core::automation::{self, Accepted, AutomationError, Handled};
-use comms_core::platform::hasura::{ActionError, Door, EventRequest, SECRET_HEADER, respond};
-use comms_core::platform::{Aws, ConfigError, Database, Queues, Settings, telemetry};
+use comms_core::platform::hasura::{ActionError, EventRequest, SECRET_HEADER, respond};
+use comms_core::platform::{Backend, telemetry};
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
 use lambda_http::Request;
 use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
 
-/// All that the function stands on, made once per sandbox.
-#[derive(Debug)]
-pub struct Deps {
-    pub door: Door,
-    pub database: Database,
-    pub queues: Queues,
-}
-
-impl Deps {
-    /// # Errors
-    /// Naming every setting that is missing.
-    pub fn from_env() -> Result<Self, ConfigError> {
-        let (aws, mut settings) = (Aws::default(), Settings::from_env());
-        let deps = Self {
-            door: Door::new(settings.secret("HASURA_SECRETS", &aws)),
-            database: Database::new(settings.secret("DATABASE_URL", &aws)),
-            queues: Queues::from_settings(&mut settings, &aws),
-        };
-        settings.done().map(|()| deps)
-    }
-}
-
 /// Answers one call; a panic becomes a 500 of the usual shape.
-pub async fn handle(deps: &Deps, request: Request) -> Response<String> {
+pub async fn handle(deps: &Backend, request: Request) -> Response<String> {
     let answer = AssertUnwindSafe(answer(deps, &request))
         .catch_unwind()
         .await;
     answer.unwrap_or_else(|_| ActionError::internal().response())
 }
 
-async fn answer(deps: &Deps, request: &Request) -> Response<String> {
+async fn answer(deps: &Backend, request: &Request) -> Response<String> {
     match deps.door.admits(header(request)).await {
         Ok(true) => {}
         Ok(false) => return ActionError::unauthorized().response(),
@@ -66,7 +44,7 @@ fn header(request: &Request) -> Option<&str> {
     request.headers().get(SECRET_HEADER)?.to_str().ok()
 }
 
-async fn accept(deps: &Deps, event: &EventRequest, accepted: Accepted) -> Response<String> {
+async fn accept(deps: &Backend, event: &EventRequest, accepted: Accepted) -> Response<String> {
     let Accepted { answer, hints } = accepted;
     tracing::info!(run.id = %answer.run_id, event.id = event.id, status = ?answer.status, recipients = answer.recipients.len(), queued = hints.len(), "run");
     deps.queues.publish_or_leave_to_scan(&hints).await;
@@ -75,7 +53,7 @@ async fn accept(deps: &Deps, event: &EventRequest, accepted: Accepted) -> Respon
 
 /// Not from Hasura, or from one that we do not know: kept all the same, and refused by the field that is wrong.
 async fn not_an_event(
-    deps: &Deps,
+    deps: &Backend,
     request: &Request,
     error: &serde_json::Error,
 ) -> Response<String> {
@@ -86,7 +64,7 @@ async fn not_an_event(
 }
 
 /// Never to be processed: kept where people see it, then acknowledged.
-async fn keep(deps: &Deps, request: &Request, error: &AutomationError) -> Response<String> {
+async fn keep(deps: &Backend, request: &Request, error: &AutomationError) -> Response<String> {
     tracing::error!(error = telemetry::chain(error), "event kept in quarantine");
     match automation::keep_unusable(&deps.database, request.body()).await {
         Ok(()) => settled(&json!({"outcome": "quarantined", "reason": telemetry::chain(error)})),

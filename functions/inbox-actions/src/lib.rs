@@ -4,11 +4,9 @@
 
 use comms_core::inbox::{self, AgentMessage, InboxError};
 use comms_core::model::ConversationId;
-use comms_core::platform::hasura::{
-    ActionError, ActionRequest, Door, SECRET_HEADER, Session, respond,
-};
+use comms_core::platform::hasura::{ActionError, ActionRequest, SECRET_HEADER, Session, respond};
 use comms_core::platform::queue::Hint;
-use comms_core::platform::{Aws, ConfigError, Database, Queues, Settings, Tx, telemetry};
+use comms_core::platform::{Backend, Tx, telemetry};
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
 use lambda_http::Request;
@@ -23,30 +21,8 @@ pub const ACTIONS: &[&str] = &[
     "sendAgentMessage",
 ];
 
-/// All that the function stands on, made once per sandbox.
-#[derive(Debug)]
-pub struct Deps {
-    pub door: Door,
-    pub database: Database,
-    pub queues: Queues,
-}
-
-impl Deps {
-    /// # Errors
-    /// Naming every setting that is missing.
-    pub fn from_env() -> Result<Self, ConfigError> {
-        let (aws, mut settings) = (Aws::default(), Settings::from_env());
-        let deps = Self {
-            door: Door::new(settings.secret("HASURA_SECRETS", &aws)),
-            database: Database::new(settings.secret("DATABASE_URL", &aws)),
-            queues: Queues::from_settings(&mut settings, &aws),
-        };
-        settings.done().map(|()| deps)
-    }
-}
-
 /// Answers one call; a panic becomes a 500 of the usual shape.
-pub async fn handle(deps: &Deps, request: Request) -> Response<String> {
+pub async fn handle(deps: &Backend, request: Request) -> Response<String> {
     let answer = AssertUnwindSafe(answer(deps, &request))
         .catch_unwind()
         .await;
@@ -56,7 +32,7 @@ pub async fn handle(deps: &Deps, request: Request) -> Response<String> {
     }
 }
 
-async fn answer(deps: &Deps, request: &Request) -> Result<Value, ActionError> {
+async fn answer(deps: &Backend, request: &Request) -> Result<Value, ActionError> {
     let header = request
         .headers()
         .get(SECRET_HEADER)

@@ -1,5 +1,6 @@
 //! From a domain event to message rows: audience, consent, rule, template, rows, in one transaction.
 
+mod answer;
 mod audience;
 mod domain_event;
 mod intake;
@@ -9,8 +10,8 @@ mod render;
 mod rules;
 mod templates;
 
+pub use answer::{RecipientAnswer, RecipientOutcome, RunAnswer, RunStatus};
 pub use domain_event::{Handled, Wanted, handle_event, keep_unusable};
-pub use intake::{RecipientAnswer, RecipientOutcome, RunAnswer, RunStatus};
 pub use registry::{Trigger, by_hasura_name};
 pub use render::RenderError;
 

@@ -1,6 +1,7 @@
 //! What every room stands on: settings, the database, the queues, telemetry, Hasura's envelope.
 
 pub mod aws;
+mod backend;
 pub mod config;
 pub mod database;
 pub mod hasura;
@@ -8,6 +9,7 @@ pub mod queue;
 pub mod telemetry;
 
 pub use aws::Aws;
+pub use backend::Backend;
 pub use config::{ConfigError, Settings};
 pub use database::{Database, DatabaseError, Tx};
 pub use queue::{QueueError, Queues};

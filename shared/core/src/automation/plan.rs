@@ -1,7 +1,7 @@
 //! Who of the audience gets what: people and consents are loaded first, then every recipient is decided without I/O.
 
+use super::answer::{RecipientAnswer, RecipientOutcome};
 use super::audience::{Passenger, Trip};
-use super::intake::{RecipientAnswer, RecipientOutcome};
 use super::render::{self, RenderError};
 use super::rules::Rule;
 use super::templates::{Catalogue, Template};

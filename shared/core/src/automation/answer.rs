@@ -1,0 +1,58 @@
+//! What a run answers: per recipient what happened, by ids alone. Stored with the run and answered again to a repeat.
+
+use crate::model::{MessageId, PassengerProfileId, RunId};
+use serde::{Deserialize, Serialize};
+
+/// What became of a request. Stored, so that a repeat reads the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunAnswer {
+    pub run_id: RunId,
+    pub status: RunStatus,
+    pub recipients: Vec<RecipientAnswer>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RunStatus {
+    Completed,
+    /// The row had moved on when the event came.
+    Stale,
+    /// The trigger is switched off for this tenant.
+    Ignored,
+}
+
+impl RunStatus {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "COMPLETED",
+            Self::Stale => "STALE",
+            Self::Ignored => "IGNORED",
+        }
+    }
+}
+
+/// One recipient's part, by ids alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecipientAnswer {
+    pub passenger_profile_id: PassengerProfileId,
+    pub outcome: RecipientOutcome,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<MessageId>,
+    /// Why there is no message, in words for the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RecipientOutcome {
+    Queued,
+    /// A row that never leaves: consent is missing.
+    Suppressed,
+    /// The same address as another recipient of this run.
+    Duplicate,
+    NoAddress,
+    NoActiveAccount,
+    NoTemplate,
+    TemplateError,
+}

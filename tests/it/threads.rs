@@ -1,0 +1,209 @@
+//! A customer's message finds its contact and its thread.
+
+use crate::intake::trip;
+use crate::webhook::ana;
+use comms_simulator::{Inbound, SignedWebhook};
+use comms_tests::world::World;
+use futures_util::future::join_all;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_first_message_opens_a_conversation() {
+    let world = World::new().await;
+    let webhook = world
+        .simulator
+        .signed_inbound(world.iberia.phone_number_id, &ana("¿A qué hora sale?"))
+        .unwrap();
+    let response = world.meta_posts(world.iberia.tenant, &webhook).await;
+    assert_eq!(
+        (response.status().as_u16(), response.body().as_str()),
+        (200, r#"{"messages":1,"quarantined":0,"statuses":0}"#)
+    );
+    let row: (String, String, String, i64, String) = sqlx::query_as(
+        "select m.status, m.body, c.status, c.inbound_count, c.preview from communications.messages m
+           join communications.conversations c on c.tenant_id = m.tenant_id and c.id = m.conversation_id",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        row,
+        (
+            "DELIVERED".to_owned(),
+            "¿A qué hora sale?".to_owned(),
+            "OPEN".to_owned(),
+            1,
+            "¿A qué hora sale?".to_owned()
+        )
+    );
+    let identifiers: serde_json::Value = world
+        .scalar("select identifiers from communications.contacts")
+        .await;
+    assert_eq!(
+        identifiers,
+        json!({"phone": ["+34600111222"], "wa_id": ["34600111222"]})
+    );
+    let open: bool = world
+        .scalar(
+            "select open_until > now() + interval '23 hours' from communications.whatsapp_windows",
+        )
+        .await;
+    assert!(open);
+}
+
+#[tokio::test]
+async fn ten_first_messages_at_once_are_one_contact_and_one_conversation() {
+    let world = World::new().await;
+    let webhooks: Vec<SignedWebhook> = (0..10)
+        .map(|index| {
+            world
+                .simulator
+                .signed_inbound(world.iberia.phone_number_id, &ana(&format!("{index}")))
+                .unwrap()
+        })
+        .collect();
+    let responses = join_all(
+        webhooks
+            .iter()
+            .map(|webhook| world.meta_posts(world.iberia.tenant, webhook)),
+    )
+    .await;
+    assert!(responses.iter().all(|response| response.status() == 200));
+    let counted = (
+        world.count("messages").await,
+        world.count("conversations").await,
+        world.count("contacts").await,
+    );
+    assert_eq!(counted, (10, 1, 1));
+    assert_eq!(
+        world
+            .scalar::<i64>("select inbound_count from communications.conversations")
+            .await,
+        10
+    );
+}
+
+#[tokio::test]
+async fn the_answer_to_an_automated_message_lands_in_one_thread_with_it() {
+    let world = World::new().await;
+    let trip = trip(&world, &world.iberia).await;
+    world.trip_is_delayed(&trip).await;
+    world.step_dispatch().await;
+    let webhook = world
+        .simulator
+        .signed_inbound(world.iberia.phone_number_id, &ana("¿Cuánto?"))
+        .unwrap();
+    world.meta_posts(world.iberia.tenant, &webhook).await;
+    let thread: Vec<String> = sqlx::query_scalar(
+        "select m.direction from communications.messages m join communications.conversations c
+            on c.tenant_id = m.tenant_id and c.id = m.conversation_id order by m.thread_at",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(thread.len(), 2);
+    assert_eq!(
+        world
+            .scalar::<uuid::Uuid>("select trip_id from communications.conversations")
+            .await,
+        trip.id.0
+    );
+    assert_eq!(
+        world.count("contacts").await,
+        2,
+        "the passenger and the sender are one contact"
+    );
+}
+
+#[tokio::test]
+async fn an_inbound_message_reopens_and_a_redelivery_does_not() {
+    let world = World::new().await;
+    let first = world
+        .simulator
+        .signed_inbound(world.iberia.phone_number_id, &ana("uno"))
+        .unwrap();
+    world.meta_posts(world.iberia.tenant, &first).await;
+    world.execute("update communications.conversations set status = 'RESOLVED', assigned_to = '0192f000-0000-7000-8000-0000000000e1'").await;
+    world.meta_posts(world.iberia.tenant, &first).await;
+    assert_eq!(
+        world
+            .scalar::<String>("select status from communications.conversations")
+            .await,
+        "RESOLVED"
+    );
+
+    let second = world
+        .simulator
+        .signed_inbound(world.iberia.phone_number_id, &ana("dos"))
+        .unwrap();
+    world.meta_posts(world.iberia.tenant, &second).await;
+    let (status, assigned): (String, bool) =
+        sqlx::query_as("select status, assigned_to is not null from communications.conversations")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!((status.as_str(), assigned), ("OPEN", true));
+    let kinds: Vec<String> =
+        sqlx::query_scalar("select kind from communications.conversation_events order by at")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(kinds, ["OPENED", "REOPENED"]);
+}
+
+#[tokio::test]
+async fn a_snoozed_thread_wakes_unless_it_is_to_sleep_through_replies() {
+    let world = World::new().await;
+    let write = async |text: &str| {
+        let webhook = world
+            .simulator
+            .signed_inbound(world.iberia.phone_number_id, &ana(text))
+            .unwrap();
+        world.meta_posts(world.iberia.tenant, &webhook).await;
+        world
+            .scalar::<String>("select status from communications.conversations")
+            .await
+    };
+    write("uno").await;
+    world.execute("update communications.conversations set status = 'SNOOZED', snoozed_until = now() + interval '1 hour', snoozed_until_reply = false").await;
+    assert_eq!(write("dos").await, "SNOOZED");
+    world
+        .execute("update communications.conversations set snoozed_until_reply = true")
+        .await;
+    assert_eq!(write("tres").await, "OPEN");
+}
+
+#[tokio::test]
+async fn people_without_a_phone_number_are_one_contact_too() {
+    let world = World::new().await;
+    let both = Inbound {
+        user_id: Some("ES.1349".to_owned()),
+        ..ana("both")
+    };
+    let bsuid_only = Inbound {
+        from: None,
+        user_id: Some("ES.1349".to_owned()),
+        ..ana("bsuid only")
+    };
+    for inbound in [both, bsuid_only] {
+        let webhook = world
+            .simulator
+            .signed_inbound(world.iberia.phone_number_id, &inbound)
+            .unwrap();
+        assert_eq!(
+            world
+                .meta_posts(world.iberia.tenant, &webhook)
+                .await
+                .status(),
+            200
+        );
+    }
+    assert_eq!(
+        (
+            world.count("contacts").await,
+            world.count("conversations").await,
+            world.count("messages").await
+        ),
+        (1, 1, 2)
+    );
+}
