@@ -218,10 +218,12 @@ fn print_report(report: &Value) {
         ("resident memory (MB)", "rss_mb"),
         ("peak memory (MB)", "peak_mb"),
     ] {
-        let row = &report[key];
+        let cell = |statistic: &str| report[key][statistic].to_string();
         println!(
             "{title:<28} {:>8} {:>8} {:>8}",
-            row["min"], row["median"], row["max"]
+            cell("min"),
+            cell("median"),
+            cell("max")
         );
     }
 }

@@ -101,3 +101,39 @@ fn logs(words: &[&str]) -> Result<Command> {
         _ => bail!("cargo xtask logs takes one name"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn understands_every_command_of_the_usage_text() {
+        let commands = USAGE
+            .lines()
+            .filter_map(|line| line.strip_prefix("  "))
+            .filter_map(|line| line.split_whitespace().next())
+            .filter(|word| word.chars().all(|c| c.is_ascii_lowercase()));
+        for command in commands {
+            let line = if command == "bench" {
+                "bench cold"
+            } else {
+                command
+            };
+            assert!(parsed(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_it_does_not_know_and_passes_on_what_is_not_its_own() {
+        assert!(parsed("dwon").is_err());
+        assert!(parsed("down --everything").is_err());
+        assert!(parsed("bench cold many").is_err());
+        assert!(parsed("test nonsense").is_err());
+        assert!(matches!(parsed("up --help"), Ok(Command::Help)));
+        assert!(matches!(parsed("psql --help"), Ok(Command::Psql(_))));
+    }
+}

@@ -154,6 +154,10 @@ fn after_deploy(project: &Project, venv: &Venv) -> Result<Value> {
     let output = run::quiet(
         command.envs(emulator::client_settings(project)),
         "routes and migrations",
+    )
+    .context(
+        "the deployment stands but is not complete. If a migration was edited after it had run here \
+         (VersionMismatch), start over: cargo xtask down --clean",
     )?;
     serde_json::from_str(&output).context("after_deploy.py prints JSON")
 }

@@ -115,3 +115,27 @@ fn is_key(key: &str) -> bool {
             .bytes()
             .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_over_settings_and_nothing_else_of_a_programs_output() {
+        let mut env = EnvFile::read(Path::new("/nowhere"));
+        env.merge("TENANT_A=a\nseeding=done\nURL=http://x/?a=b\n\nTENANT_A=b\n")
+            .unwrap();
+        let all: Vec<_> = env.iter().collect();
+        assert_eq!(all, [("TENANT_A", "b"), ("URL", "http://x/?a=b")]);
+    }
+
+    #[test]
+    fn keeps_what_is_random_and_refuses_what_it_cannot_hold() {
+        let mut env = EnvFile::read(Path::new("/nowhere"));
+        env.set_once("SECRET", || Ok("first".to_owned())).unwrap();
+        env.set_once("SECRET", || Ok("second".to_owned())).unwrap();
+        assert_eq!(env.get("SECRET"), Some("first"));
+        assert!(env.set("KEY", "two\nlines").is_err());
+        assert!(env.require("MISSING").is_err());
+    }
+}

@@ -312,3 +312,27 @@ fn is_root() -> Result<bool> {
     });
     Ok(owner.context("find out who runs this")?.uid() == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_another_database_on_the_same_server() {
+        let server = |url: &str| Postgres {
+            url: url.to_owned(),
+            bin: PathBuf::new(),
+        };
+        assert_eq!(
+            server("postgres://u:p@h:5/a").url_of("b").unwrap(),
+            "postgres://u:p@h:5/b"
+        );
+        assert_eq!(
+            server("postgres://h/a?sslmode=require&x=/y")
+                .url_of("b")
+                .unwrap(),
+            "postgres://h/b?sslmode=require&x=/y"
+        );
+        assert!(server("nonsense").url_of("b").is_err());
+    }
+}

@@ -26,9 +26,15 @@ pub fn up(project: &Project) -> Result<EnvFile> {
     let mut env = database(project)?;
     venv::tools(project)?;
     emulator::start(project)?;
+    // Stacks of one checkout share target/lambda; from laying out to deploying it must not change.
+    let laid_out = run::lock(
+        &project.root.join("target/lambda.lock"),
+        "deploys from this checkout",
+    )?;
     functions::build(project)?;
     simulator::start(project, &env)?;
     deploy::deploy(project, &mut env)?;
+    drop(laid_out);
     env.write()?;
     // Every time: a new emulator has a new key, and what the old one sealed must be sealed again.
     story::seed(project, &mut env)?;
@@ -146,19 +152,18 @@ pub fn runs(project: &Project) -> bool {
 /// Prints what runs, where, and whether it answers.
 pub fn status(project: &Project) {
     let ports = project.ports;
-    let postgres = if project.own_database_url.is_some() {
-        "yours (DATABASE_URL)".to_owned()
-    } else {
-        word(postgres::runs(project)).to_owned()
+    let (postgres, where_it_is) = match &project.own_database_url {
+        Some(_) => ("yours", "DATABASE_URL".to_owned()),
+        None => (
+            word(postgres::runs(project)),
+            format!("127.0.0.1:{}", ports.postgres),
+        ),
     };
     let emulator = emulator::service(project).pid().is_some();
     let healthy = emulator && http::get(ports.emulator, "/_ministack/health").is_some();
     let simulator = simulator::service(project).pid().is_some();
     let simulated = simulator && http::get(ports.simulator, "/_sim/health").is_some();
-    println!(
-        "{:<12} {:<22} 127.0.0.1:{}",
-        "postgres", postgres, ports.postgres
-    );
+    println!("{:<12} {postgres:<22} {where_it_is}", "postgres");
     println!(
         "{:<12} {:<22} {}",
         "emulator",

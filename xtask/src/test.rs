@@ -254,3 +254,26 @@ fn print_table(results: &[Report]) {
     }
     eprintln!();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(words: &[&str]) -> Vec<&'static str> {
+        let plan = Plan::parse(words).unwrap();
+        plan.stages.into_iter().map(Stage::name).collect()
+    }
+
+    #[test]
+    fn brings_the_stack_up_for_the_stages_that_need_it() {
+        assert_eq!(names(&["tests"]), ["up", "tests"]);
+        assert_eq!(names(&["sqlx"]), ["sqlx"]);
+        assert_eq!(names(&[]), ALL.map(Stage::name));
+    }
+
+    #[test]
+    fn passes_on_what_follows_the_dashes() {
+        let plan = Plan::parse(&["tests", "--", "--test", "it"]).unwrap();
+        assert_eq!(plan.test_arguments, ["--test", "it"]);
+    }
+}

@@ -53,6 +53,8 @@ impl Venv {
     pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.bin().join(name));
         command.env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+        // Our scripts lie in the checkout; it stays clean.
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
         command
     }
 

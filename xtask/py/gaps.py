@@ -1,0 +1,74 @@
+"""What the emulator does not take from template.yaml by itself. Against AWS nothing of this is needed.
+
+1. It ignores the OpenAPI body in which SAM puts the HTTP API's routes: they are made from the template's HttpApi events.
+2. It evaluates key policies but does not know the condition keys kms:EncryptionContext:*, so that a statement with one
+   never applies: the key gets its policy without them. The encryption context itself it enforces.
+3. It wants sqs:SendMessageBatch where AWS wants sqs:SendMessage for both: the roles get it beside the other.
+"""
+
+import json
+
+import boto3
+
+BATCH_OF = {"sqs:SendMessage": "sqs:SendMessageBatch", "sqs:DeleteMessage": "sqs:DeleteMessageBatch"}
+
+
+def http_events(template):
+    """(logical id of the function, "METHOD /path") for every HttpApi event."""
+    for name, resource in template["Resources"].items():
+        for event in resource.get("Properties", {}).get("Events", {}).values():
+            if event["Type"] == "HttpApi":
+                route = event["Properties"]
+                yield name, f"{route['Method'].upper()} {route['Path']}"
+
+
+def make_routes(api, functions, events):
+    """Brings the API's routes to what the template says; safe to repeat. `functions`: physical by logical id."""
+    gateway, lambdas = boto3.client("apigatewayv2"), boto3.client("lambda")
+    for route in gateway.get_routes(ApiId=api)["Items"]:
+        gateway.delete_route(ApiId=api, RouteId=route["RouteId"])
+    for integration in gateway.get_integrations(ApiId=api)["Items"]:
+        gateway.delete_integration(ApiId=api, IntegrationId=integration["IntegrationId"])
+    integrations = {}
+    for function, route in events:
+        if function not in integrations:
+            arn = lambdas.get_function(FunctionName=functions[function])["Configuration"]["FunctionArn"]
+            integrations[function] = gateway.create_integration(
+                ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=arn, PayloadFormatVersion="2.0"
+            )["IntegrationId"]
+        gateway.create_route(ApiId=api, RouteKey=route, Target=f"integrations/{integrations[function]}")
+
+
+def relax_key_policy(key):
+    """Puts the key's policy in terms that the emulator evaluates; safe to repeat."""
+    client = boto3.client("kms")
+    policy = json.loads(client.get_key_policy(KeyId=key, PolicyName="default")["Policy"])
+    policy["Statement"] = [without_encryption_context(statement) for statement in policy["Statement"]]
+    client.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(policy))
+
+
+def without_encryption_context(statement):
+    """The statement without the condition keys that the emulator does not know."""
+    conditions = {
+        operator: {key: value for key, value in keys.items() if not key.startswith("kms:EncryptionContext:")}
+        for operator, keys in statement.get("Condition", {}).items()
+    }
+    return {**statement, "Condition": {operator: keys for operator, keys in conditions.items() if keys}}
+
+
+def allow_batches(role):
+    """Lets a role that may send one message send many; safe to repeat."""
+    client = boto3.client("iam")
+    for name in client.list_role_policies(RoleName=role)["PolicyNames"]:
+        policy = client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        statements = policy["Statement"]
+        policy["Statement"] = [with_batches(statement) for statement in statements]
+        if policy["Statement"] != statements:
+            client.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
+
+
+def with_batches(statement):
+    """The statement with the emulator's names of the batch actions added."""
+    actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+    batches = [BATCH_OF[action] for action in actions if action in BATCH_OF]
+    return {**statement, "Action": actions + batches} if batches else statement
