@@ -160,8 +160,12 @@ async fn accepted_and_hung_up_is_uncertain_until_the_echo_settles_it() {
             .status(),
         200
     );
-    let (status, external, ..) = row(&world).await;
-    assert_eq!((status.as_str(), external), ("SENT", Some(wamid)));
+    let (status, external, _, code) = row(&world).await;
+    assert_eq!(
+        (status.as_str(), external, code),
+        ("SENT", Some(wamid), None),
+        "sent, and the doubt is forgotten"
+    );
 }
 
 #[tokio::test]

@@ -207,3 +207,30 @@ async fn people_without_a_phone_number_are_one_contact_too() {
         (1, 1, 2)
     );
 }
+
+#[tokio::test]
+async fn a_clock_ahead_of_ours_keeps_no_window_open_and_no_thread_on_top() {
+    let world = World::new().await;
+    let ahead = Inbound {
+        timestamp: 4_102_444_800,
+        ..ana("from the year 2100")
+    };
+    let webhook = world
+        .simulator
+        .signed_inbound(world.iberia.phone_number_id, &ahead)
+        .unwrap();
+    assert_eq!(
+        world
+            .meta_posts(world.iberia.tenant, &webhook)
+            .await
+            .status(),
+        200
+    );
+    let sane: bool = world
+        .scalar(
+            "select c.last_message_at <= now() and w.open_until <= now() + interval '24 hours'
+               from communications.conversations c join communications.whatsapp_windows w using (tenant_id, contact_id)",
+        )
+        .await;
+    assert!(sane);
+}

@@ -165,9 +165,13 @@ async fn project(tx: &mut Tx, messages: &[(TenantId, MessageId)]) -> Result<(), 
                 sent_at = coalesce(m.sent_at, b.sent_at),
                 delivered_at = coalesce(m.delivered_at, b.delivered_at),
                 read_at = coalesce(m.read_at, b.read_at),
-                failed_at = coalesce(m.failed_at, b.failed_at),
-                failed_code = coalesce(b.failure_code, m.failed_code),
-                failed_reason = coalesce(b.failure_reason, m.failed_reason)
+                -- What we noted in doubt is forgotten once the provider has it; what the provider reported stays.
+                failed_at = case when communications.projected_status(m.status, m.attempts, b.status) in ('SENT', 'DELIVERED', 'READ')
+                                 then b.failed_at else coalesce(m.failed_at, b.failed_at) end,
+                failed_code = case when communications.projected_status(m.status, m.attempts, b.status) in ('SENT', 'DELIVERED', 'READ')
+                                   then b.failure_code else coalesce(b.failure_code, m.failed_code) end,
+                failed_reason = case when communications.projected_status(m.status, m.attempts, b.status) in ('SENT', 'DELIVERED', 'READ')
+                                     then b.failure_reason else coalesce(b.failure_reason, m.failed_reason) end
            from best b
           where m.tenant_id = b.tenant_id and m.id = b.id and m.attempts > 0
             and m.status not in ('SUPPRESSED', 'SIMULATED', 'CANCELLED', 'EXPIRED')",

@@ -220,7 +220,7 @@ fn opens_window(content: &Content) -> bool {
     !matches!(content, Content::Other { kind, .. } if kind == "system" || kind == "reaction")
 }
 
-/// By Meta's clock, and never shortened by a late arrival.
+/// By Meta's clock, never shortened by a late arrival, and never longer than from now on.
 async fn open_windows(
     tx: &mut Tx,
     tenant: TenantId,
@@ -239,7 +239,7 @@ async fn open_windows(
     }
     sqlx::query!(
         "insert into communications.whatsapp_windows (tenant_id, account_id, contact_id, open_until)
-         select $1, w.account_id, w.contact_id, w.open_until
+         select $1, w.account_id, w.contact_id, least(w.open_until, now() + interval '24 hours')
            from unnest($2::uuid[], $3::uuid[], $4::timestamptz[]) as w(account_id, contact_id, open_until)
          on conflict (tenant_id, account_id, contact_id)
             do update set open_until = greatest(communications.whatsapp_windows.open_until, excluded.open_until)",

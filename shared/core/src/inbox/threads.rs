@@ -44,8 +44,10 @@ pub async fn receive(
     let threads = sqlx::query_as!(
         Thread,
         r#"with arrived as (
-               select * from unnest($2::uuid[], $3::text[], $4::uuid[], $5::int8[], $6::timestamptz[], $7::text[], $8::uuid[])
-                   as a(contact_id, channel, account_id, messages, last_at, preview, new_id)),
+               -- A clock ahead of ours must not keep a thread on top of the list.
+               select contact_id, channel, account_id, messages, least(said_at, now()) as last_at, preview, new_id
+                 from unnest($2::uuid[], $3::text[], $4::uuid[], $5::int8[], $6::timestamptz[], $7::text[], $8::uuid[])
+                   as a(contact_id, channel, account_id, messages, said_at, preview, new_id)),
            latest as (
                select a.contact_id, c.id, c.status, c.snoozed_until_reply
                  from arrived a
