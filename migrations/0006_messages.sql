@@ -143,7 +143,8 @@ begin
     ) then
         return new;
     end if;
-    raise exception 'a % message cannot go from % to %', old.direction, old.status, new.status
+    raise exception 'an outbound message cannot go from % to %, an inbound one nowhere (this one is %)',
+        old.status, new.status, old.direction
         using errcode = 'check_violation', constraint = 'messages_transition';
 end
 $$;

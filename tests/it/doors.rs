@@ -135,3 +135,35 @@ async fn an_event_of_no_known_trigger_is_kept_and_acknowledged() {
     );
     assert_eq!(world.count("quarantine").await, 1);
 }
+
+#[tokio::test]
+async fn what_the_host_holds_wrongly_is_named_in_our_words_alone() {
+    let world = World::new().await;
+    let trip = crate::intake::trip(&world, &world.iberia).await;
+    let change = trip.delay(&world.pool, 30).await.unwrap();
+    world
+        .execute("update operations.trips set timezone = 'Mars/Phobos'")
+        .await;
+    let response = world.hasura_reports(uuid::Uuid::now_v7(), &change).await;
+    assert_eq!(
+        response.body().as_str(),
+        r#"{"outcome":"quarantined","reason":"database: SQLSTATE 22023"}"#
+    );
+    for id in ["", "SECRET +34699888777", &"x".repeat(3000), "a\0b"] {
+        let mut body =
+            calls::event_trigger(uuid::Uuid::now_v7(), "trip_delayed", &change.0, &change.1);
+        body["id"] = json!(id);
+        let request = calls::from_hasura(
+            "/api/hasura/events",
+            comms_tests::world::HASURA_SECRET,
+            &body,
+        );
+        let response = hasura_events::handle(&world.events, request).await;
+        assert_eq!(response.status(), 200);
+        assert!(
+            response.body().contains("id: must be 1 to 64"),
+            "{}",
+            response.body()
+        );
+    }
+}

@@ -436,3 +436,20 @@ async fn bad_input_names_its_field() {
         .await;
     assert_eq!(unknown.unwrap_err(), "validation-failed");
 }
+
+#[tokio::test]
+async fn what_the_database_cannot_hold_is_the_callers_to_mend() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    let agent = world.iberia.agent;
+    let nul = answer(id, "m", "a\0b");
+    let refused = world
+        .agent_acts(world.iberia.tenant, agent, "sendAgentMessage", &nul)
+        .await;
+    assert_eq!(refused.unwrap_err(), "validation-failed");
+    let note = json!({"conversation_id": id, "note": "\0"});
+    let refused = world
+        .agent_acts(world.iberia.tenant, agent, "resolveConversation", &note)
+        .await;
+    assert_eq!(refused.unwrap_err(), "validation-failed");
+}

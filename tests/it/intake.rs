@@ -257,3 +257,27 @@ async fn an_event_naming_another_tenants_trip_finds_no_trip() {
     assert!(response.body().contains("STALE"), "{}", response.body());
     assert_eq!(world.count("messages").await, 0);
 }
+
+#[tokio::test]
+async fn a_gap_in_the_hosts_data_keeps_the_news_from_nobody() {
+    let world = World::new().await;
+    let travellers = vec![Traveller::new("  ", Some(ANA), Some("en"))];
+    let trip = world
+        .iberia
+        .schedule(&world.pool, "T", travellers)
+        .await
+        .unwrap();
+    world
+        .execute("update operations.trips set origin = ''")
+        .await;
+    world.trip_is_delayed(&trip).await;
+    world.step_dispatch().await;
+    assert_eq!(world.outbound().await, ["SENT"]);
+    let body: String = world
+        .scalar("select body from communications.messages")
+        .await;
+    assert!(
+        body.starts_with("Hi –, your trip T from – to Valencia is delayed"),
+        "{body}"
+    );
+}

@@ -316,3 +316,84 @@ async fn a_type_that_is_not_text_is_one_row_with_a_placeholder() {
             .unwrap();
     assert_eq!((body.as_str(), kind.as_str()), ("[image]", "image"));
 }
+
+#[tokio::test]
+async fn an_id_that_fits_into_no_key_is_quarantined_and_its_neighbours_are_stored() {
+    let world = World::new().await;
+    let number = world.iberia.number();
+    let long: String = (0..1500)
+        .map(|_| uuid::Uuid::now_v7().simple().to_string())
+        .collect();
+    let payload = world
+        .simulator
+        .builder()
+        .message(
+            &number,
+            &Inbound {
+                id: long.clone(),
+                ..ana("id")
+            },
+        )
+        .message(
+            &number,
+            &Inbound {
+                from: Some("9".repeat(3000)),
+                ..ana("from")
+            },
+        )
+        .message(
+            &number,
+            &Inbound {
+                from: None,
+                user_id: Some(long.clone()),
+                ..ana("user")
+            },
+        )
+        .message(
+            &number,
+            &Inbound {
+                from: Some("drop--".to_owned()),
+                ..ana("letters")
+            },
+        )
+        .status(&number, &StatusReport::new(&long, "sent", "34600111222"))
+        .message(&number, &ana("fits"))
+        .build();
+    let response = world.meta_posts(world.iberia.tenant, &payload).await;
+    assert_eq!(
+        response.body().as_str(),
+        r#"{"messages":1,"quarantined":5,"statuses":0}"#
+    );
+    assert_eq!(
+        world
+            .scalar::<String>("select body from communications.messages")
+            .await,
+        "fits"
+    );
+}
+
+#[tokio::test]
+async fn a_plus_before_the_number_is_the_same_person() {
+    let world = World::new().await;
+    for from in ["34600111222", "+34600111222"] {
+        let inbound = Inbound {
+            from: Some(from.to_owned()),
+            ..ana(from)
+        };
+        let webhook = world
+            .simulator
+            .signed_inbound(world.iberia.phone_number_id, &inbound)
+            .unwrap();
+        assert_eq!(
+            world
+                .meta_posts(world.iberia.tenant, &webhook)
+                .await
+                .status(),
+            200
+        );
+    }
+    assert_eq!(
+        (world.count("contacts").await, world.count("messages").await),
+        (1, 2)
+    );
+}

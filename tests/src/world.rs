@@ -341,13 +341,28 @@ async fn fresh_queue(aws: &Aws) -> String {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let (server, url) = (self.server.clone(), self.url.clone());
+        let (server, url, queue) = (
+            self.server.clone(),
+            self.url.clone(),
+            self.queue_url.clone(),
+        );
         let left = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(databases::tear_down(&server, &url))
+            runtime.block_on(async {
+                // Clients of a runtime of their own: the test's is ending.
+                Aws::default()
+                    .sqs()
+                    .await
+                    .delete_queue()
+                    .queue_url(queue)
+                    .send()
+                    .await
+                    .unwrap();
+                databases::tear_down(&server, &url).await
+            })
         })
         .join()
         .unwrap_or_default();

@@ -4,7 +4,9 @@
 //! is away, and 200 for everything that is settled, the event that can never be processed (kept in quarantine) included.
 
 use comms_core::automation::{self, Accepted, AutomationError, Handled};
-use comms_core::platform::hasura::{ActionError, EventRequest, SECRET_HEADER, respond};
+use comms_core::platform::hasura::{
+    ActionError, EventRequest, SECRET_HEADER, respond, without_values,
+};
 use comms_core::platform::{Backend, telemetry};
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
@@ -58,7 +60,10 @@ async fn not_an_event(
     error: &serde_json::Error,
 ) -> Response<String> {
     match automation::keep_unusable(&deps.database, request.body()).await {
-        Ok(()) => ActionError::invalid(format!("not an event trigger call: {error}")).response(),
+        Ok(()) => {
+            let problem = without_values(error);
+            ActionError::invalid(format!("not an event trigger call: {problem}")).response()
+        }
         Err(error) => later(&error),
     }
 }

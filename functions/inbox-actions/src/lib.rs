@@ -4,7 +4,9 @@
 
 use comms_core::inbox::{self, AgentMessage, InboxError};
 use comms_core::model::ConversationId;
-use comms_core::platform::hasura::{ActionError, ActionRequest, SECRET_HEADER, Session, respond};
+use comms_core::platform::hasura::{
+    ActionError, ActionRequest, SECRET_HEADER, Session, respond, without_values,
+};
 use comms_core::platform::queue::Hint;
 use comms_core::platform::{Backend, Tx, telemetry};
 use futures_util::FutureExt;
@@ -45,8 +47,9 @@ async fn answer(deps: &Backend, request: &Request) -> Result<Value, ActionError>
     {
         return Err(ActionError::unauthorized());
     }
-    let call: ActionRequest = serde_json::from_slice(request.body())
-        .map_err(|error| ActionError::invalid(format!("not an action call: {error}")))?;
+    let call: ActionRequest = serde_json::from_slice(request.body()).map_err(|error| {
+        ActionError::invalid(format!("not an action call: {}", without_values(&error)))
+    })?;
     let session = call.session()?;
     let mut tx = deps
         .database
@@ -102,15 +105,17 @@ async fn act(
             let (replied, hints) = inbox::send_agent_message(tx, session, &arguments).await?;
             Ok((json!(replied), hints))
         }
-        other => Err(ActionError::invalid(format!("action.name: no action {other:?} here")).into()),
+        _ => Err(ActionError::invalid("action.name: no such action here").into()),
     }
 }
 
 fn refusal(call: &ActionRequest, error: InboxError) -> ActionError {
     match error {
         InboxError::Refused(refused) => {
+            // A name that is none of ours is somebody's text.
+            let action = ACTIONS.iter().find(|known| **known == call.action.name);
             tracing::info!(
-                action = call.action.name,
+                action = action.copied().unwrap_or("unknown"),
                 code = refused.code,
                 "action refused"
             );

@@ -61,10 +61,10 @@ async fn handshake(deps: &Deps, tenant: TenantId, request: &Request) -> Response
         verify_token: query.first("hub.verify_token"),
     };
     match inbound::verify_subscription(&deps.database, tenant, &call).await {
-        Ok(true) => text(
-            StatusCode::OK,
-            query.first("hub.challenge").unwrap_or_default(),
-        ),
+        Ok(true) => match query.first("hub.challenge") {
+            Some(challenge) => text(StatusCode::OK, challenge),
+            None => text(StatusCode::BAD_REQUEST, "hub.challenge is missing"),
+        },
         Ok(false) => text(StatusCode::FORBIDDEN, "wrong verify token"),
         Err(error) => later(&error),
     }

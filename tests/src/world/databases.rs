@@ -26,6 +26,7 @@ pub(super) async fn fresh(server: &str) -> String {
 async fn template(server: &str) -> String {
     let name = format!("world_template_{}", std::process::id());
     let mut connection = PgConnection::connect(server).await.unwrap();
+    drop_left_behind(&mut connection).await;
     for statement in [
         format!("drop database if exists {name} with (force)"),
         format!("create database {name}"),
@@ -76,4 +77,23 @@ pub(super) async fn tear_down(server: &str, url: &str) -> i64 {
         .await
         .unwrap();
     left
+}
+
+/// Templates of processes that are gone.
+async fn drop_left_behind(connection: &mut PgConnection) {
+    let sql = "select datname::text from pg_database where starts_with(datname, 'world_template_')";
+    let templates: Vec<String> = sqlx::query_scalar(sql)
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
+    for name in templates {
+        let pid = name.trim_start_matches("world_template_");
+        if !std::path::Path::new("/proc").join(pid).exists() {
+            let drop = format!("drop database if exists {name} with (force)");
+            sqlx::raw_sql(AssertSqlSafe(drop))
+                .execute(&mut *connection)
+                .await
+                .unwrap();
+        }
+    }
 }

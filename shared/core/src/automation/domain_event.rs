@@ -47,8 +47,8 @@ impl Wanted {
         };
         let trigger = by_hasura_name(&request.trigger.name)
             .ok_or_else(|| unusable("trigger.name", "no such trigger in the registry"))?;
-        if request.id.is_empty() {
-            return Err(unusable("id", "must not be empty"));
+        if !is_event_id(&request.id) {
+            return Err(unusable("id", "must be 1 to 64 letters, digits or hyphens"));
         }
         let Some(new) = &request.event.data.new else {
             return Ok(None);
@@ -75,6 +75,12 @@ impl Wanted {
             body_hash: hash(request),
         }))
     }
+}
+
+/// Hasura's are UUIDs; the id becomes a key and stands in logs.
+fn is_event_id(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=64).contains(&id.len()) && id.bytes().all(plain)
 }
 
 fn id<T: FromStr>(row: &Value, column: &str) -> Option<T> {

@@ -222,12 +222,23 @@ impl Planner<'_> {
 }
 
 fn variables(passenger: &Passenger, trip: &Trip) -> Value {
-    let first_name = passenger
-        .full_name
-        .split_whitespace()
-        .next()
-        .unwrap_or_default();
-    json!({"passenger": {"full_name": passenger.full_name, "first_name": first_name}, "trip": trip})
+    let first_name = passenger.full_name.split_whitespace().next();
+    let trip = Trip {
+        code: or_dash(&trip.code),
+        origin: or_dash(&trip.origin),
+        destination: or_dash(&trip.destination),
+        ..trip.clone()
+    };
+    json!({
+        "passenger": {"full_name": or_dash(&passenger.full_name), "first_name": or_dash(first_name.unwrap_or_default())},
+        "trip": trip,
+    })
+}
+
+/// Meta refuses an empty parameter; a gap in the host's data must not keep the news from anybody.
+fn or_dash(text: &str) -> String {
+    let text = text.trim();
+    if text.is_empty() { "–" } else { text }.to_owned()
 }
 
 fn answer(

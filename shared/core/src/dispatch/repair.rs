@@ -103,6 +103,12 @@ async fn end_leases(tx: &mut Tx) -> Result<usize, DatabaseError> {
                       failed_reason = 'the worker ended before it could settle'
                  from dead where m.tenant_id = dead.tenant_id and m.id = dead.id
                returning m.tenant_id, m.id, m.fence),
+           closed as (
+               update communications.message_attempts a
+                  set finished_at = now(), class = 'AMBIGUOUS', provider_code = 'lease-ended'
+                 from settled s
+                where a.tenant_id = s.tenant_id and a.message_id = s.id and a.fence = s.fence
+                  and a.finished_at is null),
            noted as (
                insert into communications.repairs (tenant_id, id, kind, message_id, detail)
                select tenant_id, gen_random_uuid(), 'LEASE_ENDED', id, jsonb_build_object('fence', fence) from settled)

@@ -18,8 +18,9 @@ pub struct DispatchMessageJob {
 /// A queue body that is not a job of ours. Retrying cannot mend it.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    #[error("not a DispatchMessageJob")]
-    Malformed(#[source] serde_json::Error),
+    /// Without serde's text, which quotes the body.
+    #[error("not a DispatchMessageJob, column {column}")]
+    Malformed { column: usize },
     #[error("DispatchMessageJob of version {0}, this build knows {VERSION}")]
     Version(u8),
 }
@@ -37,7 +38,9 @@ impl DispatchMessageJob {
     /// # Errors
     /// When the body is not JSON of this shape, or of another version.
     pub fn parse(body: &str) -> Result<Self, JobError> {
-        let job: Self = serde_json::from_str(body).map_err(JobError::Malformed)?;
+        let job: Self = serde_json::from_str(body).map_err(|error| JobError::Malformed {
+            column: error.column(),
+        })?;
         if job.v == VERSION {
             Ok(job)
         } else {

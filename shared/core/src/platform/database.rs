@@ -14,12 +14,36 @@ use sqlx::{
 use std::{str::FromStr, time::Duration};
 use tokio::sync::OnceCell;
 
+/// Says what failed in our words and Postgres's codes; its messages may quote the data.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("database")]
-    Sql(#[from] sqlx::Error),
+    #[error("database: {}", safe(.0))]
+    Sql(sqlx::Error),
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+fn safe(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            let quotes_data = code.starts_with("22") || code.starts_with("23");
+            match (error.constraint(), quotes_data) {
+                (Some(constraint), _) => format!("SQLSTATE {code}, {constraint}"),
+                (None, true) => format!("SQLSTATE {code}"),
+                (None, false) => format!("SQLSTATE {code}, {}", error.message()),
+            }
+        }
+        sqlx::Error::ColumnDecode { index, .. } => format!("column {index} does not decode"),
+        sqlx::Error::Decode(_) => "a value does not decode".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 impl DatabaseError {

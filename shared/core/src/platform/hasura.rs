@@ -54,6 +54,30 @@ pub struct ActionName {
     pub name: String,
 }
 
+/// Neither `text` nor `jsonb` can hold it.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members
+            .iter()
+            .any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
+/// serde's words without the value that it quotes: `invalid type: string, expected a UUID`.
+#[must_use]
+pub fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match (text.find('"'), text.rfind("\", expected")) {
+        (Some(from), Some(to)) if from <= to => {
+            format!("{}{}", text[..from].trim_end(), &text[to + 1..])
+        }
+        _ => text,
+    }
+}
+
 /// Who acts, from the session variables alone: nothing in `input` can say otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -84,7 +108,13 @@ impl ActionRequest {
             .get("input")
             .filter(|inner| inner.is_object())
             .unwrap_or(&self.input);
-        T::deserialize(input).map_err(|error| ActionError::invalid(format!("input: {error}")))
+        if has_nul(input) {
+            return Err(ActionError::invalid(
+                "input: must not contain NUL characters",
+            ));
+        }
+        T::deserialize(input)
+            .map_err(|error| ActionError::invalid(format!("input: {}", without_values(&error))))
     }
 
     fn variable<T: FromStr>(&self, name: &str) -> Result<T, ActionError> {

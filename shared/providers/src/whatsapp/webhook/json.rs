@@ -105,6 +105,14 @@ pub(super) fn text(value: &Value, pointer: &str) -> Option<String> {
     }
 }
 
+/// Longest id or word that anybody has seen is a fifth of this; longer ones do not fit into an index.
+const ID_LIMIT: usize = 512;
+
+/// Is it short enough for a key?
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() <= ID_LIMIT
+}
+
 /// Seconds since 1970, as a string (messages and statuses) or as an integer (account fields).
 pub(super) fn seconds(value: Option<&Value>) -> Option<OffsetDateTime> {
     let seconds = match value? {

@@ -8,11 +8,13 @@ use serde_json::Value;
 pub(super) fn read(message: &Value, contacts: &[Value]) -> Result<EventKind, &'static str> {
     let (content, body) = content::read(message)?;
     Ok(EventKind::Message(InboundMessage {
-        external_message_id: json::text(message, "/id").ok_or("a message has no id")?,
+        external_message_id: json::text(message, "/id")
+            .filter(|id| json::is_id(id))
+            .ok_or("a message has no usable id")?,
         sender: sender(message, contacts)?,
         content,
         body,
-        reply_to: json::text(message, "/context/id"),
+        reply_to: json::text(message, "/context/id").filter(|id| json::is_id(id)),
         sent_at: json::seconds(message.get("timestamp"))
             .ok_or("a message has no readable timestamp")?,
     }))
@@ -21,10 +23,13 @@ pub(super) fn read(message: &Value, contacts: &[Value]) -> Result<EventKind, &'s
 /// `from` is left out for people with a user name, and the `from_user_id` before April 2026; the matching contact
 /// often knows the other half.
 fn sender(message: &Value, contacts: &[Value]) -> Result<InboundSender, &'static str> {
-    let wa_id = json::text(message, "/from");
+    let wa_id = json::text(message, "/from").map(|id| id.trim_start_matches('+').to_owned());
     let user_id = json::text(message, "/from_user_id");
     if wa_id.is_none() && user_id.is_none() {
         return Err("a message has no sender");
+    }
+    if !wa_id.as_deref().is_none_or(is_wa_id) || !user_id.as_deref().is_none_or(json::is_id) {
+        return Err("a message has an unusable sender");
     }
     let same = |ours: &Option<String>, theirs: Option<String>| ours.is_some() && *ours == theirs;
     let contact = contacts.iter().find(|contact| {
@@ -33,10 +38,19 @@ fn sender(message: &Value, contacts: &[Value]) -> Result<InboundSender, &'static
     });
     let known = |pointer| contact.and_then(|contact| json::text(contact, pointer));
     Ok(InboundSender {
-        wa_id: wa_id.or_else(|| known("/wa_id")),
-        user_id: user_id.or_else(|| known("/user_id")),
+        wa_id: wa_id.or_else(|| known("/wa_id").filter(|id| is_wa_id(id))),
+        user_id: user_id.or_else(|| known("/user_id").filter(|id| json::is_id(id))),
         parent_user_id: json::text(message, "/from_parent_user_id")
-            .or_else(|| known("/parent_user_id")),
-        profile_name: known("/profile/name"),
+            .or_else(|| known("/parent_user_id"))
+            .filter(|id| json::is_id(id)),
+        profile_name: known("/profile/name").map(|name| name.chars().take(NAME_LIMIT).collect()),
     })
+}
+
+/// Characters of a profile name that are kept; WhatsApp allows 25.
+const NAME_LIMIT: usize = 200;
+
+/// Digits, as WhatsApp names an account; the longest number has 15.
+fn is_wa_id(text: &str) -> bool {
+    (5..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -16,10 +16,14 @@ pub(super) fn read(status: &Value, _contacts: &[Value]) -> Result<EventKind, &'s
     if let Some(field) = json::text(status, "/type").filter(|kind| kind != "message") {
         return Ok(EventKind::Unhandled { field });
     }
-    let word = json::text(status, "/status").ok_or("a status has no status")?;
+    let word = json::text(status, "/status")
+        .filter(|word| json::is_id(word))
+        .ok_or("a status has no usable status")?;
     let known = known(&word);
     Ok(EventKind::Status(DeliveryUpdate {
-        external_message_id: json::text(status, "/id").ok_or("a status has no message id")?,
+        external_message_id: json::text(status, "/id")
+            .filter(|id| json::is_id(id))
+            .ok_or("a status has no usable message id")?,
         status: known,
         provider_status: word,
         correlation_id: json::text(status, "/biz_opaque_callback_data")

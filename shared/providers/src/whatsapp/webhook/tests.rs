@@ -204,7 +204,7 @@ fn the_order_of_the_document_is_kept_over_entries_changes_and_members() {
         {"id":"w1","changes":[
             {"value":{"statuses":[{"id":"1","status":"sent","timestamp":"1"}],
                       "errors":[{"code":130429}],
-                      "messages":[{"id":"2","from":"1","type":"text","timestamp":"1","text":{"body":"b"}}],
+                      "messages":[{"id":"2","from":"34600111222","type":"text","timestamp":"1","text":{"body":"b"}}],
                       "metadata":{"phone_number_id":"A"}},"field":"messages"},
             {"field":"account_update","value":{"event":"PARTNER_REMOVED"}}]},
         {"id":"w2","time":1763900000,"changes":[
@@ -255,13 +255,13 @@ fn a_broken_message_leaves_its_siblings_alone() {
         "7",
         "{}",
         "[]",
-        r#"{"id":"a","from":"1","timestamp":"1"}"#,
-        r#"{"id":"a","from":"1","timestamp":"soon","type":"text","text":{"body":"b"}}"#,
-        r#"{"id":"a","from":"1","timestamp":"99999999999999999","type":"text","text":{"body":"b"}}"#,
+        r#"{"id":"a","from":"34600111222","timestamp":"1"}"#,
+        r#"{"id":"a","from":"34600111222","timestamp":"soon","type":"text","text":{"body":"b"}}"#,
+        r#"{"id":"a","from":"34600111222","timestamp":"99999999999999999","type":"text","text":{"body":"b"}}"#,
         r#"{"id":"a","timestamp":"1","type":"text","text":{"body":"b"}}"#,
-        r#"{"id":"a","from":"1","timestamp":"1","type":"text","text":"b"}"#,
-        r#"{"id":"a","from":"1","timestamp":"1","type":"text","text":{"body":"\ud800"}}"#,
-        r#"{"id":"a","from":"1","timestamp":"1","type":"image","image":1e999}"#,
+        r#"{"id":"a","from":"34600111222","timestamp":"1","type":"text","text":"b"}"#,
+        r#"{"id":"a","from":"34600111222","timestamp":"1","type":"text","text":{"body":"\ud800"}}"#,
+        r#"{"id":"a","from":"34600111222","timestamp":"1","type":"image","image":1e999}"#,
         &deep,
     ];
     for item in broken {
