@@ -149,13 +149,9 @@ async fn accepted_and_hung_up_is_uncertain_until_the_echo_settles_it() {
     assert_eq!(calls.len(), 1, "doubt is not a reason to call again");
 
     let wamid = calls[0].wamid.clone().unwrap();
-    let webhook = world
-        .simulator
-        .signed_status(&wamid, &StatusStep::from("sent"))
-        .unwrap();
     assert_eq!(
         world
-            .meta_posts(world.iberia.tenant, &webhook)
+            .provider_reports(&wamid, &StatusStep::from("sent"))
             .await
             .status(),
         200
@@ -184,13 +180,9 @@ async fn a_status_that_comes_before_the_settle_is_not_overwritten_by_it() {
             Some(wamid) => wamid,
             None => accepted(&world).await,
         };
-        let webhook = world
-            .simulator
-            .signed_status(&wamid, &StatusStep::from("delivered"))
-            .unwrap();
         assert_eq!(
             world
-                .meta_posts(world.iberia.tenant, &webhook)
+                .provider_reports(&wamid, &StatusStep::from("delivered"))
                 .await
                 .status(),
             200
@@ -281,11 +273,9 @@ async fn a_worker_that_dies_after_acceptance_leaves_doubt_and_the_echo_clears_it
     );
 
     let wamid = accepted(&world).await;
-    let webhook = world
-        .simulator
-        .signed_status(&wamid, &StatusStep::from("delivered"))
-        .unwrap();
-    world.meta_posts(world.iberia.tenant, &webhook).await;
+    world
+        .provider_reports(&wamid, &StatusStep::from("delivered"))
+        .await;
     assert_eq!(row(&world).await.0, "DELIVERED");
     assert_eq!(world.simulator.calls().len(), 1);
     world.leaves_messages_in_flight();

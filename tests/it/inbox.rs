@@ -7,16 +7,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 async fn conversation(world: &World) -> ConversationId {
-    let webhook = world
-        .simulator
-        .signed_inbound(
-            world.iberia.phone_number_id,
-            &Inbound::text("34600111222", "hola"),
-        )
-        .unwrap();
     assert_eq!(
         world
-            .meta_posts(world.iberia.tenant, &webhook)
+            .customer_writes(&Inbound::text("34600111222", "hola"))
             .await
             .status(),
         200

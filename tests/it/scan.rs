@@ -9,14 +9,9 @@ use futures_util::future::join_all;
 async fn conversations_past_their_time_wake_once_however_many_wake_them() {
     let world = World::new().await;
     for sender in 0..3 {
-        let webhook = world
-            .simulator
-            .signed_inbound(
-                world.iberia.phone_number_id,
-                &Inbound::text(&format!("3460011122{sender}"), "hola"),
-            )
-            .unwrap();
-        world.meta_posts(world.iberia.tenant, &webhook).await;
+        world
+            .customer_writes(&Inbound::text(&format!("3460011122{sender}"), "hola"))
+            .await;
     }
     world
         .execute(

@@ -185,14 +185,9 @@ async fn history_is_append_only() {
 async fn the_unread_count_is_what_came_in_since_the_agent_read() {
     let world = World::new().await;
     for text in ["uno", "dos", "tres"] {
-        let webhook = world
-            .simulator
-            .signed_inbound(
-                world.iberia.phone_number_id,
-                &comms_simulator::Inbound::text("34600111222", text),
-            )
-            .unwrap();
-        world.meta_posts(world.iberia.tenant, &webhook).await;
+        world
+            .customer_writes(&comms_simulator::Inbound::text("34600111222", text))
+            .await;
     }
     let unread = async || {
         world

@@ -81,14 +81,7 @@ async fn final_row(world: &World, words: &[&str]) -> (String, bool, bool, bool) 
         } else {
             StatusStep::from(*word)
         };
-        let webhook = world.simulator.signed_status(&wamid, &step).unwrap();
-        assert_eq!(
-            world
-                .meta_posts(world.iberia.tenant, &webhook)
-                .await
-                .status(),
-            200
-        );
+        assert_eq!(world.provider_reports(&wamid, &step).await.status(), 200);
     }
     sqlx::query_as("select status, delivered_at is not null, read_at is not null, failed_code is not null from communications.messages where external_message_id = $1")
         .bind(wamid)

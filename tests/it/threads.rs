@@ -89,11 +89,7 @@ async fn the_answer_to_an_automated_message_lands_in_one_thread_with_it() {
     let trip = trip(&world, &world.iberia).await;
     world.trip_is_delayed(&trip).await;
     world.step_dispatch().await;
-    let webhook = world
-        .simulator
-        .signed_inbound(world.iberia.phone_number_id, &ana("¿Cuánto?"))
-        .unwrap();
-    world.meta_posts(world.iberia.tenant, &webhook).await;
+    world.customer_writes(&ana("¿Cuánto?")).await;
     let thread: Vec<String> = sqlx::query_scalar(
         "select m.direction from communications.messages m join communications.conversations c
             on c.tenant_id = m.tenant_id and c.id = m.conversation_id order by m.thread_at",
@@ -155,11 +151,7 @@ async fn an_inbound_message_reopens_and_a_redelivery_does_not() {
 async fn a_snoozed_thread_wakes_unless_it_is_to_sleep_through_replies() {
     let world = World::new().await;
     let write = async |text: &str| {
-        let webhook = world
-            .simulator
-            .signed_inbound(world.iberia.phone_number_id, &ana(text))
-            .unwrap();
-        world.meta_posts(world.iberia.tenant, &webhook).await;
+        world.customer_writes(&ana(text)).await;
         world
             .scalar::<String>("select status from communications.conversations")
             .await
@@ -186,17 +178,7 @@ async fn people_without_a_phone_number_are_one_contact_too() {
         ..ana("bsuid only")
     };
     for inbound in [both, bsuid_only] {
-        let webhook = world
-            .simulator
-            .signed_inbound(world.iberia.phone_number_id, &inbound)
-            .unwrap();
-        assert_eq!(
-            world
-                .meta_posts(world.iberia.tenant, &webhook)
-                .await
-                .status(),
-            200
-        );
+        assert_eq!(world.customer_writes(&inbound).await.status(), 200);
     }
     assert_eq!(
         (
@@ -215,17 +197,7 @@ async fn a_clock_ahead_of_ours_keeps_no_window_open_and_no_thread_on_top() {
         timestamp: 4_102_444_800,
         ..ana("from the year 2100")
     };
-    let webhook = world
-        .simulator
-        .signed_inbound(world.iberia.phone_number_id, &ahead)
-        .unwrap();
-    assert_eq!(
-        world
-            .meta_posts(world.iberia.tenant, &webhook)
-            .await
-            .status(),
-        200
-    );
+    assert_eq!(world.customer_writes(&ahead).await.status(), 200);
     let sane: bool = world
         .scalar(
             "select c.last_message_at <= now() and w.open_until <= now() + interval '24 hours'

@@ -280,17 +280,7 @@ async fn accounts_in_trouble_still_ingest() {
             .execute(&world.pool)
             .await
             .unwrap();
-        let webhook = world
-            .simulator
-            .signed_inbound(world.iberia.phone_number_id, &ana(status))
-            .unwrap();
-        assert_eq!(
-            world
-                .meta_posts(world.iberia.tenant, &webhook)
-                .await
-                .status(),
-            200
-        );
+        assert_eq!(world.customer_writes(&ana(status)).await.status(), 200);
     }
     assert_eq!(world.count("messages").await, 3);
 }
@@ -304,11 +294,7 @@ async fn a_type_that_is_not_text_is_one_row_with_a_placeholder() {
         ),
         ..ana("")
     };
-    let webhook = world
-        .simulator
-        .signed_inbound(world.iberia.phone_number_id, &image)
-        .unwrap();
-    world.meta_posts(world.iberia.tenant, &webhook).await;
+    world.customer_writes(&image).await;
     let (body, kind): (String, String) =
         sqlx::query_as("select body, content ->> 'kind' from communications.messages")
             .fetch_one(&world.pool)
@@ -380,17 +366,7 @@ async fn a_plus_before_the_number_is_the_same_person() {
             from: Some(from.to_owned()),
             ..ana(from)
         };
-        let webhook = world
-            .simulator
-            .signed_inbound(world.iberia.phone_number_id, &inbound)
-            .unwrap();
-        assert_eq!(
-            world
-                .meta_posts(world.iberia.tenant, &webhook)
-                .await
-                .status(),
-            200
-        );
+        assert_eq!(world.customer_writes(&inbound).await.status(), 200);
     }
     assert_eq!(
         (world.count("contacts").await, world.count("messages").await),

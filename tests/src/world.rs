@@ -15,7 +15,7 @@ use comms_core::platform::hasura::Door;
 use comms_core::platform::{Aws, Backend, Database, Queues, telemetry};
 use comms_providers::http::{GraphUrl, client};
 use comms_providers::whatsapp::WhatsAppClient;
-use comms_simulator::{SignedWebhook, Simulator, SimulatorConfig};
+use comms_simulator::{Inbound, SignedWebhook, Simulator, SimulatorConfig, StatusStep};
 use http::Response;
 use seed::{Operator, Trip};
 use serde_json::Value;
@@ -170,6 +170,19 @@ impl World {
     /// Meta posts a webhook to a tenant's endpoint.
     pub async fn meta_posts(&self, tenant: TenantId, webhook: &SignedWebhook) -> Response<String> {
         meta_webhook::handle(&self.webhook, calls::from_meta(tenant, webhook)).await
+    }
+
+    /// A customer of the first operator writes, and Meta posts it.
+    pub async fn customer_writes(&self, inbound: &Inbound) -> Response<String> {
+        let number = self.iberia.phone_number_id;
+        let webhook = self.simulator.signed_inbound(number, inbound).unwrap();
+        self.meta_posts(self.iberia.tenant, &webhook).await
+    }
+
+    /// Meta reports on a message that the first operator sent.
+    pub async fn provider_reports(&self, wamid: &str, step: &StatusStep) -> Response<String> {
+        let webhook = self.simulator.signed_status(wamid, step).unwrap();
+        self.meta_posts(self.iberia.tenant, &webhook).await
     }
 
     /// An agent acts. `Err` is the error's `extensions.code`.
