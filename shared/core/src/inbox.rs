@@ -7,7 +7,7 @@ mod snooze;
 mod threads;
 
 pub use claim::{Claimed, claim_conversation};
-pub use lifecycle::{Actor, ConversationStatus, EventKind, Resolved, resolve_conversation};
+pub use lifecycle::{ConversationStatus, Resolved, resolve_conversation};
 pub use reply::{AgentMessage, Replied, ReplyContent, send_agent_message};
 pub use snooze::{Woken, wake_snoozed};
 pub use threads::{Arrival, Thread, live_threads, receive};

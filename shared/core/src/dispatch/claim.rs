@@ -4,9 +4,7 @@
 //! What does not come back is not due, not ours or finished, and its hint may be dropped. The guards are re-checked by
 //! Postgres on the newest row version, so fifty workers with the same id make one claim.
 
-use crate::model::{
-    AccountId, Category, DispatchMessageJob, Lane, MessageId, MessageStatus, TenantId,
-};
+use crate::model::{AccountId, DispatchMessageJob, Lane, MessageId, MessageStatus, TenantId};
 use crate::platform::{DatabaseError, Tx};
 use serde_json::Value;
 use uuid::Uuid;
@@ -27,7 +25,6 @@ pub struct Claimed {
     pub content: Value,
     pub reply_to: Option<String>,
     pub lane: Lane,
-    pub category: Category,
     pub fence: i32,
     /// Counts this one.
     pub attempt: i32,
@@ -85,7 +82,7 @@ pub async fn claim(tx: &mut Tx, jobs: &[DispatchMessageJob]) -> Result<Claim, Da
                select tenant_id, id, fence, attempts from taken where status = 'SENDING')
            select m.tenant_id as "tenant: TenantId", m.id as "message: MessageId", m.account_id as "account: AccountId",
                   a.provider, a.external_account_id, a.provider_config, m.address, m.content, m.reply_to,
-                  m.lane as "lane!", m.category as "category!", m.fence, m.attempts,
+                  m.lane as "lane!", m.fence, m.attempts,
                   m.status
              from taken m
              join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id"#,
@@ -111,7 +108,6 @@ pub async fn claim(tx: &mut Tx, jobs: &[DispatchMessageJob]) -> Result<Claim, Da
             content: row.content,
             reply_to: row.reply_to,
             lane: row.lane.parse().map_err(unknown)?,
-            category: row.category.parse().map_err(unknown)?,
             fence: row.fence,
             attempt: row.attempts,
         })

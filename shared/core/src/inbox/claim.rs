@@ -1,9 +1,7 @@
 //! `claimConversation`: the row lock decides; of fifty claimers one wins and the others learn who.
 
 use super::InboxError;
-use super::lifecycle::{
-    Actor, Change, ConversationStatus, EventKind, held_by_another, lock, write_event,
-};
+use super::lifecycle::{Change, ConversationStatus, EventKind, held_by_another, lock, write_event};
 use crate::model::{ConversationId, UserId};
 use crate::platform::{
     DatabaseError, Tx,
@@ -68,7 +66,7 @@ async fn assign(
         kind: EventKind::Claimed,
         from: None,
         to: Some(session.user.to_string()),
-        actor: Actor::Agent(session.user),
+        agent: session.user,
         note: None,
     };
     write_event(tx, session.tenant, change).await

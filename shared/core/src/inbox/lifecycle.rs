@@ -42,16 +42,9 @@ impl ConversationStatus {
     }
 }
 
-/// Who changed a conversation.
+/// What an agent changed. The system's and the contacts' changes are written by the statements that make them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Actor {
-    Agent(UserId),
-    System,
-    Contact,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventKind {
+pub(super) enum EventKind {
     Claimed,
     Resolved,
 }
@@ -106,7 +99,7 @@ pub(super) struct Change<'a> {
     pub kind: EventKind,
     pub from: Option<String>,
     pub to: Option<String>,
-    pub actor: Actor,
+    pub agent: UserId,
     pub note: Option<&'a str>,
 }
 
@@ -115,23 +108,17 @@ pub(super) async fn write_event(
     tenant: TenantId,
     change: Change<'_>,
 ) -> Result<(), DatabaseError> {
-    let (actor_kind, actor_id) = match change.actor {
-        Actor::Agent(user) => ("AGENT", Some(user.0)),
-        Actor::System => ("SYSTEM", None),
-        Actor::Contact => ("CONTACT", None),
-    };
     sqlx::query!(
         "insert into communications.conversation_events
              (tenant_id, id, conversation_id, kind, from_value, to_value, actor_kind, actor_id, note)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         values ($1, $2, $3, $4, $5, $6, 'AGENT', $7, $8)",
         tenant.0,
         Uuid::now_v7(),
         change.conversation.0,
         change.kind.as_str(),
         change.from,
         change.to,
-        actor_kind,
-        actor_id,
+        change.agent.0,
         change.note
     )
     .execute(tx.conn())
@@ -186,7 +173,7 @@ pub async fn resolve_conversation(
             kind: EventKind::Resolved,
             from: Some(locked.status.as_str().to_owned()),
             to: Some("RESOLVED".to_owned()),
-            actor: Actor::Agent(session.user),
+            agent: session.user,
             note,
         };
         write_event(tx, session.tenant, change).await?;

@@ -47,15 +47,6 @@ fn safe(error: &sqlx::Error) -> String {
 }
 
 impl DatabaseError {
-    /// The violated constraint's name, where that is what went wrong: the constraint is the rule, Rust translates it.
-    #[must_use]
-    pub fn constraint(&self) -> Option<&str> {
-        match self {
-            Self::Sql(sqlx::Error::Database(error)) => error.constraint(),
-            _ => None,
-        }
-    }
-
     /// Is it the data that does not fit (a null, a zone that does not exist), so that the same call never succeeds?
     #[must_use]
     pub fn is_bad_data(&self) -> bool {
