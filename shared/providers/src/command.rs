@@ -27,9 +27,14 @@ pub enum Recipient {
     Phone(String),
     /// Meta's business-scoped user id, such as `ES.1349`.
     WhatsAppUser(String),
+    /// `local@domain`, without a display name.
+    Email(String),
 }
 
 /// The typed body of a message, outbound and inbound; stored as `messages.content`.
+///
+/// Which channel can carry which: WhatsApp everything but `Email` and `Sms`; email `Email`; SMS `Sms`. An adapter
+/// refuses what its channel cannot carry as `PermanentContent`, without a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Content {
@@ -40,6 +45,17 @@ pub enum Content {
     },
     /// An approved WhatsApp template with its parameters filled in.
     Template(WhatsAppTemplate),
+    Image(Media),
+    Video(Media),
+    Audio(Media),
+    Document(Media),
+    Sticker(Media),
+    Location(Location),
+    /// Reply buttons or a list to pick from.
+    Interactive(Interactive),
+    Reaction(Reaction),
+    Email(Email),
+    Sms(Sms),
     /// An inbound message of a type that has no typed form here yet: kept whole, shown as a placeholder.
     Other {
         kind: String,
@@ -48,11 +64,158 @@ pub enum Content {
 }
 
 /// A template send. `language` must equal an approved translation exactly (`es` is not `es_ES`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WhatsAppTemplate {
     pub name: String,
     pub language: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<TemplateHeader>,
     /// Body parameters in the order of the template's placeholders `{{1}}`, `{{2}}`, …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub body: Vec<String>,
+    /// Names of the body parameters, for a template whose placeholders are named; empty for a positional one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub body_names: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buttons: Vec<TemplateButton>,
+}
+
+/// The one variable part that a template's header may have.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum TemplateHeader {
+    Text { text: String },
+    Image(Media),
+    Video(Media),
+    Document(Media),
+    Location(Location),
+}
+
+/// The variable part of one of a template's buttons. `index` is its zero-based place among all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TemplateButton {
+    pub index: u8,
+    pub parameter: ButtonParameter,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ButtonParameter {
+    /// What replaces the variable end of the button's URL; also the code of an authentication template.
+    Url { text: String },
+    /// What comes back when it is pressed.
+    QuickReply { payload: String },
+    /// A coupon code to copy, at most 15 characters.
+    CopyCode { code: String },
+}
+
+/// A file that the provider has (`id`) or fetches itself (`link`): exactly one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Media {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// At most 1024 characters; not for audio and stickers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption: Option<String>,
+    /// Documents only; its ending picks the icon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Location {
+    /// Degrees, WGS 84.
+    pub latitude: f64,
+    pub longitude: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+/// A question with answers to tap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Interactive {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    pub body: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer: Option<String>,
+    pub action: InteractiveAction,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum InteractiveAction {
+    /// One to three.
+    Buttons { buttons: Vec<ReplyButton> },
+    /// At most ten rows in all sections together.
+    List {
+        button: String,
+        sections: Vec<ListSection>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplyButton {
+    pub id: String,
+    pub title: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListSection {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    pub rows: Vec<ListRow>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListRow {
+    pub id: String,
+    pub title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// An emoji on a message; an empty one takes it back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// The provider's id of the message reacted to.
+    pub message_id: String,
+    pub emoji: String,
+}
+
+/// An email. At least one of `text` and `html` is there; both make a multipart/alternative.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Email {
+    pub subject: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub html: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+    /// Must the recipient be able to unsubscribe (`List-Unsubscribe`)? So for marketing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsubscribable: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub filename: String,
+    /// Such as `application/pdf`.
+    pub content_type: String,
+    /// The file, base64.
+    pub data: String,
+}
+
+/// A text message. Its parts are counted where it is made (`sms::segments`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sms {
+    pub body: String,
+    /// Promotional texts go by other routes and hours than transactional ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub promotional: bool,
 }

@@ -29,7 +29,7 @@ pub struct AccountRef {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum EventKind {
-    Message(InboundMessage),
+    Message(Box<InboundMessage>),
     Status(DeliveryUpdate),
     /// A field or shape that is understood to be something else; kept with its name.
     Unhandled {

@@ -76,6 +76,7 @@ fn template(parameters: &[&str]) -> SendMessageCommand {
             .iter()
             .map(|&parameter| parameter.to_owned())
             .collect(),
+        ..WhatsAppTemplate::default()
     }))
 }
 

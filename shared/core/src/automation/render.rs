@@ -55,6 +55,7 @@ pub fn whatsapp(template: &Template, variables: &impl Serialize) -> Result<Rende
         name: source.name.clone(),
         language: source.language.clone(),
         body: parameters,
+        ..WhatsAppTemplate::default()
     });
     Ok(Rendered { content, body })
 }

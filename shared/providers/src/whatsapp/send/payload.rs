@@ -109,6 +109,7 @@ fn address(recipient: &Recipient) -> Result<Address<'_>, Refusal> {
             }
             _ => invalid("the phone number is not E.164"),
         },
+        Recipient::Email(_) => invalid("an email address is no WhatsApp recipient"),
         Recipient::WhatsAppUser(user) => {
             if user.is_empty() || user.chars().any(char::is_whitespace) {
                 invalid("the user id is empty or has spaces")
@@ -144,7 +145,7 @@ fn body(content: &Content) -> Result<Body<'_>, Refusal> {
         Content::Template(template) => Ok(Body::Template {
             template: self::template(template),
         }),
-        Content::Other { .. } => invalid("this type of message cannot be sent"),
+        _ => invalid("this type of message cannot be sent"),
     }
 }
 
@@ -234,6 +235,7 @@ mod tests {
                 name: "trip_delayed".to_owned(),
                 language: "es_ES".to_owned(),
                 body: body.iter().map(|&parameter| parameter.to_owned()).collect(),
+                ..WhatsAppTemplate::default()
             })
         };
         let user = || Recipient::WhatsAppUser("ES.1349".to_owned());
@@ -266,7 +268,7 @@ mod tests {
         let unnamed = WhatsAppTemplate {
             name: String::new(),
             language: "es".to_owned(),
-            body: vec![],
+            ..WhatsAppTemplate::default()
         };
         let other = Content::Other {
             kind: "image".to_owned(),

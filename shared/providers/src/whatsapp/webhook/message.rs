@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Reads the message; `contacts` are those beside it, in which the profile name stands.
 pub(super) fn read(message: &Value, contacts: &[Value]) -> Result<EventKind, &'static str> {
     let (content, body) = content::read(message)?;
-    Ok(EventKind::Message(InboundMessage {
+    Ok(EventKind::Message(Box::new(InboundMessage {
         external_message_id: json::text(message, "/id")
             .filter(|id| json::is_id(id))
             .ok_or("a message has no usable id")?,
@@ -17,7 +17,7 @@ pub(super) fn read(message: &Value, contacts: &[Value]) -> Result<EventKind, &'s
         reply_to: json::text(message, "/context/id").filter(|id| json::is_id(id)),
         sent_at: json::seconds(message.get("timestamp"))
             .ok_or("a message has no readable timestamp")?,
-    }))
+    })))
 }
 
 /// `from` is left out for people with a user name, and the `from_user_id` before April 2026; the matching contact
