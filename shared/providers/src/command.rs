@@ -4,20 +4,23 @@
 //! nothing of its own.
 
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// One message to one recipient.
 ///
 /// `correlation_id` is our message id. The adapter puts it into the provider's echo field
-/// (`biz_opaque_callback_data` at Meta), so that a later status names our message even when the answer to the
-/// call was never seen.
+/// (`biz_opaque_callback_data` at Meta, an email tag at SES, the context at End User Messaging; SNS has none), so
+/// that a later status names our message even when the answer to the call was never seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SendMessageCommand {
     pub correlation_id: Uuid,
     pub recipient: Recipient,
     pub content: Content,
-    /// The provider's id of the message that this one answers.
+    /// The id of the message that this one answers: the provider's (`wamid.…`), or an email's `Message-ID`.
     pub reply_to: Option<String>,
+    /// What is left of its life, told to providers that can drop a late message; `None`: as long as they try.
+    pub expires_in: Option<Duration>,
 }
 
 /// Where a message goes. One variant per kind of address, never a bare string.
@@ -29,6 +32,18 @@ pub enum Recipient {
     WhatsAppUser(String),
     /// `local@domain`, without a display name.
     Email(String),
+}
+
+impl Recipient {
+    /// Is it a phone number of the form `+` and 5 to 15 digits?
+    pub(crate) fn is_e164(&self) -> bool {
+        let Self::Phone(phone) = self else {
+            return false;
+        };
+        phone.strip_prefix('+').is_some_and(|digits| {
+            (5..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    }
 }
 
 /// The typed body of a message, outbound and inbound; stored as `messages.content`.

@@ -14,4 +14,4 @@ pub mod outcome;
 pub mod whatsapp;
 
 pub use command::{Content, Recipient, SendMessageCommand};
-pub use outcome::{Accepted, OutcomeClass, Refusal, Scope, SendOutcome};
+pub use outcome::{Accepted, OptOut, OutcomeClass, Refusal, Scope, SendOutcome};

@@ -22,6 +22,18 @@ pub struct Accepted {
     pub recipient_user_id: Option<String>,
 }
 
+impl Accepted {
+    /// Accepted by a provider that says nothing about the recipient.
+    #[must_use]
+    pub fn new(external_message_id: impl Into<String>) -> Self {
+        Self {
+            external_message_id: external_message_id.into(),
+            recipient_wa_id: None,
+            recipient_user_id: None,
+        }
+    }
+}
+
 /// The message was not accepted, or nobody knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -32,6 +44,54 @@ pub struct Refusal {
     pub reason: String,
     /// The provider's wish; we never try earlier.
     pub retry_after: Option<Duration>,
+    /// After this many attempts in all it has failed, however many the class would allow; `None` leaves it to the
+    /// class. For codes that may be a hiccup and may be a fault of the message.
+    pub max_attempts: Option<u8>,
+    /// The recipient does not want us: consent is to be withdrawn, so that nothing like it is sent again.
+    pub opt_out: Option<OptOut>,
+}
+
+/// What a recipient told the provider not to accept from us any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OptOut {
+    /// Marketing messages on this channel; others still arrive.
+    Marketing,
+    /// Every message on this channel.
+    Everything,
+}
+
+impl Refusal {
+    /// A refusal without a wish of the provider's and with the budget of its class.
+    #[must_use]
+    pub fn new(class: OutcomeClass, code: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            class,
+            code: code.into(),
+            reason: reason.into(),
+            retry_after: None,
+            max_attempts: None,
+            opt_out: None,
+        }
+    }
+
+    /// A command whose content the channel is sure to refuse; no call was made.
+    pub(crate) fn invalid_content(reason: impl Into<String>) -> Self {
+        Self::new(OutcomeClass::PermanentContent, "invalid-content", reason)
+    }
+
+    /// An address that is none on the channel; no call was made.
+    pub(crate) fn invalid_recipient(reason: &str) -> Self {
+        Self::new(
+            OutcomeClass::PermanentRecipient,
+            "invalid-recipient",
+            reason,
+        )
+    }
+
+    /// An account whose settings cannot make a valid call; no call was made.
+    pub(crate) fn invalid_sender(reason: &str) -> Self {
+        Self::new(OutcomeClass::AccountConfig, "invalid-sender", reason)
+    }
 }
 
 /// Why a send was refused (docs/notification-pipeline-protocol.md has what follows from each).
@@ -63,9 +123,13 @@ pub enum OutcomeClass {
 /// What a throttle or a hold applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
+    /// All that we send through the provider, for every tenant: the Meta app; the AWS account in its region.
     App,
+    /// One channel account: a WhatsApp business account; a configuration set or tenant of SES.
     Account,
+    /// One number, or one identity that SMS leaves from.
     PhoneNumber,
+    /// One sender to one recipient.
     Pair,
     Template,
 }

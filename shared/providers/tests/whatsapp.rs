@@ -20,6 +20,7 @@ use comms_simulator::{
     Answer, Inbound, Number, Script, Simulator, SimulatorConfig, StatusStep, Template,
 };
 use secrecy::SecretString;
+use serde_json::json;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -31,7 +32,11 @@ async fn simulator() -> Simulator {
     let simulator = Simulator::start(SimulatorConfig::default())
         .await
         .expect("a free port");
-    let templates = vec![Template::new("trip_delayed", "es_ES", 2)];
+    let named = Template {
+        names: vec!["who".to_owned()],
+        ..Template::new("invoice", "es", 1)
+    };
+    let templates = vec![Template::new("trip_delayed", "es_ES", 2), named];
     let number = Number {
         templates,
         ..Number::new("1065", "waba-1", "34911222333", TOKEN)
@@ -58,6 +63,7 @@ fn command(content: Content) -> SendMessageCommand {
         recipient: Recipient::Phone("+34600111222".to_owned()),
         content,
         reply_to: None,
+        expires_in: None,
     }
 }
 
@@ -129,6 +135,43 @@ async fn what_is_accepted_comes_back_with_our_id() {
     let calls = simulator.calls();
     assert_eq!(calls[0].body["context"]["message_id"], "wamid.theirs");
     assert_eq!(calls.len(), 2);
+}
+
+/// Stored contents as the simulator, which read the documentation on its own, takes them.
+#[tokio::test]
+async fn every_kind_of_message_is_accepted() {
+    let simulator = simulator().await;
+    let client = client_for(&simulator.url());
+    let row = json!({ "id": "1", "title": "10:00", "description": "directo" });
+    let contents = [
+        json!({ "type": "image", "id": "1", "caption": "Vía 4" }),
+        json!({ "type": "video", "link": "https://files.example/a.mp4" }),
+        json!({ "type": "audio", "id": "1" }),
+        json!({ "type": "document", "id": "1", "caption": "c", "filename": "billete.pdf" }),
+        json!({ "type": "sticker", "id": "1" }),
+        json!({ "type": "location", "latitude": 41.38, "longitude": 2.17, "name": "Sants" }),
+        json!({ "type": "reaction", "message_id": "wamid.A", "emoji": "👍" }),
+        json!({ "type": "interactive", "header": "h", "body": "b", "footer": "f",
+            "action": { "type": "buttons", "buttons": [{ "id": "1", "title": "Sí" }, { "id": "2", "title": "No" }] } }),
+        json!({ "type": "interactive", "body": "b",
+            "action": { "type": "list", "button": "Ver", "sections": [{ "title": "Hoy", "rows": [row] }] } }),
+        json!({ "type": "template", "name": "invoice", "language": "es",
+            "header": { "type": "document", "id": "1", "filename": "factura.pdf" },
+            "body": ["Ana"], "body_names": ["who"],
+            "buttons": [
+                { "index": 0, "parameter": { "type": "url", "text": "42" } },
+                { "index": 1, "parameter": { "type": "quick_reply", "payload": "STOP" } },
+                { "index": 2, "parameter": { "type": "copy_code", "code": "VERANO" } },
+            ] }),
+    ];
+    for content in contents {
+        let content = serde_json::from_value(content).expect("a typed content");
+        let answering = SendMessageCommand {
+            reply_to: Some("wamid.theirs".to_owned()),
+            ..command(content)
+        };
+        accepted(client.send(&sender(), &answering).await);
+    }
 }
 
 #[tokio::test]

@@ -42,6 +42,9 @@ pub struct Template {
     /// Placeholders in its body.
     #[serde(default)]
     pub parameters: usize,
+    /// What they are called, where they are named and not counted.
+    #[serde(default)]
+    pub names: Vec<String>,
     #[serde(default)]
     pub state: TemplateState,
 }
@@ -119,6 +122,7 @@ impl Template {
             name,
             language,
             parameters,
+            names: Vec::new(),
             state: TemplateState::Approved,
         }
     }

@@ -61,6 +61,14 @@ pub fn decide(outcome: &SendOutcome, lane: Lane, attempt: i32, jitter: f64) -> D
         SendOutcome::Refused(refusal) => refusal,
     };
     let wish = refusal.retry_after.unwrap_or_default();
+    let budget = refusal.max_attempts.map_or(i32::MAX, i32::from);
+    let retried = matches!(
+        refusal.class,
+        OutcomeClass::Retryable | OutcomeClass::Unknown | OutcomeClass::MarketingLimit
+    );
+    if retried && attempt >= budget {
+        return Decision::end(MessageStatus::Failed);
+    }
     match refusal.class {
         OutcomeClass::Ambiguous => Decision::end(MessageStatus::Uncertain),
         OutcomeClass::Retryable => retry(schedule(lane), attempt, jitter, wish),
@@ -114,10 +122,8 @@ mod tests {
     fn refused(class: OutcomeClass, retry_after: Option<u64>) -> SendOutcome {
         let retry_after = retry_after.map(Duration::from_secs);
         SendOutcome::Refused(Refusal {
-            class,
-            code: "1".to_owned(),
-            reason: "r".to_owned(),
             retry_after,
+            ..Refusal::new(class, "1", "r")
         })
     }
 
@@ -140,6 +146,20 @@ mod tests {
             decide(&outcome, Lane::Interactive, 5, 1.0).status,
             MessageStatus::Failed
         );
+    }
+
+    #[test]
+    fn a_refusal_with_a_budget_of_its_own_fails_sooner() {
+        let SendOutcome::Refused(refusal) = refused(OutcomeClass::Retryable, None) else {
+            panic!("accepted")
+        };
+        let outcome = SendOutcome::Refused(Refusal {
+            max_attempts: Some(2),
+            ..refusal
+        });
+        let status = |attempt| decide(&outcome, Lane::Transactional, attempt, 1.0).status;
+        assert_eq!(status(1), MessageStatus::Queued);
+        assert_eq!(status(2), MessageStatus::Failed);
     }
 
     #[test]

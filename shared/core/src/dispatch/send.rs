@@ -90,14 +90,10 @@ fn command(message: &Claimed) -> Result<SendMessageCommand, Refusal> {
         recipient,
         content,
         reply_to: message.reply_to.clone(),
+        expires_in: None,
     })
 }
 
 fn refuse(class: OutcomeClass, code: &str, reason: &str) -> Refusal {
-    Refusal {
-        class,
-        code: code.to_owned(),
-        reason: reason.to_owned(),
-        retry_after: None,
-    }
+    Refusal::new(class, code, reason)
 }

@@ -67,12 +67,11 @@ impl Worker {
             .catch_unwind()
             .await;
         outcome.unwrap_or_else(|_| {
-            SendOutcome::Refused(Refusal {
-                class: OutcomeClass::Ambiguous,
-                code: "panic".to_owned(),
-                reason: "the adapter panicked".to_owned(),
-                retry_after: None,
-            })
+            SendOutcome::Refused(Refusal::new(
+                OutcomeClass::Ambiguous,
+                "panic",
+                "the adapter panicked",
+            ))
         })
     }
 

@@ -8,7 +8,7 @@
 
 mod table;
 
-use crate::OutcomeClass;
+use crate::{OptOut, OutcomeClass};
 use std::time::Duration;
 
 /// What one code means.
@@ -19,6 +19,9 @@ pub struct Verdict {
     pub meaning: &'static str,
     /// How long Meta's documentation asks to wait, where it does.
     pub wait: Option<Duration>,
+    /// As [`crate::Refusal::max_attempts`]: the code also stands for faults of the message.
+    pub max_attempts: Option<u8>,
+    pub opt_out: Option<OptOut>,
 }
 
 /// Meta's hints beside the code.
@@ -42,6 +45,8 @@ pub fn classify(code: i64, hints: Hints) -> Verdict {
     match table::find(code) {
         Some(row) => Verdict {
             wait: documented_wait(code),
+            max_attempts: smaller_budget(code),
+            opt_out: (code == 131_050).then_some(OptOut::Marketing),
             ..verdict(row.class, row.meaning)
         },
         None if hints.is_transient => verdict(
@@ -57,6 +62,8 @@ const fn verdict(class: OutcomeClass, meaning: &'static str) -> Verdict {
         class,
         meaning,
         wait: None,
+        max_attempts: None,
+        opt_out: None,
     }
 }
 
@@ -64,6 +71,15 @@ fn documented_wait(code: i64) -> Option<Duration> {
     match code {
         131_057 => Some(Duration::from_mins(1)),
         134_101 => Some(Duration::from_mins(10)),
+        _ => None,
+    }
+}
+
+/// Codes that Meta gives to a hiccup and to a malformed request alike.
+fn smaller_budget(code: i64) -> Option<u8> {
+    match code {
+        1 => Some(3),
+        135_000 => Some(2),
         _ => None,
     }
 }
@@ -121,6 +137,19 @@ mod tests {
             OutcomeClass::PermanentRecipient
         );
         assert_eq!(classify(-1, Hints::default()).class, OutcomeClass::Unknown);
+    }
+
+    #[test]
+    fn doubtful_codes_have_a_smaller_budget_and_an_opt_out_is_told() {
+        let read = |code| {
+            let verdict = classify(code, Hints::default());
+            (verdict.max_attempts, verdict.opt_out)
+        };
+        assert_eq!(read(1), (Some(3), None));
+        assert_eq!(read(135_000), (Some(2), None));
+        assert_eq!(read(2), (None, None));
+        assert_eq!(read(131_050), (None, Some(OptOut::Marketing)));
+        assert_eq!(read(131_049), (None, None));
     }
 
     #[test]

@@ -85,17 +85,13 @@ fn checked_id(phone_number_id: &str) -> Result<&str, Refusal> {
     if !phone_number_id.is_empty() && phone_number_id.chars().all(plain) {
         Ok(phone_number_id)
     } else {
-        Err(refusal(
-            OutcomeClass::AccountConfig,
-            "invalid-sender",
-            "phone_number_id is not an id",
-        ))
+        Err(Refusal::invalid_sender("phone_number_id is not an id"))
     }
 }
 
 fn bearer(token: &SecretString) -> Result<HeaderValue, Refusal> {
     let invalid = || {
-        refusal(
+        Refusal::new(
             OutcomeClass::Auth,
             "invalid-token",
             "the access token is empty or not a token",
@@ -113,37 +109,28 @@ fn bearer(token: &SecretString) -> Result<HeaderValue, Refusal> {
 /// Decides by the phase in which the call broke. A connect timeout is also a timeout, so connect is asked first.
 fn transport_refusal(fault: &reqwest::Error) -> Refusal {
     if fault.is_builder() {
-        refusal(
+        Refusal::new(
             OutcomeClass::AccountConfig,
             "invalid-request",
             "the request could not be built",
         )
     } else if fault.is_connect() {
-        refusal(
+        Refusal::new(
             OutcomeClass::Retryable,
             "transport",
             "no connection to the provider",
         )
     } else if fault.is_timeout() {
-        refusal(
+        Refusal::new(
             OutcomeClass::Ambiguous,
             "timeout",
             "no answer in time after the request was sent",
         )
     } else {
-        refusal(
+        Refusal::new(
             OutcomeClass::Ambiguous,
             "connection-lost",
             "connection lost after the request was sent",
         )
-    }
-}
-
-fn refusal(class: OutcomeClass, code: &str, reason: &str) -> Refusal {
-    Refusal {
-        class,
-        code: code.to_owned(),
-        reason: reason.to_owned(),
-        retry_after: None,
     }
 }

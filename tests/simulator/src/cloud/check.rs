@@ -3,14 +3,16 @@
 //! Stricter than Meta in one point, on purpose: a `to` without `+` is refused (131009), where Meta would silently
 //! put the sender's country code in front.
 
+mod kinds;
+mod template;
+
 use super::errors::ApiError;
-use crate::number::{Number, Template, TemplateState};
+use crate::number::Number;
 use crate::state::State;
 use serde_json::Value;
 
 const TEXT_LIMIT: usize = 4096;
 const CALLBACK_DATA_LIMIT: usize = 512;
-const TEMPLATE_TEXT_LIMIT: usize = 1024;
 
 const TYPES: [&str; 11] = [
     "text",
@@ -91,7 +93,13 @@ pub(super) fn shape(number: &Number, body: &Value) -> Result<(), ApiError> {
     }
     match kind {
         "text" => written(&body["text"]),
-        "template" => templated(number, &body["template"]),
+        "template" => template::templated(number, &body["template"]),
+        "image" | "video" | "audio" | "document" | "sticker" => {
+            kinds::file(kind, &body[kind], false)
+        }
+        "location" => kinds::place(&body["location"]),
+        "reaction" => kinds::reaction(body),
+        "interactive" => kinds::question(&body["interactive"]),
         _ => Ok(()),
     }
 }
@@ -125,83 +133,6 @@ fn written(object: &Value) -> Result<(), ApiError> {
             "text.body must be at most 4096 characters long.",
         )),
         Some(_) => Ok(()),
-    }
-}
-
-fn templated(number: &Number, object: &Value) -> Result<(), ApiError> {
-    let (name, language) = (text(&object["name"]), text(&object["language"]["code"]));
-    let (Some(name), Some(language)) = (name, language) else {
-        return Err(ApiError::new(
-            131_008,
-            "template.name and template.language.code are required.",
-        ));
-    };
-    let known = number
-        .templates
-        .iter()
-        .find(|known| known.name == name && known.language == language);
-    let Some(known) = known else {
-        return Err(ApiError::new(
-            132_001,
-            "The template does not exist in that language.",
-        ));
-    };
-    match known.state {
-        TemplateState::Approved => filled_in(known, object),
-        TemplateState::Paused => Err(ApiError::new(132_015, "The template is paused.")),
-        TemplateState::Disabled => Err(ApiError::new(132_016, "The template is disabled.")),
-    }
-}
-
-fn filled_in(known: &Template, object: &Value) -> Result<(), ApiError> {
-    let components = object["components"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let body = components
-        .iter()
-        .find(|component| component["type"] == "body");
-    let parameters = body
-        .and_then(|body| body["parameters"].as_array())
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    if parameters.len() != known.parameters {
-        let details = format!(
-            "The body has {} parameters, {} were given.",
-            known.parameters,
-            parameters.len()
-        );
-        return Err(ApiError::new(132_000, &details));
-    }
-    let mut length = 0;
-    for parameter in parameters {
-        if parameter["type"] != "text" || parameter.get("parameter_name").is_some() {
-            return Err(ApiError::new(
-                132_012,
-                "The body takes positional text parameters.",
-            ));
-        }
-        let Some(text) = text(&parameter["text"]) else {
-            return Err(ApiError::new(
-                131_008,
-                "A text parameter must not be empty.",
-            ));
-        };
-        if text.contains(['\n', '\r', '\t']) || text.contains("     ") {
-            return Err(ApiError::new(
-                132_018,
-                "A parameter has newlines, tabs or more than four spaces.",
-            ));
-        }
-        length += text.chars().count();
-    }
-    if length > TEMPLATE_TEXT_LIMIT {
-        Err(ApiError::new(
-            132_005,
-            "The text is longer than 1024 characters.",
-        ))
-    } else {
-        Ok(())
     }
 }
 

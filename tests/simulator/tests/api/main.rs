@@ -10,6 +10,7 @@
 )]
 
 mod control;
+mod kinds;
 mod program;
 mod rules;
 mod scripts;

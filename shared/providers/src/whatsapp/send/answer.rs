@@ -5,7 +5,6 @@
 //! away by something in front of the API, so the message is known not accepted and may be tried again; a 2xx or
 //! a 5xx leaves open whether the API behind it did its work.
 
-use super::refusal;
 use crate::whatsapp::codes::{self, Hints};
 use crate::{Accepted, OutcomeClass, Refusal, SendOutcome};
 use reqwest::StatusCode;
@@ -69,11 +68,12 @@ impl Answer {
                 .unwrap_or_default(),
         };
         let verdict = codes::classify(code, hints);
+        let reason = format!("{} (Meta {code})", verdict.meaning);
         Some(Refusal {
-            class: verdict.class,
-            code: code.to_string(),
-            reason: format!("{} (Meta {code})", verdict.meaning),
             retry_after: self.retry_after.max(verdict.wait),
+            max_attempts: verdict.max_attempts,
+            opt_out: verdict.opt_out,
+            ..Refusal::new(verdict.class, code.to_string(), reason)
         })
     }
 
@@ -81,10 +81,10 @@ impl Answer {
         let status = self.status.as_u16();
         let refusal = if self.status.is_client_error() || self.status.is_redirection() {
             let reason = format!("turned away with HTTP {status} before the provider's API");
-            refusal(OutcomeClass::Retryable, &format!("http-{status}"), &reason)
+            Refusal::new(OutcomeClass::Retryable, format!("http-{status}"), reason)
         } else {
             let reason = format!("HTTP {status} without an answer of the provider's API");
-            refusal(OutcomeClass::Ambiguous, "no-provider-body", &reason)
+            Refusal::new(OutcomeClass::Ambiguous, "no-provider-body", reason)
         };
         Refusal {
             retry_after: self.retry_after,
