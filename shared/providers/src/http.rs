@@ -1,6 +1,6 @@
 //! The one place that makes an HTTP client, and the one rule about where it may go.
 //!
-//! Every call to a provider uses [`client`], so every call has the same timeouts, follows no redirect (a redirect
+//! Every call to a provider but AWS, whose SDK brings its own client, uses [`client`], so every call has the same timeouts, follows no redirect (a redirect
 //! would carry the bearer token to a host nobody chose) and ignores proxy variables. Nothing happens at import:
 //! the caller decides when the client is built, and builds it once per process.
 
@@ -8,14 +8,23 @@ use reqwest::{Client, Url, redirect};
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
 /// DNS, TCP and TLS together. Past it nothing was sent, so the send may be repeated.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The whole call, body of the answer included. The lease arithmetic of the dispatch worker counts on it.
-const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A pooled connection older than this is not used again. A frozen Lambda does not see the other side hang up,
 /// and a request written to a dead connection is an outcome nobody knows.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A longer wish of a provider's is cut to this: it would be a mistake, and a person looks before a day is over.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+/// Reads `Retry-After`. Only the form in seconds; a date is ignored.
+pub(crate) fn retry_after(value: &str) -> Option<Duration> {
+    let seconds = value.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+}
 
 /// Makes the client for provider calls.
 ///
@@ -173,6 +182,14 @@ mod tests {
             "https://h/v26.0/messages"
         );
         assert_eq!(base.to_string(), "https://h/v26.0");
+    }
+
+    #[test]
+    fn a_wish_is_read_in_seconds_and_cut_to_a_day() {
+        assert_eq!(retry_after("30"), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after("99999999999999"), Some(LONGEST_WAIT));
+        assert_eq!(retry_after("Wed, 21 Oct 2026 07:28:00 GMT"), None);
+        assert_eq!(retry_after("-1"), None);
     }
 
     #[test]

@@ -4,14 +4,17 @@
 //! provider-neutral [`event`]s come out. Nothing above this crate knows a provider's JSON, and nothing in it
 //! knows the database, the queue or a tenant.
 //!
-//! To add a provider: a folder beside `whatsapp` with `send` (command to call), `codes` (its answers as
-//! [`OutcomeClass`]es) and `webhook` (its callbacks as events).
+//! One folder for each provider: `send` (command to call), `codes` (its answers as [`OutcomeClass`]es) and, where it
+//! calls back, `webhook` (its callbacks as events). docs/adding-a-channel.md has the steps.
 
+mod aws;
 pub mod command;
 pub mod event;
 pub mod http;
 pub mod outcome;
+pub mod ses;
 pub mod whatsapp;
 
+pub use aws::Timeouts;
 pub use command::{Content, Recipient, SendMessageCommand};
 pub use outcome::{Accepted, OptOut, OutcomeClass, Refusal, Scope, SendOutcome};

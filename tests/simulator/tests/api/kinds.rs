@@ -16,7 +16,10 @@ async fn with_a_named_template() -> Simulator {
 }
 
 fn message(kind: &str, object: Value) -> Value {
-    json!({ "messaging_product": "whatsapp", "to": "+34600111222", "type": kind, kind: object })
+    let mut message =
+        json!({ "messaging_product": "whatsapp", "to": "+34600111222", "type": kind });
+    message[kind] = object;
+    message
 }
 
 fn reply(title: &str) -> Value {
@@ -24,7 +27,9 @@ fn reply(title: &str) -> Value {
 }
 
 fn buttons(buttons: Value) -> Value {
-    json!({ "type": "button", "body": { "text": "b" }, "action": { "buttons": buttons } })
+    let mut question = json!({ "type": "button", "body": { "text": "b" }, "action": {} });
+    question["action"]["buttons"] = buttons;
+    question
 }
 
 fn list(rows: usize) -> Value {
@@ -44,7 +49,7 @@ fn template(name: &str, component: Value) -> Value {
 fn header(parameter: Value) -> Value {
     template(
         "who",
-        json!({ "type": "header", "parameters": [parameter] }),
+        json!({ "type": "header", "parameters": vec![parameter] }),
     )
 }
 

@@ -6,7 +6,7 @@
 //! a 5xx leaves open whether the API behind it did its work.
 
 use crate::whatsapp::codes::{self, Hints};
-use crate::{Accepted, OutcomeClass, Refusal, SendOutcome};
+use crate::{Accepted, OutcomeClass, Refusal, SendOutcome, http};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use serde_json::Value;
@@ -14,9 +14,6 @@ use std::time::Duration;
 
 /// Meta's answers are below 2 kB; whatever is longer is not one.
 const BODY_LIMIT: usize = 64 * 1024;
-
-/// A longer wish is cut to this: it would be a mistake, and a person looks before a day is over.
-const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// An answer that has been received whole.
 pub(super) struct Answer {
@@ -111,16 +108,9 @@ fn integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
-/// Only the form in seconds. Meta does not document the header for this API; it is honoured where it appears.
+/// Meta does not document the header for this API; it is honoured where it appears.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST_WAIT))
+    http::retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?)
 }
 
 #[cfg(test)]
@@ -223,15 +213,9 @@ mod tests {
 
     #[test]
     fn the_longer_of_the_wishes_counts() {
-        let read = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, value.parse().expect("a header value"));
-            retry_after(&headers)
-        };
-        assert_eq!(read("30"), Some(Duration::from_secs(30)));
-        assert_eq!(read("99999999999999"), Some(LONGEST_WAIT));
-        assert_eq!(read("Wed, 21 Oct 2026 07:28:00 GMT"), None);
-        assert_eq!(read("-1"), None);
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "30".parse().expect("a header value"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(30)));
 
         let mut syncing = answer(400, r#"{"error":{"code":134101}}"#);
         syncing.retry_after = Some(Duration::from_secs(30));
