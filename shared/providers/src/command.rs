@@ -48,7 +48,7 @@ impl Recipient {
 
 /// The typed body of a message, outbound and inbound; stored as `messages.content`.
 ///
-/// Which channel can carry which: WhatsApp everything but `Email` and `Sms`; email `Email`; SMS `Sms`. An adapter
+/// Which channel can carry which: WhatsApp everything but `Email` and `Sms`; email `Email`; SMS `Sms` and `Text`. An adapter
 /// refuses what its channel cannot carry as `PermanentContent`, without a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]

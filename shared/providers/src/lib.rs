@@ -9,10 +9,13 @@
 
 mod aws;
 pub mod command;
+pub mod eum;
 pub mod event;
 pub mod http;
 pub mod outcome;
 pub mod ses;
+pub mod sms;
+pub mod sns;
 pub mod whatsapp;
 
 pub use aws::Timeouts;

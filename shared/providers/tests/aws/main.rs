@@ -9,8 +9,10 @@
     reason = "a test plays the outside world, with servers of its own"
 )]
 
+mod eum;
 mod loopback;
 mod ses;
+mod sns;
 mod transport;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -45,6 +47,11 @@ fn command(recipient: Recipient, content: Value) -> SendMessageCommand {
         reply_to: None,
         expires_in: None,
     }
+}
+
+fn sms(body: &str) -> SendMessageCommand {
+    let content = serde_json::json!({ "type": "sms", "body": body });
+    command(Recipient::Phone("+34600111222".to_owned()), content)
 }
 
 fn accepted(outcome: SendOutcome) -> Accepted {

@@ -2,9 +2,11 @@
 //! knows. The same for all three services, so all three walk the same cases.
 
 use crate::loopback::{Loopback, Reply};
-use crate::{anonymous, config, refused, ses};
+use crate::{anonymous, config, refused, ses, sms};
 use aws_config::SdkConfig;
+use comms_providers::eum::{EumClient, EumSender};
 use comms_providers::ses::SesClient;
+use comms_providers::sns::{SnsClient, SnsSender};
 use comms_providers::{OutcomeClass, Refusal, SendOutcome, Timeouts};
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -21,9 +23,25 @@ async fn by_ses(config: SdkConfig, timeouts: Timeouts) -> SendOutcome {
         .await
 }
 
+async fn by_sns(config: SdkConfig, timeouts: Timeouts) -> SendOutcome {
+    SnsClient::with_timeouts(&config, timeouts)
+        .send(&SnsSender::default(), &sms("Hola"))
+        .await
+}
+
+async fn by_eum(config: SdkConfig, timeouts: Timeouts) -> SendOutcome {
+    EumClient::with_timeouts(&config, timeouts)
+        .send(&EumSender::default(), &sms("Hola"))
+        .await
+}
+
+const ADAPTERS: usize = 3;
+
 /// Runs one case with each adapter.
 async fn with_each(config: SdkConfig, timeouts: Timeouts, check: impl Fn(&Refusal)) {
-    check(&refused(by_ses(config, timeouts).await));
+    check(&refused(by_ses(config.clone(), timeouts).await));
+    check(&refused(by_sns(config.clone(), timeouts).await));
+    check(&refused(by_eum(config, timeouts).await));
 }
 
 fn is(class: OutcomeClass, code: &str) -> impl Fn(&Refusal) {
@@ -120,5 +138,3 @@ async fn what_is_turned_away_in_front_may_be_tried_again_when_it_says() {
     })
     .await;
 }
-
-const ADAPTERS: usize = 1;
