@@ -3,6 +3,10 @@
 //! Everything that may become an alias is locked first, in one order for everybody, so that ten first messages of a new
 //! sender (or a webhook and an event at once) end in one contact. Aliases decide before the profile link: the address is
 //! what a thread hangs on. Evidence that points at two contacts merges nothing; the strongest alias wins.
+//!
+//! Families and offices share a mailbox. So an email decides last, after the profile, and for a profile it finds only the
+//! contact that is known by its mailbox alone, never somebody with a number or another profile. The mailbox stays the alias
+//! of whom it was first.
 
 use crate::model::{ContactId, PassengerProfileId, TenantId};
 use crate::platform::{DatabaseError, Tx};
@@ -35,6 +39,8 @@ pub enum AliasKind {
     WaId,
     Bsuid,
     ParentBsuid,
+    /// `local@domain` in lower case.
+    Email,
 }
 
 impl AliasKind {
@@ -44,6 +50,7 @@ impl AliasKind {
             Self::WaId => "wa_id",
             Self::Bsuid => "bsuid",
             Self::ParentBsuid => "parent_bsuid",
+            Self::Email => "email",
         }
     }
 }
@@ -117,6 +124,8 @@ async fn lock(tx: &mut Tx, tenant: TenantId, sightings: &[Sighting]) -> Result<(
 struct Known {
     by_alias: HashMap<Alias, ContactId>,
     by_profile: HashMap<PassengerProfileId, ContactId>,
+    /// Who a contact is, where more than a mailbox says so: its profile, driver or vendor, else itself.
+    links: HashMap<ContactId, Uuid>,
     new_aliases: Vec<(Alias, ContactId)>,
 }
 
@@ -137,12 +146,16 @@ impl Known {
             .map(|id| id.0)
             .collect();
         let rows = sqlx::query!(
-            r#"select a.ordinal, null::uuid as profile, i.contact_id as "contact!: ContactId"
+            r#"select a.ordinal, i.contact_id as "contact!: ContactId",
+                      coalesce(o.passenger_profile_id, o.driver_id, o.vendor_id, case when exists (
+                          select from communications.contact_identities x
+                           where x.tenant_id = $1 and x.contact_id = o.id and x.kind <> 'email') then o.id end) as link
                  from unnest($2::text[], $3::text[], $4::text[]) with ordinality as a(kind, scope, value, ordinal)
                  join communications.contact_identities i
                    on i.tenant_id = $1 and i.kind = a.kind and i.scope = a.scope and i.value = a.value
+                 join communications.contacts o on o.tenant_id = $1 and o.id = i.contact_id
                union all
-               select null, c.passenger_profile_id, c.id
+               select null, c.id, c.passenger_profile_id
                  from communications.contacts c
                 where c.tenant_id = $1 and c.passenger_profile_id = any($5)"#,
             tenant.0,
@@ -156,6 +169,7 @@ impl Known {
         let mut known = Self {
             by_alias: HashMap::new(),
             by_profile: HashMap::new(),
+            links: HashMap::new(),
             new_aliases: Vec::new(),
         };
         for row in rows {
@@ -164,11 +178,12 @@ impl Known {
                 .and_then(|ordinal| aliases.get(usize::try_from(ordinal - 1).ok()?));
             if let Some(alias) = alias {
                 known.by_alias.insert((*alias).clone(), row.contact);
-            } else if let Some(profile) = row.profile {
+            } else if let Some(profile) = row.link {
                 known
                     .by_profile
                     .insert(PassengerProfileId(profile), row.contact);
             }
+            known.links.extend(row.link.map(|link| (row.contact, link)));
         }
         Ok(known)
     }
@@ -179,14 +194,20 @@ impl Known {
         sighting: &Sighting,
         created: &mut Vec<(usize, ContactId)>,
     ) -> ContactId {
-        let by_alias = sighting
+        let (mailboxes, ids): (Vec<&Alias>, Vec<&Alias>) = sighting
             .aliases
             .iter()
-            .find_map(|alias| self.by_alias.get(alias));
-        let by_profile = sighting
-            .passenger_profile
-            .and_then(|profile| self.by_profile.get(&profile));
-        let contact = by_alias.or(by_profile).copied().unwrap_or_else(|| {
+            .partition(|alias| alias.kind == AliasKind::Email);
+        let by_id = ids.into_iter().find_map(|alias| self.by_alias.get(alias));
+        let by_profile = || self.by_profile.get(&sighting.passenger_profile?);
+        let by_mailbox = || {
+            let mut owners = mailboxes
+                .iter()
+                .filter_map(|alias| self.by_alias.get(alias));
+            owners.find(|owner| self.may_be(**owner, sighting.passenger_profile))
+        };
+        let found = by_id.or_else(by_profile).or_else(by_mailbox).copied();
+        let contact = found.unwrap_or_else(|| {
             let contact = ContactId::generate();
             created.push((index, contact));
             contact
@@ -199,8 +220,17 @@ impl Known {
         }
         if let Some(profile) = sighting.passenger_profile {
             self.by_profile.entry(profile).or_insert(contact);
+            self.links.entry(contact).or_insert(profile.0);
         }
         contact
+    }
+
+    /// May the owner of a mailbox be this profile? Who comes without a profile is whoever owns it.
+    fn may_be(&self, contact: ContactId, profile: Option<PassengerProfileId>) -> bool {
+        match (self.links.get(&contact), profile) {
+            (Some(link), Some(profile)) => *link == profile.0,
+            _ => true,
+        }
     }
 }
 
