@@ -4,16 +4,18 @@ mod answer;
 mod audience;
 mod domain_event;
 mod intake;
+mod people;
 mod plan;
 mod registry;
 mod render;
 mod rules;
 mod templates;
 
-pub use answer::{RecipientAnswer, RecipientOutcome, RunAnswer, RunStatus};
+pub use answer::{RecipientAnswer, RecipientOutcome, RunAnswer, RunStatus, SkipReason, Skipped};
 pub use domain_event::{Handled, Wanted, handle_event, keep_unusable};
 pub use registry::{Trigger, by_hasura_name};
 pub use render::RenderError;
+pub use rules::RuleError;
 
 use crate::platform::{DatabaseError, queue::Hint};
 
@@ -29,6 +31,9 @@ pub enum AutomationError {
     /// The key belongs to another event.
     #[error("the event id was used for a different event")]
     KeyReused,
+    /// No event of this trigger can be taken in until somebody mends its rule.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }

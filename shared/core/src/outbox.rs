@@ -1,4 +1,5 @@
-//! The one way to queue a message: its row in the caller's transaction, its hint after the commit.
+//! The one way to queue a message: its row and what it falls back to in the caller's transaction, its hint
+//! after the commit.
 
 use crate::model::{
     AccountId, Category, Channel, ContactId, ConversationId, DispatchMessageJob, Lane, MessageId,
@@ -6,7 +7,9 @@ use crate::model::{
 };
 use crate::platform::{DatabaseError, Tx, queue::Hint};
 use comms_providers::Content;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::HashSet;
 use time::Duration;
 use uuid::Uuid;
 
@@ -33,6 +36,58 @@ pub struct NewMessage {
     pub idempotency_key: Option<String>,
     /// The provider's id of the message answered.
     pub reply_to: Option<String>,
+    /// Where to go on when this message does not reach, in order; empty for most.
+    pub fallback: Vec<FallbackStep>,
+}
+
+/// One step of a chain as `message_fallbacks.steps` holds it: a message in another channel, complete but for what all
+/// messages of a chain share (contact, conversation, run, variables, lane, category, expiry).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FallbackStep {
+    pub channel: Channel,
+    #[serde(rename = "account_id")]
+    pub account: AccountId,
+    pub address: String,
+    pub content: Content,
+    pub body: String,
+    #[serde(rename = "template_id")]
+    pub template: TemplateId,
+    pub template_version: i32,
+    /// Go on to this step when the message before it is not DELIVERED so long after SENT.
+    #[serde(
+        rename = "not_delivered_within_seconds",
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "whole_seconds"
+    )]
+    pub not_delivered_within: Option<Duration>,
+    /// The same for READ.
+    #[serde(
+        rename = "not_read_within_seconds",
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "whole_seconds"
+    )]
+    pub not_read_within: Option<Duration>,
+}
+
+mod whole_seconds {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use time::Duration;
+
+    #[expect(clippy::ref_option, reason = "serde gives the field by reference")]
+    pub(super) fn serialize<S: Serializer>(
+        wait: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        wait.map(Duration::whole_seconds).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<i64>::deserialize(deserializer)?.map(Duration::seconds))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +104,8 @@ pub struct TemplateUse {
     pub variables: Value,
 }
 
-/// Inserts all rows in one statement; what exists already (same key, same run and contact) stays as it is.
-/// Answers the hints to publish once the transaction is committed.
+/// Inserts all rows in one statement, and in a second one the chains of those that have one; what exists already (same key,
+/// same run and contact) stays as it is. Answers the hints to publish once the transaction is committed.
 ///
 /// # Errors
 /// When the database refuses a row.
@@ -103,10 +158,15 @@ pub async fn queue(
     )
     .fetch_all(tx.conn())
     .await?;
-    let to_send = queued
+    let to_send: Vec<_> = queued
         .into_iter()
-        .filter(|row| row.status == MessageStatus::Queued.as_str());
+        .filter(|row| row.status == MessageStatus::Queued.as_str())
+        .collect();
+    let sent: HashSet<MessageId> = to_send.iter().map(|row| row.id).collect();
+    let inserted = messages.iter().filter(|message| sent.contains(&message.id));
+    store_chains(tx, tenant, inserted).await?;
     Ok(to_send
+        .into_iter()
         .filter_map(|row| {
             Some(Hint {
                 job: DispatchMessageJob::new(tenant, row.id),
@@ -115,6 +175,31 @@ pub async fn queue(
             })
         })
         .collect())
+}
+
+/// Only where there is one: most calls make no statement here.
+async fn store_chains(
+    tx: &mut Tx,
+    tenant: TenantId,
+    messages: impl Iterator<Item = &NewMessage>,
+) -> Result<(), DatabaseError> {
+    let (ids, chains): (Vec<Uuid>, Vec<Value>) = messages
+        .filter(|message| !message.fallback.is_empty())
+        .map(|message| (message.id.0, serde_json::json!(message.fallback)))
+        .unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into communications.message_fallbacks (tenant_id, message_id, steps)
+         select $1, f.message_id, f.steps from unnest($2::uuid[], $3::jsonb[]) as f(message_id, steps)",
+        tenant.0,
+        &ids,
+        &chains
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// The rows turned into columns, as `unnest` wants them.

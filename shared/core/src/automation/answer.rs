@@ -1,6 +1,6 @@
 //! What a run answers: per recipient what happened, by ids alone. Stored with the run and answered again to a repeat.
 
-use crate::model::{MessageId, PassengerProfileId, RunId};
+use crate::model::{Channel, MessageId, PassengerProfileId, RunId};
 use serde::{Deserialize, Serialize};
 
 /// What became of a request. Stored, so that a repeat reads the same.
@@ -41,13 +41,49 @@ pub struct RecipientAnswer {
     /// Why there is no message, in words for the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The rule's steps that are not in this recipient's chain, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+}
+
+/// A channel of the rule that this recipient is not written to on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    pub channel: Channel,
+    pub reason: SkipReason,
+    /// What is wrong with the template, in words for the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SkipReason {
+    NoActiveAccount,
+    NoAddress,
+    NoTemplate,
+    TemplateError,
+    NoConsent,
+}
+
+impl SkipReason {
+    /// What it is for the recipient when the whole rule comes to nothing.
+    pub(super) fn outcome(self) -> RecipientOutcome {
+        match self {
+            Self::NoActiveAccount => RecipientOutcome::NoActiveAccount,
+            Self::NoAddress => RecipientOutcome::NoAddress,
+            Self::NoTemplate => RecipientOutcome::NoTemplate,
+            Self::TemplateError => RecipientOutcome::TemplateError,
+            Self::NoConsent => RecipientOutcome::Suppressed,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RecipientOutcome {
     Queued,
-    /// A row that never leaves: consent is missing.
+    /// A row that never leaves: consent is missing on every channel that could be used.
     Suppressed,
     /// The same address as another recipient of this run.
     Duplicate,

@@ -23,6 +23,8 @@ pub struct Passenger {
     pub full_name: String,
     /// E.164, or nothing that could be called.
     pub phone: Option<String>,
+    /// `local@domain` in lower case and ASCII, or nothing that could be written to.
+    pub email: Option<String>,
     pub locale: Option<String>,
     pub timezone: Option<String>,
 }
@@ -65,6 +67,9 @@ pub async fn trip_passengers(
         r#"select distinct p.passenger_profile_id as "profile!: PassengerProfileId", coalesce(p.full_name, '') as "full_name!",
                   case when regexp_replace(p.phone, '[\s().-]', '', 'g') ~ '^\+[1-9][0-9]{6,14}$'
                        then regexp_replace(p.phone, '[\s().-]', '', 'g') end as phone,
+                  case when length(p.email) <= 254 and lower(btrim(p.email)) ~
+                            '^[a-z0-9.!#$%&''*+/=?^_`{|}~-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+$'
+                       then lower(btrim(p.email)) end as email,
                   p.locale, p.timezone
              from communications.domain_trip_passengers t
              join communications.domain_passenger_profiles p

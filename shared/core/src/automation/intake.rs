@@ -2,7 +2,8 @@
 
 use super::answer::{RunAnswer, RunStatus};
 use super::audience::{Passenger, Trip};
-use super::plan::{People, Planner};
+use super::people::People;
+use super::plan::Planner;
 use super::registry::Trigger;
 use super::rules;
 use super::templates::Catalogue;

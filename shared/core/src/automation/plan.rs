@@ -1,115 +1,45 @@
-//! Who of the audience gets what: people and consents are loaded first, then every recipient is decided without I/O.
+//! Who of the audience gets what, decided without any I/O.
+//!
+//! Every step of the rule is rendered for everybody now. The first that can be used becomes the message, the later ones
+//! its chain: what a fallback needs is complete before the message is queued, and what is wrong with it is answered.
 
-use super::answer::{RecipientAnswer, RecipientOutcome};
+use super::answer::{RecipientAnswer, RecipientOutcome, SkipReason, Skipped};
 use super::audience::{Passenger, Trip};
-use super::render::{self, RenderError};
-use super::rules::Rule;
+use super::people::People;
+use super::render::{Rendered, render};
+use super::rules::{Rule, Step};
 use super::templates::{Catalogue, Template};
 use crate::channels::ActiveAccount;
-use crate::contacts::{Alias, AliasKind, Sighting, resolve};
-use crate::inbox;
-use crate::model::{
-    Category, Channel, ContactId, ConversationId, MessageId, PassengerProfileId, RunId, TenantId,
-};
-use crate::outbox::{Author, NewMessage, TemplateUse};
-use crate::platform::{DatabaseError, Tx};
+use crate::model::{AccountId, Channel, ContactId, MessageId, RunId};
+use crate::outbox::{Author, FallbackStep, NewMessage, TemplateUse};
 use serde_json::{Value, json};
-use std::collections::{HashMap, HashSet};
-use uuid::Uuid;
+use std::collections::HashSet;
 
-/// The contacts behind the passengers that can be reached, and which of them may be written to.
-pub(super) struct People {
-    contacts: HashMap<PassengerProfileId, ContactId>,
-    consenting: HashSet<(ContactId, Channel)>,
-    threads: HashMap<ContactId, ConversationId>,
-}
-
-impl People {
-    pub(super) async fn find(
-        tx: &mut Tx,
-        tenant: TenantId,
-        passengers: &[Passenger],
-        rule: &Rule,
-    ) -> Result<Self, DatabaseError> {
-        let reachable: Vec<&Passenger> = passengers
-            .iter()
-            .filter(|passenger| passenger.phone.is_some())
-            .collect();
-        let sightings: Vec<Sighting> = reachable
-            .iter()
-            .map(|passenger| sighting(passenger))
-            .collect();
-        let found = resolve(tx, tenant, &sightings).await?;
-        let contacts: HashMap<_, _> = reachable
-            .iter()
-            .map(|passenger| passenger.profile)
-            .zip(found.iter().copied())
-            .collect();
-        let channels: Vec<String> = rule
-            .steps
-            .iter()
-            .map(|step| step.channel.to_string())
-            .collect();
-        let consenting = consenting(tx, tenant, &found, &channels, rule.category).await?;
-        let threads = inbox::live_threads(tx, tenant, &found).await?;
-        let threads = threads
-            .into_iter()
-            .map(|thread| (thread.contact, thread.conversation))
-            .collect();
-        Ok(Self {
-            contacts,
-            consenting,
-            threads,
-        })
-    }
-}
-
-fn sighting(passenger: &Passenger) -> Sighting {
-    Sighting {
-        aliases: passenger
-            .phone
-            .iter()
-            .map(|phone| Alias::new(AliasKind::Phone, "", phone))
-            .collect(),
-        passenger_profile: Some(passenger.profile),
-        display_name: Some(passenger.full_name.clone()),
-        locale: passenger.locale.clone(),
-        timezone: passenger.timezone.clone(),
-    }
-}
-
-async fn consenting(
-    tx: &mut Tx,
-    tenant: TenantId,
-    contacts: &[ContactId],
-    channels: &[String],
-    category: Category,
-) -> Result<HashSet<(ContactId, Channel)>, DatabaseError> {
-    let ids: Vec<Uuid> = contacts.iter().map(|contact| contact.0).collect();
-    let rows = sqlx::query!(
-        r#"select distinct p.contact_id as "contact!: ContactId", c.channel as "channel!"
-             from unnest($2::uuid[]) as p(contact_id) cross join unnest($3::text[]) as c(channel)
-            where communications.consent_allows($1, p.contact_id, c.channel, $4)"#,
-        tenant.0,
-        &ids,
-        channels,
-        category.as_str()
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((row.contact, row.channel.parse().ok()?)))
-        .collect())
-}
-
-/// Decides for each passenger, without any I/O.
+/// What a run knows when it decides.
 pub(super) struct Planner<'a> {
     pub run: RunId,
     pub rule: &'a Rule,
     pub accounts: &'a [ActiveAccount],
     pub catalogue: &'a Catalogue,
     pub trip: &'a Trip,
+}
+
+/// A step with everything that it needs, but for consent.
+struct Ready<'a> {
+    step: &'a Step,
+    account: AccountId,
+    address: String,
+    template: &'a Template,
+    rendered: Rendered,
+}
+
+/// The rule walked for one recipient.
+#[derive(Default)]
+struct Walk<'a> {
+    usable: Vec<Ready<'a>>,
+    /// The first of those that lack nothing but consent.
+    unwanted: Option<Ready<'a>>,
+    skipped: Vec<Skipped>,
 }
 
 impl Planner<'_> {
@@ -122,103 +52,166 @@ impl Planner<'_> {
         let mut taken = HashSet::new();
         let answers = passengers
             .iter()
-            .map(|passenger| {
-                let contact = people.contacts.get(&passenger.profile).copied();
-                let planned = match contact {
-                    None => Err((RecipientOutcome::NoAddress, None)),
-                    Some(contact) if !taken.insert(contact) => {
-                        Err((RecipientOutcome::Duplicate, None))
-                    }
-                    Some(contact) => self.message(passenger, contact, people),
-                };
-                match planned {
-                    Ok(row) => {
-                        let outcome = if row.suppressed {
-                            RecipientOutcome::Suppressed
-                        } else {
-                            RecipientOutcome::Queued
-                        };
-                        let answer = answer(passenger, outcome, Some(row.id), None);
-                        rows.push(row);
-                        answer
-                    }
-                    Err((outcome, reason)) => answer(passenger, outcome, None, reason),
+            .map(|passenger| match people.contact(passenger) {
+                None => answer(passenger, RecipientOutcome::NoAddress),
+                Some(contact) if !taken.insert(contact) => {
+                    answer(passenger, RecipientOutcome::Duplicate)
+                }
+                Some(contact) => {
+                    let (row, answer) = self.decide(passenger, contact, people);
+                    rows.extend(row);
+                    answer
                 }
             })
             .collect();
         (rows, answers)
     }
 
-    /// The first channel of the rule that has an account and a template.
-    fn message(
+    /// The row, if there is one. Where no step can be used, the first says why.
+    fn decide(
         &self,
         passenger: &Passenger,
         contact: ContactId,
         people: &People,
-    ) -> Result<NewMessage, (RecipientOutcome, Option<String>)> {
-        let mut refusal = RecipientOutcome::NoActiveAccount;
-        // WhatsApp is the one channel that this build renders for.
-        for step in self
-            .rule
-            .steps
-            .iter()
-            .filter(|step| step.channel == Channel::WhatsApp)
-        {
-            let Some(account) = self
-                .accounts
-                .iter()
-                .find(|account| account.channel == step.channel)
-            else {
-                continue;
-            };
-            let Some(template) = self
-                .catalogue
-                .find(step.channel, passenger.locale.as_deref())
-            else {
-                refusal = RecipientOutcome::NoTemplate;
-                continue;
-            };
-            return self
-                .row(passenger, contact, people, account, template)
-                .map_err(|error| (RecipientOutcome::TemplateError, Some(error.to_string())));
-        }
-        Err((refusal, None))
-    }
-
-    fn row(
-        &self,
-        passenger: &Passenger,
-        contact: ContactId,
-        people: &People,
-        account: &ActiveAccount,
-        template: &Template,
-    ) -> Result<NewMessage, RenderError> {
+    ) -> (Option<NewMessage>, RecipientAnswer) {
         let variables = variables(passenger, self.trip);
-        let rendered = render::whatsapp(template, &variables)?;
-        Ok(NewMessage {
+        let Walk {
+            usable,
+            unwanted,
+            skipped,
+        } = self.walk(passenger, contact, people, &variables);
+        let mut steps = usable.into_iter();
+        let suppressed = steps.len() == 0;
+        let Some(first) = steps.next().or(unwanted) else {
+            let first = skipped.first();
+            let refusal = RecipientAnswer {
+                reason: first.and_then(|first| first.detail.clone()),
+                ..answer(passenger, outcome(first))
+            };
+            return (None, RecipientAnswer { skipped, ..refusal });
+        };
+        let row = NewMessage {
             id: MessageId::generate(),
-            channel: account.channel,
-            account: account.id,
+            channel: first.step.channel,
+            account: first.account,
             contact,
-            conversation: people.threads.get(&contact).copied(),
+            conversation: people.thread(contact),
             author: Author::System,
-            address: passenger.phone.clone().unwrap_or_default(),
-            content: rendered.content,
-            body: rendered.body,
+            address: first.address,
+            content: first.rendered.content,
+            body: first.rendered.body,
             template: Some(TemplateUse {
-                id: template.id,
-                version: template.version,
+                id: first.template.id,
+                version: first.template.version,
                 variables,
             }),
-            suppressed: !people.consenting.contains(&(contact, account.channel)),
+            suppressed,
             lane: self.rule.lane,
             category: self.rule.category,
             expires_after: self.rule.expires_after,
             run: Some(self.run),
             idempotency_key: None,
             reply_to: None,
+            fallback: steps.map(fallback).collect(),
+        };
+        let outcome = if suppressed {
+            RecipientOutcome::Suppressed
+        } else {
+            RecipientOutcome::Queued
+        };
+        let answer = RecipientAnswer {
+            message_id: Some(row.id),
+            skipped,
+            ..answer(passenger, outcome)
+        };
+        (Some(row), answer)
+    }
+
+    fn walk(
+        &self,
+        passenger: &Passenger,
+        contact: ContactId,
+        people: &People,
+        variables: &Value,
+    ) -> Walk<'_> {
+        let mut walk = Walk::default();
+        for step in &self.rule.steps {
+            let skip = match self.ready(step, passenger, variables) {
+                Ok(ready) if people.consents(contact, step.channel) => {
+                    walk.usable.push(ready);
+                    continue;
+                }
+                Ok(ready) => {
+                    walk.unwanted.get_or_insert(ready);
+                    (SkipReason::NoConsent, None)
+                }
+                Err(skip) => skip,
+            };
+            walk.skipped.push(Skipped {
+                channel: step.channel,
+                reason: skip.0,
+                detail: skip.1,
+            });
+        }
+        walk
+    }
+
+    fn ready<'a>(
+        &'a self,
+        step: &'a Step,
+        passenger: &Passenger,
+        variables: &Value,
+    ) -> Result<Ready<'a>, (SkipReason, Option<String>)> {
+        let mut accounts = self.accounts.iter();
+        let account = accounts
+            .find(|account| account.channel == step.channel)
+            .ok_or((SkipReason::NoActiveAccount, None))?;
+        let address = address(passenger, step.channel).ok_or((SkipReason::NoAddress, None))?;
+        let template = self
+            .catalogue
+            .find(step.channel, passenger.locale.as_deref())
+            .ok_or((SkipReason::NoTemplate, None))?;
+        let rendered = render(template, variables, self.rule.category)
+            .map_err(|error| (SkipReason::TemplateError, Some(error.to_string())))?;
+        Ok(Ready {
+            step,
+            account: account.id,
+            address: address.to_owned(),
+            template,
+            rendered,
         })
     }
+}
+
+fn address(passenger: &Passenger, channel: Channel) -> Option<&str> {
+    match channel {
+        Channel::WhatsApp | Channel::Sms => passenger.phone.as_deref(),
+        Channel::Email => passenger.email.as_deref(),
+        // A visitor of the site; no profile has one.
+        Channel::Webchat => None,
+    }
+}
+
+/// Its waits count from the message before it, whichever step that is for this recipient.
+fn fallback(ready: Ready<'_>) -> FallbackStep {
+    FallbackStep {
+        channel: ready.step.channel,
+        account: ready.account,
+        address: ready.address,
+        content: ready.rendered.content,
+        body: ready.rendered.body,
+        template: ready.template.id,
+        template_version: ready.template.version,
+        not_delivered_within: ready.step.not_delivered_within,
+        not_read_within: ready.step.not_read_within,
+    }
+}
+
+/// A rule without steps has no account either.
+fn outcome(first: Option<&Skipped>) -> RecipientOutcome {
+    first.map_or(RecipientOutcome::NoActiveAccount, |first| {
+        first.reason.outcome()
+    })
 }
 
 fn variables(passenger: &Passenger, trip: &Trip) -> Value {
@@ -241,16 +234,12 @@ fn or_dash(text: &str) -> String {
     if text.is_empty() { "–" } else { text }.to_owned()
 }
 
-fn answer(
-    passenger: &Passenger,
-    outcome: RecipientOutcome,
-    message_id: Option<MessageId>,
-    reason: Option<String>,
-) -> RecipientAnswer {
+fn answer(passenger: &Passenger, outcome: RecipientOutcome) -> RecipientAnswer {
     RecipientAnswer {
         passenger_profile_id: passenger.profile,
         outcome,
-        message_id,
-        reason,
+        message_id: None,
+        reason: None,
+        skipped: Vec::new(),
     }
 }

@@ -1,19 +1,26 @@
 //! Rendering templates that tenants wrote: bounded work, no undefined names, no I/O, bounded output.
+//!
+//! A template is rendered for its own channel and becomes a complete content: nothing is left for later that could fail
+//! later. Values that a template inserts come from the pillars and are hostile until escaped.
 
-use super::templates::{Template, WhatsAppSource};
-use comms_providers::{Content, command::WhatsAppTemplate};
-use minijinja::{Environment, UndefinedBehavior};
+mod email;
+mod sms;
+mod whatsapp;
+
+use super::templates::Template;
+use crate::model::{Category, Channel};
+use comms_providers::Content;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use serde::Serialize;
 
 /// Instructions (and about 64 bytes each) that one template may spend.
 const FUEL: u64 = 20_000;
-/// WhatsApp's limit for a rendered body.
-const BODY_LIMIT: usize = 1024;
 
 /// A message ready to be queued.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rendered {
     pub content: Content,
+    /// What people read in the thread.
     pub body: String,
 }
 
@@ -22,103 +29,150 @@ pub struct Rendered {
 pub enum RenderError {
     #[error("{part}: {problem}")]
     Template { part: String, problem: String },
-    #[error("the rendered text is longer than {BODY_LIMIT} characters")]
-    TooLong,
-    #[error("the template has no WhatsApp part")]
-    NotWhatsApp,
+    #[error("the template has no {0}")]
+    Missing(&'static str),
+    #[error("nothing is rendered for {0}")]
+    Channel(Channel),
+}
+
+impl RenderError {
+    fn of(part: &str, problem: impl Into<String>) -> Self {
+        Self::Template {
+            part: part.to_owned(),
+            problem: problem.into(),
+        }
+    }
 }
 
 /// # Errors
-/// A missing variable, a syntax error, too much work or too much text.
-pub fn whatsapp(template: &Template, variables: &impl Serialize) -> Result<Rendered, RenderError> {
-    let source = template.whatsapp.as_ref().ok_or(RenderError::NotWhatsApp)?;
+/// A missing variable or part, a syntax error, too much work or too much text.
+pub(super) fn render(
+    template: &Template,
+    variables: &impl Serialize,
+    category: Category,
+) -> Result<Rendered, RenderError> {
+    let parts = Parts::new(variables);
+    match template.channel {
+        Channel::WhatsApp => whatsapp::render(template, &parts),
+        Channel::Email => email::render(template, &parts, category),
+        Channel::Sms => sms::render(template, &parts, category),
+        Channel::Webchat => Err(RenderError::Channel(template.channel)),
+    }
+}
+
+/// Renders the parts of one template with the same variables.
+struct Parts {
+    text: Environment<'static>,
+    html: Environment<'static>,
+    variables: minijinja::Value,
+}
+
+impl Parts {
+    fn new(variables: &impl Serialize) -> Self {
+        Self {
+            text: environment(),
+            html: escaping(environment()),
+            variables: minijinja::Value::from(minijinja::value::Serde(variables)),
+        }
+    }
+
+    fn text(&self, part: &str, source: &str) -> Result<String, RenderError> {
+        self.render(&self.text, part, source)
+    }
+
+    /// On one line and with nothing that a header, a parameter or a subject could take for its end.
+    fn line(&self, part: &str, source: &str) -> Result<String, RenderError> {
+        filled(part, one_line(&self.text(part, source)?))
+    }
+
+    fn html(&self, part: &str, source: &str) -> Result<String, RenderError> {
+        self.render(&self.html, part, source)
+    }
+
+    fn render(
+        &self,
+        environment: &Environment<'_>,
+        part: &str,
+        source: &str,
+    ) -> Result<String, RenderError> {
+        environment
+            .render_str(source, self.variables.clone())
+            // The kind and not the detail: a detail may quote a variable's value.
+            .map_err(|error| RenderError::of(part, error.kind().to_string()))
+    }
+}
+
+fn environment() -> Environment<'static> {
     let mut environment = Environment::empty();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(16);
-    let variables = minijinja::Value::from(minijinja::value::Serde(variables));
-    let render = |part: &str, text: &str| {
-        environment
-            .render_named_str("template.txt", text, variables.clone())
-            .map_err(|error| RenderError::Template {
-                part: part.to_owned(),
-                // The kind and not the detail: a detail may quote a variable's value.
-                problem: error.kind().to_string(),
-            })
-    };
-    let body = render("body", &template.body)?;
-    let parameters = parameters(source, render)?;
-    if body.chars().count() > BODY_LIMIT {
-        return Err(RenderError::TooLong);
-    }
-    let content = Content::Template(WhatsAppTemplate {
-        name: source.name.clone(),
-        language: source.language.clone(),
-        body: parameters,
-        ..WhatsAppTemplate::default()
+    environment
+}
+
+/// Every value is escaped, and a template that switches that off is in error: its author is not who suffers.
+fn escaping(mut environment: Environment<'static>) -> Environment<'static> {
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_formatter(|out, state, value| {
+        if *state.auto_escape() != AutoEscape::Html {
+            return Err(Error::from(ErrorKind::InvalidOperation));
+        }
+        minijinja::escape_formatter(out, state, value)
     });
-    Ok(Rendered { content, body })
+    environment
 }
 
-fn parameters(
-    source: &WhatsAppSource,
-    render: impl Fn(&str, &str) -> Result<String, RenderError>,
-) -> Result<Vec<String>, RenderError> {
-    source
-        .body
-        .iter()
-        .enumerate()
-        .map(|(index, text)| {
-            render(&format!("parameter {}", index + 1), text).map(|value| one_line(&value))
-        })
-        .collect()
-}
-
-/// Meta refuses line breaks, tabs and runs of spaces in a parameter.
+/// Line breaks, tabs, control characters and runs of spaces become one space.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text.split(|character: char| character.is_whitespace() || character.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// `text`, unless it is longer than that many characters.
+fn within(limit: usize, part: &str, text: String) -> Result<String, RenderError> {
+    if text.chars().count() > limit {
+        let problem = format!("longer than {limit} characters");
+        return Err(RenderError::of(part, problem));
+    }
+    Ok(text)
+}
+
+/// `text`, unless there is nothing to read in it.
+fn filled(part: &str, text: String) -> Result<String, RenderError> {
+    if text.trim().is_empty() {
+        return Err(RenderError::of(part, "empty"));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Channel, TemplateId};
+    use crate::model::TemplateId;
     use serde_json::json;
 
-    fn template(body: &str, parameters: &[&str]) -> Template {
+    /// A published template of that channel with nothing in it.
+    pub(super) fn template(channel: Channel, body: &str) -> Template {
         Template {
             id: TemplateId::generate(),
             version: 1,
-            channel: Channel::WhatsApp,
+            channel,
             locale: "en".to_owned(),
+            subject: None,
             body: body.to_owned(),
-            whatsapp: Some(WhatsAppSource {
-                name: "t".to_owned(),
-                language: "en".to_owned(),
-                body: parameters.iter().map(|text| (*text).to_owned()).collect(),
-            }),
+            html: None,
+            whatsapp: None,
             of_tenant: true,
         }
     }
 
     #[test]
-    fn text_and_parameters_are_rendered_and_parameters_are_one_line() {
-        let rendered = whatsapp(
-            &template("Hi {{ p.name }} <b>", &["{{ p.name }}"]),
-            &json!({"p": {"name": "Ana\n  María"}}),
-        )
-        .unwrap();
-        assert_eq!(rendered.body, "Hi Ana\n  María <b>");
-        let Content::Template(content) = rendered.content else {
-            panic!("not a template")
-        };
-        assert_eq!(content.body, ["Ana María"]);
-    }
-
-    #[test]
     fn what_a_template_may_not_do() {
         let error = |body: &str| {
-            whatsapp(&template(body, &[]), &json!({"name": "secret"}))
+            Parts::new(&json!({"name": "secret"}))
+                .text("body", body)
                 .unwrap_err()
                 .to_string()
         };
@@ -127,6 +181,39 @@ mod tests {
         let costly = "{% for a in name * 400 %}{% for b in name * 400 %}x{% endfor %}{% endfor %}";
         assert!(!error(costly).contains("secret"));
         assert!(error("{% for a in [1,2,3,4,5,6,7,8,9]*9 %}{% for b in [1,2,3,4,5,6,7,8,9]*9 %}{% for c in [1,2,3,4,5,6,7,8,9] %}x{% endfor %}{% endfor %}{% endfor %}").starts_with("body: "));
-        assert!(whatsapp(&template(&"x".repeat(1025), &[]), &json!({})).is_err());
+    }
+
+    #[test]
+    fn a_line_has_no_end_in_it() {
+        assert_eq!(
+            one_line(" a\r\nb\u{2028}c\u{0}d\u{85}e  f\t"),
+            "a b c d e f"
+        );
+    }
+
+    #[test]
+    fn html_is_escaped_whatever_the_template_says() {
+        let parts = Parts::new(&json!({"name": "<b>Ana</b> & co"}));
+        assert_eq!(
+            parts.html("html", "<p>{{ name }}</p>").unwrap(),
+            "<p>&lt;b&gt;Ana&lt;&#x2f;b&gt; &amp; co</p>"
+        );
+        assert_eq!(
+            parts
+                .html(
+                    "html",
+                    "{% set who %}<i>{{ name }}</i>{% endset %}{{ who }}"
+                )
+                .unwrap(),
+            "<i>&lt;b&gt;Ana&lt;&#x2f;b&gt; &amp; co</i>"
+        );
+        for source in [
+            "{% autoescape false %}{{ name }}{% endautoescape %}",
+            "{% autoescape 'none' %}{{ name }}{% endautoescape %}",
+            "{% autoescape false %}{% set who = name %}{% set x %}{{ who }}{% endset %}{% endautoescape %}{{ x }}",
+            "{{ name|safe }}",
+        ] {
+            assert!(parts.html("html", source).is_err(), "{source}");
+        }
     }
 }

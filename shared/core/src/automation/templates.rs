@@ -14,18 +14,35 @@ pub struct Template {
     pub version: i32,
     pub channel: Channel,
     pub locale: String,
+    pub subject: Option<String>,
     pub body: String,
+    pub html: Option<String>,
     pub whatsapp: Option<WhatsAppSource>,
     pub of_tenant: bool,
 }
 
-/// The approved template's name, its exact language, and a template for each parameter in order.
+/// The approved template's name, its exact language, and a template for each of its parameters.
 #[derive(Debug, Clone, Deserialize)]
 pub struct WhatsAppSource {
     pub name: String,
     pub language: String,
+    /// For a header with a variable in its text.
+    #[serde(default)]
+    pub header: Option<String>,
+    /// In the order of the placeholders.
     #[serde(default)]
     pub body: Vec<String>,
+    #[serde(default)]
+    pub buttons: Vec<ButtonSource>,
+}
+
+/// A button whose URL ends in a variable.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ButtonSource {
+    /// Its zero-based place among all buttons.
+    pub index: u8,
+    /// What replaces the variable end.
+    pub url: String,
 }
 
 /// All published templates of one trigger that this tenant may use.
@@ -45,7 +62,7 @@ impl Catalogue {
     ) -> Result<Self, DatabaseError> {
         let rows = sqlx::query!(
             r#"select t.id as "id?: TemplateId", t.version as "version?", t.channel as "channel?", t.locale as "locale?",
-                      t.body as "body?", t.whatsapp_template as "whatsapp_template?", t.tenant_id = $1 as of_tenant,
+                      t.subject, t.body as "body?", t.html, t.whatsapp_template as "whatsapp_template?", t.tenant_id = $1 as of_tenant,
                       coalesce(s.default_locale, $3) as "tenant_locale!"
                  from (values (1)) as always(one)
                  left join communications.tenant_settings s on s.tenant_id = $1
@@ -77,7 +94,9 @@ impl Catalogue {
                     .parse()
                     .map_err(|error: crate::model::UnknownWord| decode(error.into()))?,
                 locale,
+                subject: row.subject,
                 body,
+                html: row.html,
                 whatsapp: row
                     .whatsapp_template
                     .map(serde_json::from_value)
@@ -154,7 +173,9 @@ mod tests {
             version: 1,
             channel: Channel::WhatsApp,
             locale: locale.to_owned(),
+            subject: None,
             body: String::new(),
+            html: None,
             whatsapp: None,
             of_tenant,
         }

@@ -84,6 +84,7 @@ pub async fn send_agent_message(
         run: None,
         idempotency_key: Some(key),
         reply_to: None,
+        fallback: Vec::new(),
     };
     let hints = outbox::queue(tx, session.tenant, std::slice::from_ref(&row)).await?;
     touch(tx, session, message).await?;
