@@ -6,6 +6,7 @@ use comms_tests::seed::{Operator, Traveller, Trip, opt_out};
 use comms_tests::world::World;
 use futures_util::future::join_all;
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 pub const ANA: &str = "+34600111222";
@@ -21,7 +22,7 @@ pub async fn trip(world: &World, operator: &Operator) -> Trip {
         .unwrap()
 }
 
-fn outcomes(answer: &Value) -> Vec<&str> {
+pub fn outcomes(answer: &Value) -> Vec<&str> {
     answer["run"]["recipients"]
         .as_array()
         .unwrap()
@@ -156,7 +157,7 @@ async fn what_keeps_somebody_from_being_written_to_is_answered() {
     assert_eq!(world.queued().await.len(), 1);
 }
 
-async fn contact_by_phone(world: &World, tenant: TenantId, phone: &str) -> ContactId {
+pub async fn contact_by_phone(world: &World, tenant: TenantId, phone: &str) -> ContactId {
     let mut tx = world.database().begin().await.unwrap();
     let sighting = Sighting {
         aliases: vec![Alias::new(AliasKind::Phone, "", phone)],
@@ -280,4 +281,78 @@ async fn a_gap_in_the_hosts_data_keeps_the_news_from_nobody() {
         body.starts_with("Hi –, your trip T from – to Valencia is delayed"),
         "{body}"
     );
+}
+
+#[tokio::test]
+async fn a_rule_that_does_not_read_is_refused_by_name() {
+    let world = World::new().await;
+    let set = |steps: &str| {
+        format!(
+            "update communications.notification_rules set steps = '{steps}' where trigger_event = 'TRIP_DELAYED'"
+        )
+    };
+    for steps in [
+        r#"["EMAIL"]"#,
+        r"[{}]",
+        r#"[{"channel": "FAX"}]"#,
+        r#"[{"channel": "EMAIL", "after": 5}]"#,
+        r#"[{"channel": "WHATSAPP"}, {"channel": "EMAIL", "not_read_within_seconds": 0}]"#,
+        r#"[{"channel": "SMS"}, {"channel": "EMAIL", "not_read_within_seconds": 259201}]"#,
+        r#"[{"channel": "SMS"}, {"channel": "EMAIL", "not_delivered_within_seconds": 1.5}]"#,
+        r#"[{"channel": "SMS"}, {"channel": "EMAIL", "not_delivered_within_seconds": "60"}]"#,
+        r#"[{"channel": "EMAIL", "not_delivered_within_seconds": 60}]"#,
+    ] {
+        let refused = sqlx::query(AssertSqlSafe(set(steps)))
+            .execute(&world.pool)
+            .await
+            .unwrap_err();
+        assert!(
+            refused.to_string().contains("notification_rules_steps"),
+            "{steps}: {refused}"
+        );
+    }
+    for steps in [
+        r"[]",
+        r#"[{"channel": "SMS", "not_read_within_seconds": null}, {"channel": "EMAIL", "not_delivered_within_seconds": 259200}]"#,
+    ] {
+        sqlx::query(AssertSqlSafe(set(steps)))
+            .execute(&world.pool)
+            .await
+            .unwrap();
+    }
+
+    // As a rule that is older than the check.
+    world
+        .execute("alter table communications.notification_rules drop constraint notification_rules_steps")
+        .await;
+    let old = r#"[{"channel": "WHATSAPP"}, {"channel": "EMAIL", "after": 5}]"#;
+    sqlx::query(AssertSqlSafe(set(old)))
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let answer = world
+        .trip_is_delayed(&trip(&world, &world.iberia).await)
+        .await;
+    assert_eq!(answer["outcome"], "quarantined");
+    assert_eq!(
+        answer["reason"],
+        "notification rule 018f0000-0000-7000-8000-000000000001, step 2: unknown member \"after\""
+    );
+}
+
+#[tokio::test]
+async fn an_answer_from_before_there_were_chains_still_reads() {
+    let world = World::new().await;
+    let trip = trip(&world, &world.iberia).await;
+    let change = trip.delay(&world.pool, 30).await.unwrap();
+    let id = Uuid::now_v7();
+    world.hasura_reports(id, &change).await;
+    world
+        .execute(
+            "update communications.trigger_runs set answer = answer #- '{recipients,0,skipped}' #- '{recipients,1,skipped}'",
+        )
+        .await;
+    let again = world.hasura_reports(id, &change).await;
+    assert_eq!(again.status(), 200, "{}", again.body());
+    assert!(!again.body().contains("skipped"), "{}", again.body());
 }

@@ -7,6 +7,7 @@ mod deployed;
 mod dispatch;
 mod doors;
 mod event_files;
+mod fallback_chains;
 mod hasura;
 mod hints;
 mod inbox;

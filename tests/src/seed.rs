@@ -63,6 +63,7 @@ pub struct Traveller {
     pub profile: PassengerProfileId,
     pub name: &'static str,
     pub phone: Option<&'static str>,
+    pub email: Option<&'static str>,
     pub locale: Option<&'static str>,
 }
 
@@ -77,7 +78,17 @@ impl Traveller {
             profile: PassengerProfileId::generate(),
             name,
             phone,
+            email: None,
             locale,
+        }
+    }
+
+    /// The same one with a mailbox.
+    #[must_use]
+    pub fn with_email(self, email: &'static str) -> Self {
+        Self {
+            email: Some(email),
+            ..self
         }
     }
 }
@@ -162,6 +173,49 @@ impl Operator {
         Ok(())
     }
 
+    /// Gives the tenant an ACTIVE email domain beside its number.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn connect_email(&self, pool: &PgPool) -> Result<AccountId> {
+        let domain = format!("mail-{}.example", self.phone_number_id);
+        self.connect(pool, "EMAIL", "SES", &domain).await
+    }
+
+    /// Gives the tenant an ACTIVE SMS sender beside its number.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn connect_sms(&self, pool: &PgPool) -> Result<AccountId> {
+        let sender = format!("+{}", self.display_number);
+        self.connect(pool, "SMS", "EUM_SMS", &sender).await
+    }
+
+    /// An account without credentials: what intake needs, and no adapter.
+    async fn connect(
+        &self,
+        pool: &PgPool,
+        channel: &str,
+        provider: &str,
+        sender: &str,
+    ) -> Result<AccountId> {
+        let account = AccountId::generate();
+        sqlx::query(
+            "insert into communications.channel_accounts
+                 (tenant_id, id, channel, provider, status, display_name, sender, external_account_id)
+             values ($1, $2, $3, $4, 'ACTIVE', $5, $6, $6)",
+        )
+        .bind(self.tenant)
+        .bind(account)
+        .bind(channel)
+        .bind(provider)
+        .bind(self.name)
+        .bind(sender)
+        .execute(pool)
+        .await?;
+        Ok(account)
+    }
+
     /// A trip that is on time, two hours from now, with everybody booked.
     ///
     /// # Errors
@@ -180,14 +234,15 @@ impl Operator {
         };
         for traveller in &trip.travellers {
             sqlx::query(
-                "insert into operations.passenger_profiles (id, tenant_id, full_name, phone, locale)
-                 values ($1, $2, $3, $4, $5) on conflict (id) do nothing",
+                "insert into operations.passenger_profiles (id, tenant_id, full_name, phone, locale, email)
+                 values ($1, $2, $3, $4, $5, $6) on conflict (id) do nothing",
             )
             .bind(traveller.profile)
             .bind(self.tenant)
             .bind(traveller.name)
             .bind(traveller.phone)
             .bind(traveller.locale)
+            .bind(traveller.email)
             .execute(pool)
             .await?;
         }
@@ -272,13 +327,27 @@ impl Trip {
 /// # Errors
 /// When the database refuses.
 pub async fn opt_out(pool: &PgPool, tenant: TenantId, contact: ContactId) -> Result<()> {
+    opt_out_of(pool, tenant, contact, "WHATSAPP").await
+}
+
+/// The same for any channel.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn opt_out_of(
+    pool: &PgPool,
+    tenant: TenantId,
+    contact: ContactId,
+    channel: &str,
+) -> Result<()> {
     sqlx::query(
         "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source)
-         values ($1, $2, $3, 'WHATSAPP', 'TRANSACTIONAL', false, 'request', 'agent')",
+         values ($1, $2, $3, $4, 'TRANSACTIONAL', false, 'request', 'agent')",
     )
     .bind(tenant)
     .bind(Uuid::now_v7())
     .bind(contact)
+    .bind(channel)
     .execute(pool)
     .await?;
     Ok(())
