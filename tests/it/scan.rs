@@ -104,7 +104,7 @@ async fn what_is_due_later_is_published_when_its_time_comes() {
             .await
             .unwrap()
             .repaired
-            .republished,
+            .released,
         0
     );
     world
@@ -115,7 +115,7 @@ async fn what_is_due_later_is_published_when_its_time_comes() {
             .await
             .unwrap()
             .repaired
-            .republished,
+            .released,
         2
     );
     assert_eq!(world.count("repairs").await, 0, "releasing is no repair");

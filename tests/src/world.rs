@@ -8,7 +8,7 @@ mod databases;
 use crate::{calls, seed};
 use aws_lc_rs::digest;
 use comms_core::channels::Vault;
-use comms_core::dispatch::{Adapters, Worker};
+use comms_core::dispatch::{Adapters, DeadLetters, Worker};
 use comms_core::model::{ConversationId, DispatchMessageJob, MessageId, TenantId, UserId};
 use comms_core::platform::config::Secret;
 use comms_core::platform::hasura::Door;
@@ -40,6 +40,7 @@ pub struct World {
     pub scan: stuck_scan::Deps,
     aws: Aws,
     queue_url: String,
+    dead_letter_url: String,
     url: String,
     server: String,
     may_leave_sending: bool,
@@ -65,6 +66,11 @@ fn setting(name: &str) -> String {
 impl World {
     /// Two operators, connected and ACTIVE; nobody has written or been written to.
     pub async fn new() -> Self {
+        // On the heap: every test would carry the whole of it in its own future.
+        Box::pin(Self::build()).await
+    }
+
+    async fn build() -> Self {
         telemetry::init("warn");
         let server = setting("DATABASE_URL");
         let url = databases::fresh(&server).await;
@@ -86,7 +92,8 @@ impl World {
             operator.write(&pool, config).await.unwrap();
             simulator.register(operator.number()).unwrap();
         }
-        let queue_url = fresh_queue(&aws).await;
+        let (queue_url, dead_letter_url) =
+            tokio::join!(fresh_queue(&aws, "hints"), fresh_queue(&aws, "dead"));
         let queues = Queues::single(&aws, &queue_url);
         let database = || Database::new(Secret::of("DATABASE_URL", url.clone().into()));
         let door = || {
@@ -114,6 +121,7 @@ impl World {
             scan: stuck_scan::Deps {
                 database: database(),
                 queues,
+                dead_letters: DeadLetters::at(&aws, &dead_letter_url),
             },
             pool,
             simulator,
@@ -121,6 +129,7 @@ impl World {
             albion,
             aws,
             queue_url,
+            dead_letter_url,
             url,
             server,
             may_leave_sending: false,
@@ -311,10 +320,7 @@ fn worker(database: Database, queues: Queues, aws: &Aws, simulator: &str) -> Wor
     Worker {
         database,
         queues,
-        adapters: Adapters {
-            vault,
-            whatsapp: WhatsAppClient::new(client().unwrap(), graph),
-        },
+        adapters: Adapters::new(aws, vault, WhatsAppClient::new(client().unwrap(), graph)),
     }
 }
 
@@ -340,12 +346,12 @@ async fn sealed_configs(aws: &Aws) -> (Value, Value) {
         .clone()
 }
 
-async fn fresh_queue(aws: &Aws) -> String {
+async fn fresh_queue(aws: &Aws, what: &str) -> String {
     let answer = aws
         .sqs()
         .await
         .create_queue()
-        .queue_name(format!("world-{}", Uuid::now_v7().simple()))
+        .queue_name(format!("world-{what}-{}", Uuid::now_v7().simple()))
         .send()
         .await
         .unwrap();
@@ -354,11 +360,8 @@ async fn fresh_queue(aws: &Aws) -> String {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let (server, url, queue) = (
-            self.server.clone(),
-            self.url.clone(),
-            self.queue_url.clone(),
-        );
+        let (server, url) = (self.server.clone(), self.url.clone());
+        let queues = [self.queue_url.clone(), self.dead_letter_url.clone()];
         let left = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -366,14 +369,11 @@ impl Drop for World {
                 .unwrap();
             runtime.block_on(async {
                 // Clients of a runtime of their own: the test's is ending.
-                Aws::default()
-                    .sqs()
-                    .await
-                    .delete_queue()
-                    .queue_url(queue)
-                    .send()
-                    .await
-                    .unwrap();
+                let aws = Aws::default();
+                for queue in queues {
+                    let call = aws.sqs().await.delete_queue().queue_url(queue);
+                    call.send().await.unwrap();
+                }
                 databases::tear_down(&server, &url).await
             })
         })

@@ -27,10 +27,7 @@ pub fn worker_from_env() -> Result<Worker, Error> {
     Ok(Worker {
         database,
         queues,
-        adapters: Adapters {
-            vault,
-            whatsapp: WhatsAppClient::new(client()?, graph),
-        },
+        adapters: Adapters::new(&aws, vault, WhatsAppClient::new(client()?, graph)),
     })
 }
 
@@ -57,6 +54,7 @@ pub async fn handle(worker: &Worker, event: SqsEvent) -> SqsBatchResponse {
                 records = event.records.len(),
                 claimed = dispatched.claimed,
                 accepted = dispatched.accepted,
+                deferred = dispatched.deferred,
                 "batch"
             );
         }

@@ -1,15 +1,15 @@
 //! The scan: on a schedule, repairs first and alarms only about what repairing did not help.
 
-use comms_core::dispatch::{self, Overdue, Repaired};
-use comms_core::platform::{
-    Aws, ConfigError, Database, DatabaseError, Queues, Settings, telemetry,
-};
+use comms_core::dispatch::{self, DeadLetters, DrainError, Drained, Gauges, Repaired};
+use comms_core::platform::telemetry::{self, Metric};
+use comms_core::platform::{Aws, ConfigError, Database, Queues, Settings};
 use serde::Serialize;
 
 #[derive(Debug)]
 pub struct Deps {
     pub database: Database,
     pub queues: Queues,
+    pub dead_letters: DeadLetters,
 }
 
 impl Deps {
@@ -20,58 +20,85 @@ impl Deps {
         let deps = Self {
             database: Database::new(settings.secret("DATABASE_URL", &aws)),
             queues: Queues::from_settings(&mut settings, &aws),
+            dead_letters: DeadLetters::from_settings(&mut settings, &aws),
         };
         settings.done().map(|()| deps)
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
     pub repaired: Repaired,
-    /// QUEUED and due for more than five minutes.
+    pub drained: Drained,
+    /// QUEUED and due for more than five minutes, with nothing that holds it back.
     pub overdue: i64,
     /// UNCERTAIN for more than five minutes.
     pub doubtful: i64,
 }
 
 /// # Errors
-/// When the database does not answer; what was committed until then stays.
-pub async fn handle(deps: &Deps) -> Result<Summary, DatabaseError> {
+/// When the database or a queue does not answer; what was committed until then stays.
+pub async fn handle(deps: &Deps) -> Result<Summary, DrainError> {
     let repaired = dispatch::repair(&deps.database, &deps.queues).await?;
-    let overdue = dispatch::overdue(&deps.database).await?;
-    let doubtful = dispatch::doubtful(&deps.database).await?;
-    report(repaired, &overdue, doubtful);
+    let drained = deps
+        .dead_letters
+        .drain(&deps.database, &deps.queues)
+        .await?;
+    let gauges = dispatch::gauges(&deps.database).await?;
+    report(&repaired, drained, &gauges);
     Ok(Summary {
         repaired,
-        overdue: overdue.iter().map(|lane| lane.messages).sum(),
-        doubtful,
+        drained,
+        overdue: gauges.lanes.iter().map(|lane| lane.overdue).sum(),
+        doubtful: gauges.doubtful,
     })
 }
 
 /// Zero is reported too: an alarm needs a number to end by.
 #[expect(clippy::cast_precision_loss, reason = "counts for metrics")]
-fn report(repaired: Repaired, overdue: &[Overdue], doubtful: i64) {
-    telemetry::metric("UncertainOverdue", doubtful as f64, &[]);
+fn report(repaired: &Repaired, drained: Drained, gauges: &Gauges) {
     for (kind, count) in [
         ("HINT_LOST", repaired.republished),
         ("LEASE_ENDED", repaired.uncertain),
+        ("DOUBT_ENDED", repaired.doubts_ended),
         ("EXPIRED", repaired.expired),
         ("STATUS_MATCHED", repaired.matched),
+        ("FALLBACK", repaired.timers),
+        ("RESUMED", repaired.resumed),
+        ("FAILED_OVER", repaired.failed_over),
+        ("DEAD_LETTER", drained.letters),
     ] {
         telemetry::metric("Repaired", count as f64, &[("Kind", kind)]);
     }
-    telemetry::metric(
-        "QueuedOverdue",
-        overdue.iter().map(|lane| lane.messages).sum::<i64>() as f64,
+    for kind in &repaired.braked {
+        tracing::error!(kind, "a repair was stopped by its brake");
+    }
+    let overdue: i64 = gauges.lanes.iter().map(|lane| lane.overdue).sum();
+    telemetry::metrics(
+        &[
+            Metric::count("RepairBraked", repaired.braked.len() as f64),
+            Metric::count("Poison", drained.poison as f64),
+            Metric::count("QueuedOverdue", overdue as f64),
+            Metric::count("UncertainOverdue", gauges.doubtful as f64),
+            Metric::count("Parked", gauges.parked as f64),
+            Metric::count("Paced", gauges.paced as f64),
+            Metric::count("DoubleReached", gauges.double_reached as f64),
+        ],
         &[],
     );
-    for lane in overdue {
-        tracing::error!(
-            lane = lane.lane,
-            messages = lane.messages,
-            oldest_seconds = lane.oldest_seconds,
-            "messages are queued and overdue"
+    for lane in &gauges.lanes {
+        telemetry::metrics(
+            &[Metric::seconds("OldestDue", lane.oldest_seconds as f64)],
+            &[("Lane", &lane.lane)],
         );
+        if lane.overdue > 0 {
+            tracing::error!(
+                lane = lane.lane,
+                messages = lane.overdue,
+                oldest_seconds = lane.oldest_seconds,
+                "messages are queued and overdue"
+            );
+        }
     }
-    tracing::info!(?repaired, "scan");
+    tracing::info!(?repaired, ?drained, "scan");
 }

@@ -1,9 +1,14 @@
-//! Rows reach a provider: claim, open credentials, send, settle; and the scan that repairs what a crash left behind.
+//! Rows reach a provider: claim, pace, open credentials, send, settle; and the scan that repairs what a crash left behind.
 //!
 //! No transaction is open across a provider call. Claim commits the intent, settle commits the outcome, and whatever
-//! happens between the two is found again by the lease.
+//! happens between the two is found again by the lease. The hot statements are functions of the database
+//! (`migrations/0012_dispatch_functions.sql`); what decides about outcomes is `policy`, without any I/O.
 
 mod claim;
+mod dead_letters;
+mod doubts;
+mod fallback;
+mod metrics;
 mod policy;
 mod repair;
 mod send;
@@ -11,7 +16,8 @@ mod settle;
 mod worker;
 
 pub use claim::LEASE_SECONDS;
-pub use policy::{Decision, decide};
-pub use repair::{Overdue, Repaired, doubtful, overdue, repair};
+pub use dead_letters::{DeadLetters, DrainError, Drained};
+pub use policy::{Decision, Effect, decide, grace};
+pub use repair::{Gauges, OfLane, Repaired, gauges, repair};
 pub use send::Adapters;
 pub use worker::{Dispatched, Worker};

@@ -47,6 +47,14 @@ pub struct Envelope {
     ciphertext: String,
 }
 
+impl Envelope {
+    /// Of the credentials: rises with every rotation.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+}
+
 impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope")
@@ -70,8 +78,6 @@ pub struct Owner {
 
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    #[error("account {account} has no credentials")]
-    Empty { account: AccountId },
     #[error("KMS could not be used: {0}")]
     Kms(String),
     #[error("the envelope of account {account} does not open: {problem}")]
@@ -163,18 +169,11 @@ impl Vault {
         })
     }
 
-    /// The newest credentials of an account.
+    /// The credentials in one of an account's envelopes.
     ///
     /// # Errors
-    /// `Kms` when KMS cannot be used now; `Empty` or `Envelope` when the account must be connected again.
-    pub async fn open(
-        &self,
-        owner: Owner,
-        config: &ProviderConfig,
-    ) -> Result<Credentials, VaultError> {
-        let envelope = config.secrets.first().ok_or(VaultError::Empty {
-            account: owner.account,
-        })?;
+    /// `Kms` when KMS cannot be used now; `Envelope` when the account must be connected again.
+    pub async fn open(&self, owner: Owner, envelope: &Envelope) -> Result<Credentials, VaultError> {
         if let Some(credentials) = self.cached(owner, envelope) {
             return Ok(credentials);
         }

@@ -1,12 +1,17 @@
 //! The claim: one statement takes a batch, or leaves it to whoever has it.
 //!
-//! What comes back is ours until its lease ends: the fence has risen and the attempt row is written, before any call.
-//! What does not come back is not due, not ours or finished, and its hint may be dropped. The guards are re-checked by
-//! Postgres on the newest row version, so fifty workers with the same id make one claim.
+//! What comes back as ours is ours until its lease ends: the fence has risen and the attempt row is written, before any
+//! call. What does not come back is not due, not ours or finished, and its hint may be dropped. The statement and its
+//! guards are `communications.claim_messages` (migrations/0012), a function so that its plan is kept.
 
-use crate::model::{AccountId, DispatchMessageJob, Lane, MessageId, MessageStatus, TenantId};
+use crate::channels::vault::ProviderConfig;
+use crate::model::{
+    AccountId, Category, DispatchMessageJob, Lane, MessageId, MessageStatus, TenantId,
+};
+use crate::platform::queue::Hint;
 use crate::platform::{DatabaseError, Tx};
 use serde_json::Value;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// Seconds. Lambda kills the worker after 30, counted from before the claim, so a holder is dead before this ends.
@@ -17,26 +22,53 @@ pub const LEASE_SECONDS: f64 = 45.0;
 pub struct Claimed {
     pub tenant: TenantId,
     pub message: MessageId,
-    pub account: AccountId,
-    pub provider: String,
-    pub external_account_id: Option<String>,
-    pub provider_config: Value,
+    pub sender: Arc<Sender>,
     pub address: String,
     pub content: Value,
     pub reply_to: Option<String>,
     pub lane: Lane,
+    pub category: Category,
     pub fence: i32,
     /// Counts this one.
     pub attempt: i32,
+    /// Its slot: not before this long from now, two seconds at most.
+    pub send_in: Duration,
+    /// What is left of its life.
+    pub expires_in: Option<Duration>,
+    /// How long it was due.
+    pub dwell: Duration,
+}
+
+/// The account that sends, read once for all its messages of a batch.
+#[derive(Debug)]
+pub struct Sender {
+    pub account: AccountId,
+    pub provider: String,
+    pub external_account_id: Option<String>,
+    /// What people see: number, domain, sender id.
+    pub name: String,
+    /// `None` when `provider_config` does not read.
+    pub config: Option<ProviderConfig>,
 }
 
 /// What a claim came to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Claim {
     /// To be sent, by us and nobody else.
     pub messages: Vec<Claimed>,
     /// Ended without being sent; whoever waited for them in their conversation waits no more.
-    pub ended: Vec<(TenantId, MessageId)>,
+    pub ended: Vec<Ended>,
+    /// The lanes of those that may not go yet: for want of a slot, or behind a breaker.
+    pub deferred: Vec<Lane>,
+    /// When to look at the deferred ones again.
+    pub hints: Vec<Hint>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    pub tenant: TenantId,
+    pub message: MessageId,
+    pub status: MessageStatus,
 }
 
 /// Claims what is due among the jobs. On the way, what must not be sent any more ends as EXPIRED, SUPPRESSED or
@@ -48,44 +80,14 @@ pub struct Claim {
 pub async fn claim(tx: &mut Tx, jobs: &[DispatchMessageJob]) -> Result<Claim, DatabaseError> {
     let tenants: Vec<Uuid> = jobs.iter().map(|job| job.tenant_id.0).collect();
     let messages: Vec<Uuid> = jobs.iter().map(|job| job.message_id.0).collect();
-    let rows = sqlx::query!(
-        r#"with hinted as (select distinct tenant_id, id from unnest($1::uuid[], $2::uuid[]) as h(tenant_id, id)),
-           due as (
-               select m.tenant_id, m.id,
-                      case when m.expires_at <= now() then 'EXPIRED'
-                           when not communications.consent_allows(m.tenant_id, m.contact_id, m.channel, m.category) then 'SUPPRESSED'
-                           when a.mode = 'SANDBOX' or s.mode = 'SANDBOX' then 'SIMULATED'
-                           else 'SENDING' end as next
-                 from hinted h
-                 join communications.messages m on m.tenant_id = h.tenant_id and m.id = h.id
-                 join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
-                 left join communications.tenant_settings s on s.tenant_id = m.tenant_id
-                where m.status = 'QUEUED' and m.due_at <= now() + interval '250 milliseconds' and a.status = 'ACTIVE'
-                  and not exists (
-                      select from communications.messages earlier
-                       where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
-                         and earlier.lane = m.lane
-                         and earlier.status in ('QUEUED', 'SENDING') and earlier.id < m.id)
-                order by m.tenant_id, m.id
-                  for update of m),
-           taken as (
-               update communications.messages m
-                  set status = due.next,
-                      fence = m.fence + 1,
-                      attempts = m.attempts + (due.next = 'SENDING')::int,
-                      lease_until = case when due.next = 'SENDING' then now() + $3 * interval '1 second' end
-                 from due
-                where m.tenant_id = due.tenant_id and m.id = due.id
-               returning m.*),
-           intent as (
-               insert into communications.message_attempts (tenant_id, message_id, fence, attempt)
-               select tenant_id, id, fence, attempts from taken where status = 'SENDING')
-           select m.tenant_id as "tenant: TenantId", m.id as "message: MessageId", m.account_id as "account: AccountId",
-                  a.provider, a.external_account_id, a.provider_config, m.address, m.content, m.reply_to,
-                  m.lane as "lane!", m.fence, m.attempts,
-                  m.status
-             from taken m
-             join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id"#,
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select tenant_id as "tenant!: TenantId", message_id as "message!: MessageId", status as "status!",
+                  account_id as "account!: AccountId", provider as "provider!", external_account_id, sender as "sender!",
+                  provider_config, address as "address!", content as "content!", reply_to, lane as "lane!",
+                  category as "category!", fence as "fence!", attempt as "attempt!", send_in as "send_in!", expires_in,
+                  dwell as "dwell!", hint_in
+             from communications.claim_messages($1, $2, $3)"#,
         &tenants,
         &messages,
         LEASE_SECONDS
@@ -93,27 +95,100 @@ pub async fn claim(tx: &mut Tx, jobs: &[DispatchMessageJob]) -> Result<Claim, Da
     .fetch_all(tx.conn())
     .await?;
     let unknown = |error: crate::model::UnknownWord| sqlx::Error::Decode(error.into());
-    let (sending, ended): (Vec<_>, Vec<_>) = rows
-        .into_iter()
-        .partition(|row| row.status == MessageStatus::Sending.as_str());
-    let messages = sending.into_iter().map(|row| {
-        Ok(Claimed {
-            tenant: row.tenant,
-            message: row.message,
-            account: row.account,
-            provider: row.provider,
-            external_account_id: row.external_account_id,
-            provider_config: row.provider_config,
-            address: row.address,
-            content: row.content,
-            reply_to: row.reply_to,
-            lane: row.lane.parse().map_err(unknown)?,
-            fence: row.fence,
-            attempt: row.attempts,
-        })
-    });
-    Ok(Claim {
-        messages: messages.collect::<Result<_, DatabaseError>>()?,
-        ended: ended.iter().map(|row| (row.tenant, row.message)).collect(),
-    })
+    let senders = senders(&rows);
+    let mut claim = Claim::default();
+    for row in rows {
+        let status = row.status.parse().map_err(unknown)?;
+        let lane: Lane = row.lane.parse().map_err(unknown)?;
+        match status {
+            MessageStatus::Sending => {
+                if let Some(sender) = senders.get(&(row.tenant, row.account)) {
+                    let category = row.category.parse().map_err(unknown)?;
+                    claim
+                        .messages
+                        .push(row.claimed(Arc::clone(sender), lane, category));
+                }
+            }
+            MessageStatus::Queued => {
+                claim.deferred.push(lane);
+                claim.hints.extend(row.hint_in.map(|seconds| {
+                    Hint::after(
+                        DispatchMessageJob::new(row.tenant, row.message),
+                        lane,
+                        seconds,
+                    )
+                }));
+            }
+            status => claim.ended.push(Ended {
+                tenant: row.tenant,
+                message: row.message,
+                status,
+            }),
+        }
+    }
+    Ok(claim)
+}
+
+/// One row of `claim_messages`.
+struct Row {
+    tenant: TenantId,
+    message: MessageId,
+    status: String,
+    account: AccountId,
+    provider: String,
+    external_account_id: Option<String>,
+    sender: String,
+    provider_config: Option<Value>,
+    address: String,
+    content: Value,
+    reply_to: Option<String>,
+    lane: String,
+    category: String,
+    fence: i32,
+    attempt: i32,
+    send_in: f64,
+    expires_in: Option<f64>,
+    dwell: f64,
+    hint_in: Option<f64>,
+}
+
+impl Row {
+    fn claimed(self, sender: Arc<Sender>, lane: Lane, category: Category) -> Claimed {
+        Claimed {
+            tenant: self.tenant,
+            message: self.message,
+            sender,
+            address: self.address,
+            content: self.content,
+            reply_to: self.reply_to,
+            lane,
+            category,
+            fence: self.fence,
+            attempt: self.attempt,
+            send_in: seconds(self.send_in),
+            expires_in: self.expires_in.map(seconds),
+            dwell: seconds(self.dwell),
+        }
+    }
+}
+
+fn senders(rows: &[Row]) -> HashMap<(TenantId, AccountId), Arc<Sender>> {
+    let mut senders = HashMap::new();
+    for row in rows {
+        if let Some(config) = &row.provider_config {
+            let sender = Sender {
+                account: row.account,
+                provider: row.provider.clone(),
+                external_account_id: row.external_account_id.clone(),
+                name: row.sender.clone(),
+                config: serde::Deserialize::deserialize(config).ok(),
+            };
+            senders.insert((row.tenant, row.account), Arc::new(sender));
+        }
+    }
+    senders
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

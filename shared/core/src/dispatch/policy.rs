@@ -1,7 +1,7 @@
-//! What follows from an outcome: the retry table and the ends of the state machine. Pure.
+//! What follows from an outcome: the retry table, the ends of the state machine, and what it means for others. Pure.
 
-use crate::model::{Lane, MessageStatus};
-use comms_providers::{OutcomeClass, SendOutcome};
+use crate::model::{Category, Lane, MessageStatus};
+use comms_providers::{OptOut, OutcomeClass, Refusal, Scope, SendOutcome};
 use std::time::Duration;
 
 /// What settle writes.
@@ -12,6 +12,47 @@ pub struct Decision {
     pub retry_in: Duration,
     /// A throttle is no attempt: it is given back.
     pub refund: bool,
+    pub effect: Effect,
+    /// For how long the effect holds.
+    pub pause: Duration,
+}
+
+/// What an outcome means for others than its message; the words are those of `communications.settle_messages`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    None,
+    /// The credentials are refused: the account waits until it is authorised again.
+    ParkAuth,
+    /// Stopped by the provider: the account waits until the pause ends or a person resumes it.
+    ParkHold,
+    /// Too fast: nobody sends on the account during the pause.
+    Throttle,
+    /// Too fast for all that we send through this provider.
+    ThrottleProvider,
+    /// Too fast for this recipient.
+    Pair,
+    /// The provider's fault, which its breaker counts.
+    Trouble,
+    /// The recipient wants no more of this channel.
+    OptOut,
+    OptOutMarketing,
+}
+
+impl Effect {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::ParkAuth => "PARK_AUTH",
+            Self::ParkHold => "PARK_HOLD",
+            Self::Throttle => "THROTTLE",
+            Self::ThrottleProvider => "THROTTLE_PROVIDER",
+            Self::Pair => "PAIR",
+            Self::Trouble => "TROUBLE",
+            Self::OptOut => "OPT_OUT",
+            Self::OptOutMarketing => "OPT_OUT_MARKETING",
+        }
+    }
 }
 
 impl Decision {
@@ -20,7 +61,13 @@ impl Decision {
             status,
             retry_in: Duration::ZERO,
             refund: false,
+            effect: Effect::None,
+            pause: Duration::ZERO,
         }
+    }
+
+    const fn with(self, effect: Effect) -> Self {
+        Self { effect, ..self }
     }
 }
 
@@ -47,11 +94,24 @@ const BULK: &[Duration] = &[
     Duration::from_secs(21600),
 ];
 
-/// A throttle without the provider's own wish.
-const THROTTLED: Duration = Duration::from_secs(6);
-/// What only a person or the provider can clear; asked again so rarely that it hurts nobody.
-const HELD: Duration = Duration::from_secs(900);
+/// A throttle without the provider's own wish: a sender's budget is counted by the second, a pair's by six.
+const THROTTLED: Duration = Duration::from_secs(3);
+const PAIR_THROTTLED: Duration = Duration::from_secs(6);
+/// A campaign to the same person can wait longer.
+const PAIR_THROTTLED_BULK: Duration = Duration::from_secs(60);
+/// A hold is asked again so rarely that it hurts nobody; by one message alone.
+const HELD: Duration = Duration::from_secs(3600);
 const ONE_DAY: Duration = Duration::from_secs(86_400);
+
+/// How long the provider's report may take before a doubtful send is decided without it. `None`: never sent again.
+#[must_use]
+pub const fn grace(category: Category) -> Option<Duration> {
+    match category {
+        Category::Otp => Some(Duration::from_secs(10)),
+        Category::Transactional | Category::Service => Some(Duration::from_secs(120)),
+        Category::Marketing => None,
+    }
+}
 
 /// `attempt` counts the one that just ended; `jitter` is uniform in 0..1 (full jitter: two workers never march in step).
 #[must_use]
@@ -61,26 +121,41 @@ pub fn decide(outcome: &SendOutcome, lane: Lane, attempt: i32, jitter: f64) -> D
         SendOutcome::Refused(refusal) => refusal,
     };
     let wish = refusal.retry_after.unwrap_or_default();
-    let budget = refusal.max_attempts.map_or(i32::MAX, i32::from);
-    let retried = matches!(
-        refusal.class,
-        OutcomeClass::Retryable | OutcomeClass::Unknown | OutcomeClass::MarketingLimit
-    );
-    if retried && attempt >= budget {
-        return Decision::end(MessageStatus::Failed);
-    }
+    let retry = |schedule| retry(schedule, attempt, jitter, refusal);
     match refusal.class {
-        OutcomeClass::Ambiguous => Decision::end(MessageStatus::Uncertain),
-        OutcomeClass::Retryable => retry(schedule(lane), attempt, jitter, wish),
-        OutcomeClass::Unknown => retry(&schedule(lane)[..1], attempt, jitter, wish),
-        OutcomeClass::RateLimited(_) => wait(wish.max(THROTTLED), jitter),
-        OutcomeClass::Hold(_) | OutcomeClass::Auth => wait(wish.max(HELD), jitter),
-        OutcomeClass::MarketingLimit => retry(&[ONE_DAY], attempt, 1.0, wish),
+        OutcomeClass::Ambiguous => Decision::end(MessageStatus::Uncertain).with(trouble(refusal)),
+        OutcomeClass::Retryable => retry(schedule(lane)).with(trouble(refusal)),
+        OutcomeClass::Unknown => retry(&schedule(lane)[..1]),
+        OutcomeClass::RateLimited(Scope::Pair) => {
+            let least = match lane {
+                Lane::Bulk => PAIR_THROTTLED_BULK,
+                Lane::Interactive | Lane::Transactional => PAIR_THROTTLED,
+            };
+            wait(wish.max(least), jitter).with(Effect::Pair)
+        }
+        OutcomeClass::RateLimited(Scope::App) => {
+            wait(wish.max(THROTTLED), jitter).with(Effect::ThrottleProvider)
+        }
+        OutcomeClass::RateLimited(_) => wait(wish.max(THROTTLED), jitter).with(Effect::Throttle),
+        // Only templates are stopped: answers in open windows must go on.
+        OutcomeClass::Hold(Scope::Template) => wait(wish.max(HELD), jitter),
+        OutcomeClass::Hold(_) => park(Effect::ParkHold, wish.max(HELD)),
+        OutcomeClass::Auth => park(Effect::ParkAuth, Duration::ZERO),
+        OutcomeClass::MarketingLimit => Decision {
+            retry_in: ONE_DAY.max(wish),
+            ..retry(&[ONE_DAY])
+        },
         OutcomeClass::PolicyWindow
         | OutcomeClass::PermanentRecipient
         | OutcomeClass::PermanentContent
         | OutcomeClass::PermanentTemplate
-        | OutcomeClass::AccountConfig => Decision::end(MessageStatus::Failed),
+        | OutcomeClass::AccountConfig => {
+            Decision::end(MessageStatus::Failed).with(match refusal.opt_out {
+                None => Effect::None,
+                Some(OptOut::Marketing) => Effect::OptOutMarketing,
+                Some(OptOut::Everything) => Effect::OptOut,
+            })
+        }
     }
 }
 
@@ -92,14 +167,28 @@ fn schedule(lane: Lane) -> &'static [Duration] {
     }
 }
 
-/// The next delay of the schedule, or FAILED when it is used up. Never earlier than the provider wished.
-fn retry(schedule: &[Duration], attempt: i32, jitter: f64, wish: Duration) -> Decision {
+/// Our own faults (KMS away, a panic) say nothing about the provider.
+fn trouble(refusal: &Refusal) -> Effect {
+    match refusal.code.as_str() {
+        "vault" | "panic" => Effect::None,
+        _ => Effect::Trouble,
+    }
+}
+
+/// The next delay of the schedule, or FAILED when it or the code's own budget is used up. Never earlier than the
+/// provider wished, and after a wish only a little later.
+fn retry(schedule: &[Duration], attempt: i32, jitter: f64, refusal: &Refusal) -> Decision {
     let used = usize::try_from(attempt - 1).unwrap_or_default();
-    match schedule.get(used) {
+    let spent = refusal
+        .max_attempts
+        .is_some_and(|most| attempt >= i32::from(most));
+    match schedule.get(used).filter(|_| !spent) {
         Some(delay) => Decision {
-            status: MessageStatus::Queued,
-            retry_in: delay.mul_f64(jitter).max(wish),
-            refund: false,
+            retry_in: refusal.retry_after.map_or_else(
+                || delay.mul_f64(jitter),
+                |wish| wish.mul_f64(1.0 + 0.2 * jitter),
+            ),
+            ..Decision::end(MessageStatus::Queued)
         },
         None => Decision::end(MessageStatus::Failed),
     }
@@ -108,110 +197,22 @@ fn retry(schedule: &[Duration], attempt: i32, jitter: f64, wish: Duration) -> De
 /// Waiting that costs no attempt: the wish, plus up to a fifth of it so that not all come back at once.
 fn wait(at_least: Duration, jitter: f64) -> Decision {
     Decision {
-        status: MessageStatus::Queued,
         retry_in: at_least.mul_f64(1.0 + 0.2 * jitter),
         refund: true,
+        pause: at_least,
+        ..Decision::end(MessageStatus::Queued)
+    }
+}
+
+/// Back into the queue, at no cost, to wait with everything else of its account.
+const fn park(effect: Effect, pause: Duration) -> Decision {
+    Decision {
+        refund: true,
+        effect,
+        pause,
+        ..Decision::end(MessageStatus::Queued)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use comms_providers::{Refusal, Scope};
-
-    fn refused(class: OutcomeClass, retry_after: Option<u64>) -> SendOutcome {
-        let retry_after = retry_after.map(Duration::from_secs);
-        SendOutcome::Refused(Refusal {
-            retry_after,
-            ..Refusal::new(class, "1", "r")
-        })
-    }
-
-    #[test]
-    fn a_retryable_refusal_follows_the_lane_and_then_fails() {
-        let outcome = refused(OutcomeClass::Retryable, None);
-        for (attempt, delay) in [(1, 1), (2, 5), (3, 30), (7, 7200)] {
-            let decision = decide(&outcome, Lane::Transactional, attempt, 1.0);
-            assert_eq!(
-                (decision.status, decision.retry_in.as_secs()),
-                (MessageStatus::Queued, delay),
-                "attempt {attempt}"
-            );
-        }
-        assert_eq!(
-            decide(&outcome, Lane::Transactional, 8, 1.0).status,
-            MessageStatus::Failed
-        );
-        assert_eq!(
-            decide(&outcome, Lane::Interactive, 5, 1.0).status,
-            MessageStatus::Failed
-        );
-    }
-
-    #[test]
-    fn a_refusal_with_a_budget_of_its_own_fails_sooner() {
-        let SendOutcome::Refused(refusal) = refused(OutcomeClass::Retryable, None) else {
-            panic!("accepted")
-        };
-        let outcome = SendOutcome::Refused(Refusal {
-            max_attempts: Some(2),
-            ..refusal
-        });
-        let status = |attempt| decide(&outcome, Lane::Transactional, attempt, 1.0).status;
-        assert_eq!(status(1), MessageStatus::Queued);
-        assert_eq!(status(2), MessageStatus::Failed);
-    }
-
-    #[test]
-    fn never_earlier_than_the_provider_wished() {
-        let decision = decide(
-            &refused(OutcomeClass::Retryable, Some(9)),
-            Lane::Interactive,
-            1,
-            0.0,
-        );
-        assert_eq!(decision.retry_in.as_secs(), 9);
-    }
-
-    #[test]
-    fn waiting_gives_the_attempt_back() {
-        for class in [
-            OutcomeClass::RateLimited(Scope::Pair),
-            OutcomeClass::Hold(Scope::Account),
-            OutcomeClass::Auth,
-        ] {
-            let decision = decide(&refused(class, None), Lane::Bulk, 99, 0.5);
-            assert!(
-                decision.refund && decision.status == MessageStatus::Queued,
-                "{class:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn nobody_knows_is_not_a_retry() {
-        assert_eq!(
-            decide(
-                &refused(OutcomeClass::Ambiguous, None),
-                Lane::Interactive,
-                1,
-                0.5
-            )
-            .status,
-            MessageStatus::Uncertain
-        );
-    }
-
-    #[test]
-    fn an_unknown_code_gets_one_more_try() {
-        let outcome = refused(OutcomeClass::Unknown, None);
-        assert_eq!(
-            decide(&outcome, Lane::Bulk, 1, 1.0).status,
-            MessageStatus::Queued
-        );
-        assert_eq!(
-            decide(&outcome, Lane::Bulk, 2, 1.0).status,
-            MessageStatus::Failed
-        );
-    }
-}
+mod tests;

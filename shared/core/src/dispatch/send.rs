@@ -1,65 +1,217 @@
 //! One claimed message to its provider: credentials from the vault, content into a command, command to the adapter.
 //!
-//! Whatever goes wrong is an outcome: the caller settles every claimed message, always.
+//! Whatever goes wrong is an outcome: the caller settles every claimed message, always. Which adapter an account needs is
+//! its `provider`; what the adapter must know of the account stands in `provider_config.public` (docs/adding-a-channel.md).
 
-use super::claim::Claimed;
+use super::claim::{Claimed, Sender};
 use crate::channels::vault::{Owner, ProviderConfig};
 use crate::channels::{Vault, VaultError};
+use crate::platform::Aws;
+use comms_providers::eum::{EumClient, EumSender};
+use comms_providers::ses::{SesClient, SesSender};
+use comms_providers::sns::{SnsClient, SnsSender};
 use comms_providers::whatsapp::{WhatsAppClient, WhatsAppSender};
 use comms_providers::{Content, OutcomeClass, Recipient, Refusal, SendMessageCommand, SendOutcome};
+use serde::{Deserialize, de::DeserializeOwned};
+use std::time::Duration;
+use tokio::sync::OnceCell;
 
-/// Which adapter a message needs.
+/// The adapters, one for each provider. Those that speak to AWS are made when the first message needs them.
 #[derive(Debug)]
 pub struct Adapters {
-    pub vault: Vault,
-    pub whatsapp: WhatsAppClient,
+    aws: Aws,
+    vault: Vault,
+    whatsapp: WhatsAppClient,
+    ses: OnceCell<SesClient>,
+    sns: OnceCell<SnsClient>,
+    eum: OnceCell<EumClient>,
 }
 
 impl Adapters {
-    pub async fn send(&self, message: &Claimed) -> SendOutcome {
-        match self.try_send(message).await {
-            Ok(outcome) => outcome,
-            Err(refusal) => SendOutcome::Refused(refusal),
+    #[must_use]
+    pub fn new(aws: &Aws, vault: Vault, whatsapp: WhatsAppClient) -> Self {
+        Self {
+            aws: aws.clone(),
+            vault,
+            whatsapp,
+            ses: OnceCell::new(),
+            sns: OnceCell::new(),
+            eum: OnceCell::new(),
         }
+    }
+
+    pub async fn send(&self, message: &Claimed) -> SendOutcome {
+        self.try_send(message)
+            .await
+            .unwrap_or_else(SendOutcome::Refused)
     }
 
     async fn try_send(&self, message: &Claimed) -> Result<SendOutcome, Refusal> {
-        if message.provider != "META" {
-            return Err(refuse(
+        let command = command(message)?;
+        let sender = &message.sender;
+        match sender.provider.as_str() {
+            "META" => self.send_whatsapp(message, &command).await,
+            "SES" => {
+                let settings = ses_sender(message, settings(sender)?);
+                let client = self
+                    .ses
+                    .get_or_init(async || SesClient::new(self.aws.config().await));
+                Ok(client.await.send(&settings, &command).await)
+            }
+            "SNS" => {
+                let settings: SnsSettings = settings(sender)?;
+                let client = self
+                    .sns
+                    .get_or_init(async || SnsClient::new(self.aws.config().await));
+                Ok(client.await.send(&settings.into(), &command).await)
+            }
+            "EUM_SMS" => {
+                let settings = eum_sender(message, settings(sender)?);
+                let client = self
+                    .eum
+                    .get_or_init(async || EumClient::new(self.aws.config().await));
+                Ok(client.await.send(&settings, &command).await)
+            }
+            _ => Err(Refusal::new(
                 OutcomeClass::AccountConfig,
                 "no-adapter",
                 "this build has no adapter for the account's provider",
-            ));
+            )),
         }
-        let sender = self.whatsapp_sender(message).await?;
-        let command = command(message)?;
-        Ok(self.whatsapp.send(&sender, &command).await)
     }
 
-    async fn whatsapp_sender(&self, message: &Claimed) -> Result<WhatsAppSender, Refusal> {
-        let phone_number_id = message.external_account_id.clone().ok_or_else(|| {
-            refuse(
+    /// The newest credentials; while they rotate, and the newest are refused, also the ones before. A refusal is known
+    /// not to have been accepted, so asking twice sends once.
+    async fn send_whatsapp(
+        &self,
+        message: &Claimed,
+        command: &SendMessageCommand,
+    ) -> Result<SendOutcome, Refusal> {
+        let config = config(&message.sender)?;
+        let owner = Owner {
+            tenant: message.tenant,
+            account: message.sender.account,
+        };
+        let phone_number_id = message.sender.external_account_id.clone().ok_or_else(|| {
+            Refusal::new(
                 OutcomeClass::AccountConfig,
                 "no-sender",
                 "the account has no phone number id",
             )
         })?;
-        let config: ProviderConfig = serde_json::from_value(message.provider_config.clone())
-            .map_err(|_| refuse(OutcomeClass::Auth, "vault", "provider_config does not read"))?;
-        let owner = Owner {
-            tenant: message.tenant,
-            account: message.account,
-        };
-        let credentials = self
-            .vault
-            .open(owner, &config)
-            .await
-            .map_err(|error| vault_refusal(&error))?;
-        Ok(WhatsAppSender {
-            phone_number_id,
-            access_token: credentials.access_token,
+        let mut outcome = None;
+        for envelope in config.secrets.iter().take(2) {
+            let opened = self.vault.open(owner, envelope).await;
+            let credentials = opened.map_err(|error| vault_refusal(&error))?;
+            let sender = WhatsAppSender {
+                phone_number_id: phone_number_id.clone(),
+                access_token: credentials.access_token,
+            };
+            let answer = self.whatsapp.send(&sender, command).await;
+            if !matches!(&answer, SendOutcome::Refused(refusal) if refusal.class == OutcomeClass::Auth)
+            {
+                return Ok(answer);
+            }
+            outcome.get_or_insert(answer);
+        }
+        outcome.ok_or_else(|| {
+            Refusal::new(
+                OutcomeClass::Auth,
+                "vault",
+                "the account has no credentials",
+            )
         })
     }
+}
+
+fn config(sender: &Sender) -> Result<&ProviderConfig, Refusal> {
+    sender.config.as_ref().ok_or_else(|| {
+        Refusal::new(
+            OutcomeClass::AccountConfig,
+            "provider-config",
+            "provider_config does not read",
+        )
+    })
+}
+
+/// The public half of `provider_config`, as the adapter wants it.
+fn settings<T: DeserializeOwned>(sender: &Sender) -> Result<T, Refusal> {
+    let public = config(sender)?.public.clone();
+    serde_json::from_value(public.into()).map_err(|_| {
+        Refusal::new(
+            OutcomeClass::AccountConfig,
+            "provider-config",
+            "provider_config.public does not read",
+        )
+    })
+}
+
+/// `provider_config.public` of an email account.
+#[derive(Deserialize)]
+struct SesSettings {
+    from_address: String,
+    from_name: Option<String>,
+    reply_domain: Option<String>,
+    unsubscribe_url: Option<String>,
+    configuration_set: Option<String>,
+    tenant_name: Option<String>,
+}
+
+fn ses_sender(message: &Claimed, settings: SesSettings) -> SesSender {
+    SesSender {
+        from_address: settings.from_address,
+        from_name: settings.from_name,
+        reply_domain: settings.reply_domain,
+        unsubscribe_url: settings.unsubscribe_url,
+        configuration_set: settings.configuration_set,
+        tenant_name: settings.tenant_name,
+        tags: echoed(message),
+    }
+}
+
+/// `provider_config.public` of an SMS account at SNS.
+#[derive(Deserialize)]
+struct SnsSettings {
+    sender_id: Option<String>,
+    origination_number: Option<String>,
+    max_price: Option<String>,
+}
+
+impl From<SnsSettings> for SnsSender {
+    fn from(settings: SnsSettings) -> Self {
+        Self {
+            sender_id: settings.sender_id,
+            origination_number: settings.origination_number,
+            max_price: settings.max_price,
+        }
+    }
+}
+
+/// `provider_config.public` of an SMS account at End User Messaging.
+#[derive(Deserialize)]
+struct EumSettings {
+    origination_identity: Option<String>,
+    configuration_set: Option<String>,
+    max_price: Option<String>,
+    time_to_live_seconds: Option<u64>,
+}
+
+fn eum_sender(message: &Claimed, settings: EumSettings) -> EumSender {
+    EumSender {
+        origination_identity: settings.origination_identity,
+        configuration_set: settings.configuration_set,
+        max_price: settings.max_price,
+        time_to_live: settings.time_to_live_seconds.map(Duration::from_secs),
+        context: echoed(message),
+    }
+}
+
+/// What comes back with every report beside the message's id, and says whose it is.
+fn echoed(message: &Claimed) -> Vec<(String, String)> {
+    vec![
+        ("tenant_id".to_owned(), message.tenant.to_string()),
+        ("account_id".to_owned(), message.sender.account.to_string()),
+    ]
 }
 
 /// KMS away: known not sent, later. A broken envelope: the account must be connected again.
@@ -69,31 +221,33 @@ fn vault_refusal(error: &VaultError) -> Refusal {
     } else {
         OutcomeClass::Auth
     };
-    refuse(class, "vault", &error.to_string())
+    Refusal::new(class, "vault", error.to_string())
 }
 
 fn command(message: &Claimed) -> Result<SendMessageCommand, Refusal> {
-    let content: Content = serde_json::from_value(message.content.clone()).map_err(|_| {
-        refuse(
+    let content: Content = Deserialize::deserialize(&message.content).map_err(|_| {
+        Refusal::new(
             OutcomeClass::PermanentContent,
             "content",
             "the stored content does not read",
         )
     })?;
-    let recipient = if message.address.starts_with('+') {
-        Recipient::Phone(message.address.clone())
-    } else {
-        Recipient::WhatsAppUser(message.address.clone())
-    };
     Ok(SendMessageCommand {
         correlation_id: message.message.0,
-        recipient,
+        recipient: recipient(&message.address),
         content,
         reply_to: message.reply_to.clone(),
-        expires_in: None,
+        expires_in: message.expires_in,
     })
 }
 
-fn refuse(class: OutcomeClass, code: &str, reason: &str) -> Refusal {
-    Refusal::new(class, code, reason)
+/// Addresses are stored as they are dialled, and no two kinds look alike.
+fn recipient(address: &str) -> Recipient {
+    if address.starts_with('+') {
+        Recipient::Phone(address.to_owned())
+    } else if address.contains('@') {
+        Recipient::Email(address.to_owned())
+    } else {
+        Recipient::WhatsAppUser(address.to_owned())
+    }
 }

@@ -1,14 +1,17 @@
 //! The dispatch worker: a batch of jobs in, the jobs that must be delivered again out.
 
 use super::claim::{Claimed, claim};
-use super::policy::decide;
+use super::metrics::Counts;
+use super::policy::{Effect, decide, grace};
 use super::send::Adapters;
 use super::settle::{Settlement, follow_ups, settle};
-use crate::model::{DispatchMessageJob, MessageId};
-use crate::platform::{Database, DatabaseError, Queues, telemetry};
+use super::{doubts, fallback};
+use crate::model::{DispatchMessageJob, MessageStatus};
+use crate::platform::queue::Hint;
+use crate::platform::{Database, DatabaseError, Queues};
 use comms_providers::{OutcomeClass, Refusal, SendOutcome};
 use futures_util::{FutureExt, future::join_all};
-use std::{collections::HashMap, panic::AssertUnwindSafe};
+use std::panic::AssertUnwindSafe;
 
 /// All that the worker stands on, made once per sandbox.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub struct Worker {
 pub struct Dispatched {
     pub claimed: usize,
     pub accepted: usize,
+    pub deferred: usize,
 }
 
 impl Worker {
@@ -32,46 +36,65 @@ impl Worker {
     /// When the claim or the settle did not reach the database. After a failed claim nothing happened; after a failed
     /// settle the leases end and the scan finds out. Either way the jobs may be delivered again.
     pub async fn dispatch(&self, jobs: &[DispatchMessageJob]) -> Result<Dispatched, DatabaseError> {
-        let claimed = self.claim(jobs).await?;
-        if claimed.is_empty() {
-            return Ok(Dispatched::default());
-        }
-        let outcomes = join_all(claimed.iter().map(|message| self.send(message))).await;
-        self.settle(&claimed, &outcomes).await?;
-        let accepted = outcomes
-            .iter()
-            .filter(|outcome| matches!(outcome, SendOutcome::Accepted(_)))
-            .count();
-        Ok(Dispatched {
+        let mut counts = Counts::default();
+        let claimed = self.claim(jobs, &mut counts).await?;
+        let mut dispatched = Dispatched {
             claimed: claimed.len(),
-            accepted,
-        })
+            accepted: 0,
+            deferred: counts.deferred(),
+        };
+        if !claimed.is_empty() {
+            let outcomes = join_all(claimed.iter().map(|message| self.send(message))).await;
+            self.settle(&claimed, &outcomes, &mut counts).await?;
+            let accepted = |outcome: &&SendOutcome| matches!(outcome, SendOutcome::Accepted(_));
+            dispatched.accepted = outcomes.iter().filter(accepted).count();
+        }
+        counts.emit();
+        Ok(dispatched)
     }
 
-    async fn claim(&self, jobs: &[DispatchMessageJob]) -> Result<Vec<Claimed>, DatabaseError> {
+    async fn claim(
+        &self,
+        jobs: &[DispatchMessageJob],
+        counts: &mut Counts,
+    ) -> Result<Vec<Claimed>, DatabaseError> {
         let mut tx = self.database.begin().await?;
-        let claim = claim(&mut tx, jobs).await?;
-        let hints = if claim.ended.is_empty() {
-            Vec::new()
-        } else {
-            follow_ups(&mut tx, &claim.ended).await?
-        };
+        let mut claim = claim(&mut tx, jobs).await?;
+        let mut hints = std::mem::take(&mut claim.hints);
+        if !claim.ended.is_empty() {
+            let ended: Vec<_> = claim
+                .ended
+                .iter()
+                .map(|ended| (ended.tenant, ended.message))
+                .collect();
+            hints.extend(fallback::of_suppressed(&mut tx, &claim.ended).await?);
+            hints.extend(follow_ups(&mut tx, &ended).await?);
+        }
+        if claim.messages.len() + claim.ended.len() + claim.deferred.len() < jobs.len() {
+            hints.extend(doubts::resolve_hinted(&mut tx, jobs).await?);
+        }
         tx.commit().await?;
+        counts.claim(&claim);
         self.queues.publish_or_leave_to_scan(&hints).await;
         Ok(claim.messages)
     }
 
-    /// A panic while one message is sent is that message's doubt and nobody else's.
+    /// Waits for the message's slot and sends it. A panic while one message is sent is that message's doubt and nobody
+    /// else's.
     async fn send(&self, message: &Claimed) -> SendOutcome {
+        if !message.send_in.is_zero() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a reserved slot, two seconds away at most: cheaper than another round through the queue"
+            )]
+            tokio::time::sleep(message.send_in).await;
+        }
         let outcome = AssertUnwindSafe(self.adapters.send(message))
             .catch_unwind()
             .await;
         outcome.unwrap_or_else(|_| {
-            SendOutcome::Refused(Refusal::new(
-                OutcomeClass::Ambiguous,
-                "panic",
-                "the adapter panicked",
-            ))
+            let refusal = Refusal::new(OutcomeClass::Ambiguous, "panic", "the adapter panicked");
+            SendOutcome::Refused(refusal)
         })
     }
 
@@ -79,6 +102,7 @@ impl Worker {
         &self,
         claimed: &[Claimed],
         outcomes: &[SendOutcome],
+        counts: &mut Counts,
     ) -> Result<(), DatabaseError> {
         let settlements: Vec<Settlement<'_>> = claimed
             .iter()
@@ -90,45 +114,54 @@ impl Worker {
             })
             .collect();
         let mut tx = self.database.begin().await?;
-        let hints = settle(&mut tx, &settlements).await?;
+        let mut hints = settle(&mut tx, &settlements).await?;
         tx.commit().await?;
-        report(&settlements);
+        for settlement in &settlements {
+            hints.extend(doubt_ends(settlement));
+            counts.settled(settlement);
+            report(settlement);
+        }
         self.queues.publish_or_leave_to_scan(&hints).await;
         Ok(())
     }
 }
 
-/// One log line for each refusal and one metric line for each class.
-fn report(settlements: &[Settlement<'_>]) {
-    let mut counts: HashMap<(&str, &str), f64> = HashMap::new();
-    for settlement in settlements {
-        let class = match settlement.outcome {
-            SendOutcome::Accepted(_) => "ACCEPTED",
-            SendOutcome::Refused(refusal) => {
-                log_refusal(settlement.claimed.message, settlement, refusal);
-                refusal.class.as_str()
-            }
-        };
-        *counts
-            .entry((settlement.claimed.lane.as_str(), class))
-            .or_default() += 1.0;
+/// When to decide about a doubtful send, if nobody reports on it before.
+fn doubt_ends(settlement: &Settlement<'_>) -> Option<Hint> {
+    let claimed = settlement.claimed;
+    if settlement.decision.status != MessageStatus::Uncertain {
+        return None;
     }
-    for ((lane, class), count) in counts {
-        telemetry::metric("SendOutcome", count, &[("Lane", lane), ("Class", class)]);
-    }
+    let job = DispatchMessageJob::new(claimed.tenant, claimed.message);
+    grace(claimed.category).map(|grace| Hint::after(job, claimed.lane, grace.as_secs_f64() + 0.5))
 }
 
-fn log_refusal(message: MessageId, settlement: &Settlement<'_>, refusal: &Refusal) {
+/// One log line for each refusal; a parked account and an unknown code are errors that somebody must see to.
+fn report(settlement: &Settlement<'_>) {
+    let SendOutcome::Refused(refusal) = settlement.outcome else {
+        return;
+    };
+    let (claimed, decision) = (settlement.claimed, settlement.decision);
     tracing::warn!(
-        tenant.id = %settlement.claimed.tenant,
-        message.id = %message,
-        attempt = settlement.claimed.attempt,
+        tenant.id = %claimed.tenant,
+        message.id = %claimed.message,
+        account.id = %claimed.sender.account,
+        attempt = claimed.attempt,
         class = refusal.class.as_str(),
         code = refusal.code,
         reason = refusal.reason,
-        next = settlement.decision.status.as_str(),
+        next = decision.status.as_str(),
         "send refused"
     );
+    if matches!(decision.effect, Effect::ParkAuth | Effect::ParkHold) {
+        tracing::error!(
+            tenant.id = %claimed.tenant,
+            account.id = %claimed.sender.account,
+            effect = decision.effect.as_str(),
+            code = refusal.code,
+            "the account is parked"
+        );
+    }
 }
 
 /// Uniform in 0..1, from the random bits of a fresh UUID.

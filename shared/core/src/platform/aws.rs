@@ -12,12 +12,18 @@ pub struct Aws(Arc<OnceCell<Clients>>);
 
 #[derive(Debug)]
 struct Clients {
+    config: SdkConfig,
     kms: aws_sdk_kms::Client,
     secrets_manager: aws_sdk_secretsmanager::Client,
     sqs: aws_sdk_sqs::Client,
 }
 
 impl Aws {
+    /// For clients that are made elsewhere: region, credentials, endpoint.
+    pub async fn config(&self) -> &SdkConfig {
+        &self.clients().await.config
+    }
+
     pub async fn kms(&self) -> &aws_sdk_kms::Client {
         &self.clients().await.kms
     }
@@ -38,6 +44,7 @@ impl Aws {
                     kms: aws_sdk_kms::Client::new(&config),
                     secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
                     sqs: aws_sdk_sqs::Client::new(&config),
+                    config,
                 }
             })
             .await

@@ -22,6 +22,23 @@ pub struct Hint {
     pub delay_seconds: i32,
 }
 
+impl Hint {
+    /// Not before `seconds` from now; queues count in whole ones, so a little later.
+    #[must_use]
+    pub fn after(job: DispatchMessageJob, lane: Lane, seconds: f64) -> Self {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "clamped to a range that fits"
+        )]
+        let delay_seconds = seconds.ceil().clamp(0.0, f64::from(MAX_DELAY_SECONDS)) as i32;
+        Self {
+            job,
+            lane,
+            delay_seconds,
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("{failed} of {total} hints were not published: {reason}")]
 pub struct QueueError {

@@ -40,13 +40,56 @@ pub fn init_from_env() {
     init(level.as_deref().unwrap_or("info"));
 }
 
-/// A counter or gauge of one moment, once with its dimensions and once over all of them, which is what alarms watch.
-/// `dimensions` must be few and never personal.
-pub fn metric(name: &str, value: f64, dimensions: &[(&str, &str)]) {
-    println!("{}", emf(name, value, dimensions, clock_ms()));
+/// One metric of a line.
+#[derive(Debug, Clone)]
+pub struct Metric {
+    name: &'static str,
+    unit: &'static str,
+    value: Value,
 }
 
-fn emf(name: &str, value: f64, dimensions: &[(&str, &str)], timestamp_ms: i128) -> Value {
+impl Metric {
+    #[must_use]
+    pub fn count(name: &'static str, value: f64) -> Self {
+        Self {
+            name,
+            unit: "Count",
+            value: json!(value),
+        }
+    }
+
+    #[must_use]
+    pub fn seconds(name: &'static str, value: f64) -> Self {
+        Self {
+            name,
+            unit: "Seconds",
+            value: json!(value),
+        }
+    }
+
+    /// Every value by itself, so that percentiles are true.
+    #[must_use]
+    pub fn milliseconds(name: &'static str, values: &[f64]) -> Self {
+        Self {
+            name,
+            unit: "Milliseconds",
+            value: json!(values),
+        }
+    }
+}
+
+/// A counter or gauge of one moment, once with its dimensions and once over all of them, which is what alarms watch.
+/// `dimensions` must be few and never personal.
+pub fn metric(name: &'static str, value: f64, dimensions: &[(&str, &str)]) {
+    metrics(&[Metric::count(name, value)], dimensions);
+}
+
+/// [`metric`] for several of the same moment and dimensions.
+pub fn metrics(metrics: &[Metric], dimensions: &[(&str, &str)]) {
+    println!("{}", emf(metrics, dimensions, clock_ms()));
+}
+
+fn emf(metrics: &[Metric], dimensions: &[(&str, &str)], timestamp_ms: i128) -> Value {
     let mut line = Map::new();
     let keys: Vec<&str> = dimensions.iter().map(|(key, _)| *key).collect();
     let sets = if keys.is_empty() {
@@ -54,17 +97,23 @@ fn emf(name: &str, value: f64, dimensions: &[(&str, &str)], timestamp_ms: i128) 
     } else {
         vec![keys, Vec::new()]
     };
+    let named: Vec<Value> = metrics
+        .iter()
+        .map(|metric| json!({"Name": metric.name, "Unit": metric.unit}))
+        .collect();
     line.insert(
         "_aws".to_owned(),
         json!({
             "Timestamp": timestamp_ms,
-            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": sets, "Metrics": [{"Name": name, "Unit": "Count"}]}],
+            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": sets, "Metrics": named}],
         }),
     );
     for (key, text) in dimensions {
         line.insert((*key).to_owned(), json!(text));
     }
-    line.insert(name.to_owned(), json!(value));
+    for metric in metrics {
+        line.insert(metric.name.to_owned(), metric.value.clone());
+    }
     Value::Object(line)
 }
 
@@ -98,8 +147,17 @@ mod tests {
 
     #[test]
     fn a_metric_line_is_what_cloudwatch_reads() {
-        let line = emf("QueuedOverdue", 3.0, &[("Lane", "BULK")], 1_763_900_000_000);
+        let metrics = [
+            Metric::count("QueuedOverdue", 3.0),
+            Metric::milliseconds("Dwell", &[1.0, 2.0]),
+        ];
+        let line = emf(&metrics, &[("Lane", "BULK")], 1_763_900_000_000);
         assert_eq!(line["QueuedOverdue"], 3.0);
+        assert_eq!(line["Dwell"], json!([1.0, 2.0]));
+        assert_eq!(
+            line["_aws"]["CloudWatchMetrics"][0]["Metrics"][1],
+            json!({"Name": "Dwell", "Unit": "Milliseconds"})
+        );
         assert_eq!(line["Lane"], "BULK");
         assert_eq!(
             line["_aws"]["CloudWatchMetrics"][0]["Dimensions"],

@@ -1,0 +1,559 @@
+-- The statements of the dispatch worker's hot path, as functions.
+--
+-- Why functions: the worker's statements are unnamed (docs/schema-communications.md), so Postgres would parse and plan
+-- them anew for every batch, which costs more than running them. Inside a function the plan is kept by the backend,
+-- whoever's transaction it is. Callers: shared/core/src/dispatch/{claim,settle,release}.rs, and nobody else.
+
+-- Reserves a slot for each of the messages, in the order given, from every bucket that it needs: its account's, and its
+-- provider's where the provider limits all tenants together. A slot further away than the horizon (ten seconds) is not
+-- given, so that what comes later and matters more is not behind an hour of reservations; slot is then null.
+create function communications.reserve_slots(p_tenants uuid[], p_ids uuid[])
+    returns table (tenant_id uuid, id uuid, slot timestamptz)
+    language plpgsql
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with wanting as materialized (
+        select m.tenant_id, m.id, m.units, a.provider, m.account_id, m.lane = 'INTERACTIVE' as interactive, w.nth,
+               communications.sender_rate(a.provider, a.throughput_per_second) as rate,
+               coalesce(shared.tat, '-infinity') as shared_tat, coalesce(reserve.tat, '-infinity') as reserve_tat
+          from unnest(p_tenants, p_ids) with ordinality as w (tenant_id, id, nth)
+          join communications.messages m on m.tenant_id = w.tenant_id and m.id = w.id
+          join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
+          left join communications.rate_buckets shared
+            on shared.tenant_id = m.tenant_id and shared.account_id = m.account_id and shared.kind = 'SHARED' and shared.subject = ''
+          left join communications.rate_buckets reserve
+            on reserve.tenant_id = m.tenant_id and reserve.account_id = m.account_id and reserve.kind = 'RESERVE' and reserve.subject = ''),
+    asks as (
+        select w.tenant_id, w.id, w.nth, w.units, b.bucket_tenant, b.bucket_account, b.kind, b.subject, b.step
+          from wanting w
+          left join communications.provider_limits l on l.provider = w.provider
+          left join communications.rate_buckets shared
+            on l.provider is not null and shared.tenant_id = communications.platform_tenant()
+           and shared.account_id = communications.platform_tenant() and shared.kind = 'SHARED' and shared.subject = w.provider
+          left join communications.rate_buckets reserve
+            on l.provider is not null and reserve.tenant_id = communications.platform_tenant()
+           and reserve.account_id = communications.platform_tenant() and reserve.kind = 'RESERVE' and reserve.subject = w.provider
+         cross join lateral (
+            -- The reserve where it is free or at least freer: an agent's answer does not wait for a campaign.
+            select w.tenant_id as bucket_tenant, w.account_id as bucket_account, '' as subject,
+                   case when w.interactive and w.reserve_tat <= greatest(w.shared_tat, now()) then 'RESERVE' else 'SHARED' end as kind,
+                   1 / (w.rate * case when w.interactive and w.reserve_tat <= greatest(w.shared_tat, now()) then 0.2 else 0.8 end) as step
+            union all
+            -- At a provider that all share, the reserve is also for whoever has no backlog.
+            select communications.platform_tenant(), communications.platform_tenant(), l.provider,
+                   case when (w.interactive or w.shared_tat <= now())
+                             and coalesce(reserve.tat, '-infinity') <= greatest(coalesce(shared.tat, '-infinity'), now())
+                        then 'RESERVE' else 'SHARED' end,
+                   1 / (l.rate_per_second * case when (w.interactive or w.shared_tat <= now())
+                             and coalesce(reserve.tat, '-infinity') <= greatest(coalesce(shared.tat, '-infinity'), now())
+                        then 0.2 else 0.8 end)
+             where l.provider is not null) b),
+    counted as materialized (
+        select a.*, coalesce(sum(a.units) over (partition by a.bucket_tenant, a.bucket_account, a.kind, a.subject
+                                                order by a.nth rows between unbounded preceding and 1 preceding), 0) as before
+          from asks a),
+    reserved as (
+        insert into communications.rate_buckets as b (tenant_id, account_id, kind, subject, tat, first_slot, asked, step)
+        select bucket_tenant, bucket_account, kind, subject,
+               now() + least(sum(units), ceil(10 / min(step))) * min(step) * interval '1 second',
+               now(), sum(units), min(step)
+          from counted
+         group by 1, 2, 3, 4
+         order by 1, 2, 3, 4
+        on conflict on constraint rate_buckets_pkey do update
+           set first_slot = greatest(b.tat, now()),
+               asked = excluded.asked,
+               step = excluded.step,
+               tat = greatest(b.tat, now())
+                     + least(excluded.asked,
+                             ceil(greatest(0, extract(epoch from now() + interval '10 seconds' - greatest(b.tat, now()))) / excluded.step))
+                       * excluded.step * interval '1 second'
+        returning b.tenant_id, b.account_id, b.kind, b.subject, b.tat, b.first_slot, b.step)
+    select c.tenant_id, c.id,
+           case when bool_and(r.first_slot + c.before * r.step * interval '1 second' < r.tat)
+                then max(r.first_slot + c.before * r.step * interval '1 second') end
+      from counted c
+      join reserved r
+        on r.tenant_id = c.bucket_tenant and r.account_id = c.bucket_account and r.kind = c.kind and r.subject = c.subject
+     group by c.tenant_id, c.id;
+end
+$$;
+
+-- Takes what is due among the hinted messages, and says of each what became of it:
+--   SENDING  the caller's until its lease ends: the fence has risen and the attempt is written. Not before send_in.
+--   QUEUED   not yet: no slot, a breaker, a pair that is too fast. hint_in says in how many seconds to look again; null
+--            where somebody else will say so.
+--   EXPIRED, SUPPRESSED, SIMULATED  ended without being sent.
+-- What is not in the answer is not due, not ours or finished: its hint may be dropped. The guards are re-checked on the
+-- newest row version, so that fifty workers with the same id make one claim.
+create function communications.claim_messages(p_tenants uuid[], p_ids uuid[], p_lease double precision)
+    returns table (
+        tenant_id uuid, message_id uuid, status text, account_id uuid, provider text, external_account_id text, sender text,
+        provider_config jsonb, address text, content jsonb, reply_to text, lane text, category text, fence integer,
+        attempt integer, send_in double precision, expires_in double precision, dwell double precision, hint_in double precision)
+    language plpgsql
+    set plan_cache_mode = 'force_generic_plan'
+    set enable_seqscan = off
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with hinted as materialized (
+        select distinct h.tenant_id, h.id from unnest(p_tenants, p_ids) as h (tenant_id, id)),
+    due as materialized (
+        select m.tenant_id, m.id, m.account_id, m.address, m.due_at,
+               -- People who talk to each other may be quick; a notification is not a conversation.
+               a.channel = 'WHATSAPP' and m.conversation_id is not null as paired,
+               case when m.slot_at > now() - interval '15 seconds' and m.slot_at >= coalesce(k.open_until, '-infinity')
+                    then m.slot_at end as slot,
+               pair.tat - interval '60 seconds' as pair_free,
+               k.open_until,
+               k.failures >= 5 as tripped,
+               case when m.expires_at <= now() then 'EXPIRED'
+                    when not communications.consent_allows(m.tenant_id, m.contact_id, m.channel, m.category) then 'SUPPRESSED'
+                    when a.mode = 'SANDBOX' or s.mode = 'SANDBOX' then 'SIMULATED'
+                    else 'SENDING' end as next
+          from hinted h
+          join communications.messages m on m.tenant_id = h.tenant_id and m.id = h.id
+          join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
+          left join communications.tenant_settings s on s.tenant_id = m.tenant_id
+          left join communications.breakers k on k.tenant_id = m.tenant_id and k.account_id = m.account_id
+          left join communications.rate_buckets pair
+            on pair.tenant_id = m.tenant_id and pair.account_id = m.account_id and pair.kind = 'PAIR' and pair.subject = m.address
+         where m.status = 'QUEUED' and m.due_at <= now() + interval '250 milliseconds' and a.status = 'ACTIVE'
+           and not exists (
+               select from communications.messages earlier
+                where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
+                  and earlier.lane = m.lane and earlier.status in ('QUEUED', 'SENDING') and earlier.id < m.id)
+         order by m.tenant_id, m.id
+           for update of m),
+    -- A tripped breaker whose time is over lets one message through; the row's lock decides whose.
+    probes as (
+        update communications.breakers k
+           set open_until = now() + p_lease * interval '1 second'
+          from (select d.tenant_id, d.account_id, (array_agg(d.id order by d.id))[1] as id
+                  from due d
+                 where d.next = 'SENDING' and d.tripped and d.open_until <= now()
+                 group by d.tenant_id, d.account_id) first
+         where k.tenant_id = first.tenant_id and k.account_id = first.account_id and k.open_until <= now()
+        returning k.tenant_id, k.account_id, first.id),
+    gated as materialized (
+        select d.*,
+               case when d.next <> 'SENDING' then false
+                    when d.open_until is null then true
+                    when d.tripped then p.id is not null
+                    else d.open_until <= now() end
+               and coalesce(d.pair_free <= now(), true) as free
+          from due d
+          left join probes p on p.tenant_id = d.tenant_id and p.account_id = d.account_id and p.id = d.id),
+    pairs as (
+        insert into communications.rate_buckets as b (tenant_id, account_id, kind, subject, tat, first_slot, asked, step)
+        select g.tenant_id, g.account_id, 'PAIR', g.address, now() + count(*) * interval '6 seconds', now(), count(*), 6
+          from gated g
+         where g.free and g.slot is null and g.paired
+         group by 1, 2, 3, 4
+         order by 1, 2, 3, 4
+        on conflict on constraint rate_buckets_pkey do update
+           set first_slot = greatest(b.tat, now()), asked = excluded.asked,
+               tat = greatest(b.tat, now()) + excluded.asked * interval '6 seconds'),
+    slots as (
+        select r.tenant_id, r.id, r.slot
+          from (select array_agg(g.tenant_id order by g.id) as tenants, array_agg(g.id order by g.id) as ids
+                  from gated g where g.free and g.slot is null) asking
+         cross join lateral communications.reserve_slots(asking.tenants, asking.ids) r
+         where asking.ids is not null),
+    verdicts as (
+        select g.tenant_id, g.id, g.next,
+               case when g.free then coalesce(g.slot, s.slot) end as slot,
+               case when g.next <> 'SENDING' then g.next
+                    when not g.free then 'QUEUED'
+                    when coalesce(g.slot, s.slot) <= now() + interval '2 seconds' then 'SENDING'
+                    else 'QUEUED' end as status,
+               -- When to look again: the breaker's end (one message is enough to try), the throttle's, the pair's, the slot's.
+               case when g.free then coalesce(g.slot, s.slot)
+                    when g.tripped then
+                        case when row_number() over (partition by g.tenant_id, g.account_id order by g.id) = 1
+                             then greatest(g.open_until, now() + interval '1 second') end
+                    else greatest(g.open_until, g.pair_free) end as again_at
+          from gated g
+          left join slots s on s.tenant_id = g.tenant_id and s.id = g.id),
+    taken as (
+        update communications.messages m
+           set status = v.status,
+               fence = m.fence + 1,
+               attempts = m.attempts + (v.status = 'SENDING')::int,
+               lease_until = case when v.status = 'SENDING' then now() + p_lease * interval '1 second' end,
+               slot_at = case when v.status = 'SENDING' then null else v.slot end,
+               hint_at = case when v.status <> 'QUEUED' then m.hint_at else coalesce(v.again_at, '-infinity') end,
+               deferrals = m.deferrals + (v.status = 'QUEUED')::int
+          from verdicts v
+         where m.tenant_id = v.tenant_id and m.id = v.id
+        returning m.*, v.slot, v.again_at),
+    intents as (
+        insert into communications.message_attempts (tenant_id, message_id, fence, attempt, account_id)
+        select t.tenant_id, t.id, t.fence, t.attempts, t.account_id from taken t where t.status = 'SENDING')
+    select t.tenant_id, t.id, t.status, t.account_id, a.provider, a.external_account_id, a.sender,
+           -- Once for each account of the batch: the rest is the same.
+           case when row_number() over (partition by t.tenant_id, t.account_id order by t.status <> 'SENDING', t.id) = 1
+                then a.provider_config end,
+           t.address, t.content, t.reply_to, t.lane, t.category, t.fence, t.attempts,
+           greatest(0, extract(epoch from coalesce(t.slot, now()) - now()))::double precision,
+           extract(epoch from t.expires_at - now())::double precision,
+           greatest(0, extract(epoch from now() - t.due_at))::double precision,
+           greatest(0, extract(epoch from t.again_at - now()))::double precision
+      from taken t
+      join communications.channel_accounts a on a.tenant_id = t.tenant_id and a.id = t.account_id;
+end
+$$;
+
+-- The next channel's message for each that did not reach its recipient. At most one for each message, by its key; none
+-- past the expiry, which holds for the whole chain.
+create function communications.open_fallbacks(p_tenants uuid[], p_ids uuid[], p_reason text)
+    returns table (tenant_id uuid, message_id uuid, lane text)
+    language plpgsql
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with fired as (
+        delete from communications.message_fallbacks f
+         using (select distinct p.tenant_id, p.id from unnest(p_tenants, p_ids) as p (tenant_id, id)) p
+         where f.tenant_id = p.tenant_id and f.message_id = p.id
+        returning f.tenant_id, f.message_id, f.steps),
+    next as materialized (
+        select communications.uuid_v7() as id, m.tenant_id, m.id as first_id, m.contact_id, m.conversation_id, m.sender_kind,
+               m.sender_id, m.variables, m.lane, m.category, m.expires_at, m.run_id, m.step, f.steps, s.*
+          from fired f
+          join communications.messages m on m.tenant_id = f.tenant_id and m.id = f.message_id
+         cross join lateral jsonb_to_record(f.steps -> 0) as s (
+                channel text, account_id uuid, address text, content jsonb, body text, units smallint,
+                template_id uuid, template_version integer)
+         where m.expires_at > now()),
+    opened as (
+        insert into communications.messages
+               (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address,
+                content, body, template_id, template_version, variables, status, lane, category, expires_at, hint_at,
+                run_id, step, units, fallback_of, fallback_reason)
+        select n.tenant_id, n.id, 'OUTBOUND', n.channel, n.account_id, n.contact_id, n.conversation_id, n.sender_kind,
+               n.sender_id, n.address, n.content, n.body, n.template_id, n.template_version, n.variables, 'QUEUED', n.lane,
+               n.category, n.expires_at, now(), n.run_id, n.step + 1, coalesce(n.units, 1), n.first_id, p_reason
+          from next n
+        on conflict do nothing
+        returning tenant_id, id, lane),
+    rest as (
+        insert into communications.message_fallbacks (tenant_id, message_id, steps)
+        select n.tenant_id, n.id, n.steps - 0
+          from next n join opened o on o.tenant_id = n.tenant_id and o.id = n.id
+         where jsonb_array_length(n.steps) > 1)
+    select o.tenant_id, o.id, o.lane from opened o;
+end
+$$;
+
+-- Gives slots to messages that wait on these accounts, the more urgent lane first, and answers when to look at each.
+-- What will be due within p_ahead seconds is announced for its time and gets its slot then.
+create function communications.release_waiting(p_tenants uuid[], p_accounts uuid[], p_ahead double precision)
+    returns table (tenant_id uuid, message_id uuid, lane text, hint_in double precision)
+    language plpgsql
+    set plan_cache_mode = 'force_generic_plan'
+    set enable_seqscan = off
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with accounts as materialized (
+        select distinct p.tenant_id, p.account_id
+          from unnest(p_tenants, p_accounts) as p (tenant_id, account_id)
+          join communications.channel_accounts a on a.tenant_id = p.tenant_id and a.id = p.account_id and a.status = 'ACTIVE'
+          left join communications.breakers k on k.tenant_id = p.tenant_id and k.account_id = p.account_id
+         where coalesce(k.open_until <= now(), true)),
+    waiting as materialized (
+        select w.tenant_id, w.id, w.due_at, l.rank
+          from accounts a
+         cross join (values ('INTERACTIVE', 1), ('TRANSACTIONAL', 2), ('BULK', 3)) as l (lane, rank)
+         cross join lateral (
+            select m.tenant_id, m.id, m.due_at
+              from communications.messages m
+             where m.tenant_id = a.tenant_id and m.account_id = a.account_id and m.lane = l.lane
+               and m.status = 'QUEUED' and m.hint_at = '-infinity' and m.due_at <= now() + p_ahead * interval '1 second'
+               and not exists (
+                   select from communications.messages earlier
+                    where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
+                      and earlier.lane = m.lane and earlier.status in ('QUEUED', 'SENDING') and earlier.id < m.id)
+             order by m.due_at
+             limit 50
+               for update of m skip locked) w),
+    slots as (
+        select r.tenant_id, r.id, r.slot
+          from (select array_agg(w.tenant_id order by w.rank, w.due_at, w.id) as tenants,
+                       array_agg(w.id order by w.rank, w.due_at, w.id) as ids
+                  from waiting w where w.due_at <= now()) asking
+         cross join lateral communications.reserve_slots(asking.tenants, asking.ids) r
+         where asking.ids is not null and r.slot is not null)
+    update communications.messages m
+       set slot_at = s.slot,
+           hint_at = coalesce(s.slot, w.due_at)
+      from waiting w
+      left join slots s on s.tenant_id = w.tenant_id and s.id = w.id
+     where m.tenant_id = w.tenant_id and m.id = w.id and (s.slot is not null or w.due_at > now())
+    returning m.tenant_id, m.id, m.lane,
+              greatest(0, extract(epoch from m.hint_at - now()))::double precision;
+end
+$$;
+
+-- Moves messages away from senders that cannot send to another ACTIVE one of the tenant's on the same channel. Only what
+-- is QUEUED moves, which is what is known not to have been accepted. WhatsApp stays: a chat belongs to its number.
+create function communications.fail_over(p_tenants uuid[], p_ids uuid[])
+    returns table (tenant_id uuid, message_id uuid)
+    language plpgsql
+as $$
+#variable_conflict use_column
+begin
+    return query
+    update communications.messages m
+       set account_id = other.id, slot_at = null, due_at = now(), hint_at = now()
+      from unnest(p_tenants, p_ids) as p (tenant_id, id)
+      join communications.messages stuck on stuck.tenant_id = p.tenant_id and stuck.id = p.id
+      join communications.channel_accounts a on a.tenant_id = stuck.tenant_id and a.id = stuck.account_id
+      left join communications.breakers k on k.tenant_id = a.tenant_id and k.account_id = a.id
+     cross join lateral (
+        select b.id
+          from communications.channel_accounts b
+          left join communications.breakers bk on bk.tenant_id = b.tenant_id and bk.account_id = b.id
+         where b.tenant_id = stuck.tenant_id and b.channel = stuck.channel and b.id <> stuck.account_id
+           and b.status = 'ACTIVE' and coalesce(bk.open_until <= now(), true)
+           -- Not back and forth: a sender that was tried is not tried again by this way.
+           and not exists (select from communications.message_attempts t
+                            where t.tenant_id = stuck.tenant_id and t.message_id = stuck.id and t.account_id = b.id)
+         order by b.created_at, b.id
+         limit 1) other
+     where m.tenant_id = p.tenant_id and m.id = p.id and m.status = 'QUEUED' and m.channel in ('EMAIL', 'SMS')
+       and (a.status <> 'ACTIVE' or k.open_until > now())
+    returning m.tenant_id, m.id;
+end
+$$;
+
+-- Writes the outcomes of a batch, each matched by its fence, and answers what to look at next. A stale worker changes no
+-- message; its result is still written to its attempt. p_effects says what follows for others than the message:
+--   PARK_AUTH, PARK_HOLD  the account waits for a person, or for the pause to end; the message waits for the account
+--   THROTTLE              nobody sends on the account during the pause; THROTTLE_PROVIDER: nor on the provider
+--   PAIR                  nobody sends to this recipient on the account during the pause
+--   TROUBLE               the provider's fault: counts for the breaker
+--   OPT_OUT, OPT_OUT_MARKETING  the recipient wants no more of this channel
+create function communications.settle_messages(
+        p_tenants uuid[], p_ids uuid[], p_fences integer[], p_statuses text[], p_classes text[], p_codes text[],
+        p_reasons text[], p_external_ids text[], p_retry_in double precision[], p_refunds boolean[], p_effects text[],
+        p_pauses double precision[], p_credentials integer[], p_max_delay double precision)
+    -- kind HINT: look at the message in hint_in seconds. kind REPORTED: reports are waiting for it.
+    returns table (kind text, tenant_id uuid, message_id uuid, lane text, hint_in double precision)
+    language plpgsql
+    set plan_cache_mode = 'force_generic_plan'
+    set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    v_failed_tenants uuid[];
+    v_failed_ids uuid[];
+    v_accounts uuid[];
+    v_account_tenants uuid[];
+begin
+    with result as materialized (
+        select *
+          from unnest(p_tenants, p_ids, p_fences, p_statuses, p_classes, p_codes, p_reasons, p_external_ids, p_retry_in,
+                      p_refunds, p_effects)
+               as r (tenant_id, id, fence, status, class, code, reason, external_message_id, retry_in, refund, effect)),
+    locked as materialized (
+        select m.tenant_id, m.id,
+               -- A retry that would come after the expiry is none: it fails with the cause it has.
+               case when r.status = 'QUEUED' and m.expires_at <= now() + r.retry_in * interval '1 second'
+                    then 'FAILED' else r.status end as next
+          from result r
+          join communications.messages m on m.tenant_id = r.tenant_id and m.id = r.id
+         where m.fence = r.fence and m.status = 'SENDING'
+         order by m.tenant_id, m.id
+           for update of m),
+    attempts as (
+        update communications.message_attempts a
+           set finished_at = now(), class = r.class, provider_code = r.code, reason = r.reason,
+               external_message_id = r.external_message_id
+          from result r
+         where a.tenant_id = r.tenant_id and a.message_id = r.id and a.fence = r.fence),
+    settled as (
+        update communications.messages m
+           set status = l.next,
+               lease_until = null,
+               external_message_id = coalesce(r.external_message_id, m.external_message_id),
+               sent_at = case when l.next = 'SENT' then coalesce(m.sent_at, now()) else m.sent_at end,
+               failed_at = case when l.next = 'FAILED' then now() else m.failed_at end,
+               failed_code = r.code,
+               failed_reason = r.reason,
+               attempts = m.attempts - r.refund::int,
+               deferrals = m.deferrals + r.refund::int,
+               due_at = case when l.next = 'QUEUED' then now() + r.retry_in * interval '1 second' else m.due_at end,
+               hint_at = case when l.next <> 'QUEUED' then m.hint_at
+                              when r.retry_in > p_max_delay or r.effect in ('PARK_AUTH', 'PARK_HOLD') then '-infinity'
+                              else now() + r.retry_in * interval '1 second' end
+          from locked l join result r on r.tenant_id = l.tenant_id and r.id = l.id
+         where m.tenant_id = l.tenant_id and m.id = l.id
+        returning m.tenant_id, m.id, m.account_id, m.status, r.effect),
+    -- The clock of the fallback runs from here; also for what waits with its account, which may be for days.
+    armed as (
+        update communications.message_fallbacks f
+           set due_at = now() + least((f.steps -> 0 ->> 'not_delivered_within_seconds')::double precision,
+                                      (f.steps -> 0 ->> 'not_read_within_seconds')::double precision) * interval '1 second'
+          from settled s
+         where (s.status = 'SENT' or s.status = 'QUEUED' and s.effect in ('PARK_AUTH', 'PARK_HOLD'))
+           and f.tenant_id = s.tenant_id and f.message_id = s.id),
+    mended as (
+        delete from communications.breakers k
+         using (select distinct s.tenant_id, s.account_id from settled s where s.status = 'SENT') s
+         where k.tenant_id = s.tenant_id and k.account_id = s.account_id and (k.failures > 0 or k.open_until <= now()))
+    select array_agg(s.tenant_id) filter (where s.status = 'FAILED'), array_agg(s.id) filter (where s.status = 'FAILED'),
+           array_agg(s.tenant_id), array_agg(s.account_id)
+      into v_failed_tenants, v_failed_ids, v_account_tenants, v_accounts
+      from settled s;
+
+    if exists (select from unnest(p_effects) as e where e <> '') then
+        perform communications.apply_effects(p_tenants, p_ids, p_codes, p_reasons, p_pauses, p_effects, p_credentials);
+        perform communications.fail_over(p_tenants, p_ids);
+    end if;
+
+    if v_failed_ids is not null then
+        return query
+            select 'HINT', o.tenant_id, o.message_id, o.lane, 0::double precision
+              from communications.open_fallbacks(v_failed_tenants, v_failed_ids, 'FAILED') o;
+    end if;
+
+    -- Reports that came before the answer to the send, and found no message with their id.
+    return query
+        select 'REPORTED', m.tenant_id, m.id, m.lane, null::double precision
+          from unnest(p_tenants, p_ids) as p (tenant_id, id)
+          join communications.messages m on m.tenant_id = p.tenant_id and m.id = p.id
+         where exists (select from communications.message_status_events e
+                        where e.tenant_id = m.tenant_id and e.account_id = m.account_id
+                          and e.external_message_id = m.external_message_id and e.message_id is null);
+
+    return query select 'HINT', f.tenant_id, f.message_id, f.lane, f.hint_in
+                   from communications.follow_ups(p_tenants, p_ids, p_max_delay) f;
+
+    if exists (select from unnest(v_account_tenants, v_accounts) as a (tenant_id, account_id)
+                join communications.messages m on m.tenant_id = a.tenant_id and m.account_id = a.account_id
+                 and m.status = 'QUEUED' and m.hint_at = '-infinity' and m.due_at <= now()) then
+        return query select 'HINT', r.tenant_id, r.message_id, r.lane, r.hint_in
+                       from communications.release_waiting(v_account_tenants, v_accounts, 0) r;
+    end if;
+end
+$$;
+
+-- What must be looked at next: these messages where they are queued again, and for every conversation (and lane) that
+-- they belong to the first that still waits. What is due later than a queue can delay is left to the scan.
+create function communications.follow_ups(p_tenants uuid[], p_ids uuid[], p_max_delay double precision)
+    returns table (tenant_id uuid, message_id uuid, lane text, hint_in double precision)
+    language plpgsql
+as $$
+#variable_conflict use_column
+begin
+    return query
+    with settled as materialized (
+        select m.tenant_id, m.id, m.conversation_id, m.lane, m.status
+          from unnest(p_tenants, p_ids) as p (tenant_id, id)
+          join communications.messages m on m.tenant_id = p.tenant_id and m.id = p.id),
+    next as (
+        select s.tenant_id, s.id from settled s where s.status = 'QUEUED'
+        union
+        select c.tenant_id, first.id
+          from (select distinct s.tenant_id, s.conversation_id, s.lane from settled s where s.conversation_id is not null) c
+         cross join lateral (
+            select m.id from communications.messages m
+             where m.tenant_id = c.tenant_id and m.conversation_id = c.conversation_id and m.lane = c.lane
+               and m.status in ('QUEUED', 'SENDING')
+             order by m.id limit 1) first)
+    select m.tenant_id, m.id, m.lane, greatest(0, extract(epoch from m.due_at - now()))::double precision
+      from next n
+      join communications.messages m on m.tenant_id = n.tenant_id and m.id = n.id
+     -- What waits to be released has a place in a longer line.
+     where m.status = 'QUEUED' and m.hint_at <> '-infinity' and m.due_at <= now() + p_max_delay * interval '1 second';
+end
+$$;
+
+-- The consequences of outcomes beyond their messages; see settle_messages.
+create function communications.apply_effects(
+        p_tenants uuid[], p_ids uuid[], p_codes text[], p_reasons text[], p_pauses double precision[], p_effects text[],
+        p_credentials integer[])
+    returns void
+    language plpgsql
+as $$
+#variable_conflict use_column
+begin
+    -- Credentials that were replaced while they were in use say nothing about the new ones.
+    update communications.channel_accounts a
+       set status = case when e.effect = 'PARK_AUTH' then 'REAUTH_REQUIRED' else 'SUSPENDED' end,
+           status_reason = concat_ws(': ', e.code, e.reason),
+           send_health = 'FAILING',
+           resume_at = case when e.effect = 'PARK_HOLD' then now() + e.pause * interval '1 second' end
+      from (select distinct on (m.tenant_id, m.account_id) m.tenant_id, m.account_id, e.effect, e.code, e.reason, e.pause,
+                   e.credential
+              from unnest(p_tenants, p_ids, p_codes, p_reasons, p_pauses, p_effects, p_credentials)
+                   as e (tenant_id, id, code, reason, pause, effect, credential)
+              join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+             where e.effect in ('PARK_AUTH', 'PARK_HOLD')
+             order by m.tenant_id, m.account_id, e.effect) e
+     where a.tenant_id = e.tenant_id and a.id = e.account_id and a.status = 'ACTIVE'
+       and (e.credential is null or (a.provider_config -> 'secrets' -> 0 ->> 'version')::integer is not distinct from e.credential);
+
+    insert into communications.breakers as b (tenant_id, account_id, failures, open_until)
+    select m.tenant_id, m.account_id, count(*) filter (where e.effect = 'TROUBLE'),
+           case when count(*) filter (where e.effect = 'TROUBLE') >= 5 then now() + interval '30 seconds' end
+      from unnest(p_tenants, p_ids, p_effects) as e (tenant_id, id, effect)
+      join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+     where e.effect = 'TROUBLE'
+     group by m.tenant_id, m.account_id
+     order by m.tenant_id, m.account_id
+    on conflict on constraint breakers_pkey do update
+       set failures = b.failures + excluded.failures,
+           open_until = case when b.failures + excluded.failures >= 5
+                             then now() + least(600, 30 * 2 ^ least(10, greatest(0, b.failures + excluded.failures - 5)))
+                                          * interval '1 second'
+                             else b.open_until end;
+
+    insert into communications.breakers as b (tenant_id, account_id, open_until)
+    select m.tenant_id, m.account_id, now() + max(e.pause) * interval '1 second'
+      from unnest(p_tenants, p_ids, p_pauses, p_effects) as e (tenant_id, id, pause, effect)
+      join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+     where e.effect in ('THROTTLE', 'THROTTLE_PROVIDER')
+     group by m.tenant_id, m.account_id
+     order by m.tenant_id, m.account_id
+    on conflict on constraint breakers_pkey do update set open_until = greatest(b.open_until, excluded.open_until);
+
+    update communications.rate_buckets b
+       set tat = greatest(b.tat, now() + e.pause * interval '1 second')
+      from (select a.provider, max(e.pause) as pause
+              from unnest(p_tenants, p_ids, p_pauses, p_effects) as e (tenant_id, id, pause, effect)
+              join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+              join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
+             where e.effect = 'THROTTLE_PROVIDER'
+             group by a.provider) e
+     where b.tenant_id = communications.platform_tenant() and b.account_id = communications.platform_tenant()
+       and b.subject = e.provider;
+
+    insert into communications.rate_buckets as b (tenant_id, account_id, kind, subject, tat, first_slot, asked, step)
+    select m.tenant_id, m.account_id, 'PAIR', m.address, now() + max(e.pause + 60) * interval '1 second', now(), 0, 6
+      from unnest(p_tenants, p_ids, p_pauses, p_effects) as e (tenant_id, id, pause, effect)
+      join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+     where e.effect = 'PAIR'
+     group by m.tenant_id, m.account_id, m.address
+     order by m.tenant_id, m.account_id, m.address
+    on conflict on constraint rate_buckets_pkey do update set tat = greatest(b.tat, excluded.tat);
+
+    insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source)
+    select distinct on (m.tenant_id, m.contact_id, m.channel, c.category)
+           m.tenant_id, communications.uuid_v7(), m.contact_id, m.channel, c.category, false, 'opt-out', 'provider'
+      from unnest(p_tenants, p_ids, p_effects) as e (tenant_id, id, effect)
+      join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+     cross join unnest(case e.effect when 'OPT_OUT' then array ['OTP', 'TRANSACTIONAL', 'MARKETING']
+                                     else array ['MARKETING'] end) as c (category)
+     where e.effect in ('OPT_OUT', 'OPT_OUT_MARKETING')
+       and communications.consent_allows(m.tenant_id, m.contact_id, m.channel, c.category);
+end
+$$;

@@ -1,0 +1,121 @@
+//! Rows that a dead worker, a lost hint or an early report left behind.
+
+use crate::delivery;
+use crate::model::{DispatchMessageJob, MessageId, TenantId};
+use crate::platform::queue::Hint;
+use crate::platform::{DatabaseError, Tx};
+
+/// A hint older than this is taken for lost.
+const HINT_LOST_SECONDS: f64 = 60.0;
+
+/// A lease that ended is a worker that died: accepted or not, nobody knows.
+pub(super) async fn end_leases(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseError> {
+    let ended = sqlx::query_scalar!(
+        r#"with dead as (
+               select tenant_id, id from communications.messages
+                where status = 'SENDING' and lease_until < now()
+                order by lease_until limit $1 for update skip locked),
+           settled as (
+               update communications.messages m
+                  set status = 'UNCERTAIN', lease_until = null, failed_code = 'lease-ended',
+                      failed_reason = 'the worker ended before it could settle'
+                 from dead where m.tenant_id = dead.tenant_id and m.id = dead.id
+               returning m.tenant_id, m.id, m.fence),
+           closed as (
+               update communications.message_attempts a
+                  set finished_at = now(), class = 'AMBIGUOUS', provider_code = 'lease-ended'
+                 from settled s
+                where a.tenant_id = s.tenant_id and a.message_id = s.id and a.fence = s.fence
+                  and a.finished_at is null),
+           noted as (
+               insert into communications.repairs (tenant_id, id, kind, message_id, detail)
+               select tenant_id, communications.uuid_v7(), 'LEASE_ENDED', id, jsonb_build_object('fence', fence) from settled)
+           select count(*) as "count!" from settled"#,
+        limit
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(usize::try_from(ended).unwrap_or_default())
+}
+
+pub(super) async fn expire(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseError> {
+    let expired = sqlx::query_scalar!(
+        r#"with late as (
+               select tenant_id, id from communications.messages
+                where status = 'QUEUED' and expires_at <= now()
+                order by expires_at limit $1 for update skip locked),
+           ended as (
+               update communications.messages m set status = 'EXPIRED'
+                 from late where m.tenant_id = late.tenant_id and m.id = late.id
+               returning m.tenant_id, m.id),
+           noted as (
+               insert into communications.repairs (tenant_id, id, kind, message_id)
+               select tenant_id, communications.uuid_v7(), 'EXPIRED', id from ended)
+           select count(*) as "count!" from ended"#,
+        limit
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(usize::try_from(expired).unwrap_or_default())
+}
+
+/// Reports that came in the instant between a send's answer and its settle.
+pub(super) async fn match_waiting(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseError> {
+    let waiting = sqlx::query!(
+        r#"select distinct m.tenant_id as "tenant: TenantId", m.id as "message: MessageId"
+             from communications.message_status_events e
+             join communications.messages m
+               on m.tenant_id = e.tenant_id and m.account_id = e.account_id
+              and m.external_message_id = e.external_message_id and m.direction = 'OUTBOUND'
+            where e.message_id is null
+            limit $1"#,
+        limit
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let messages: Vec<(TenantId, MessageId)> = waiting
+        .into_iter()
+        .map(|row| (row.tenant, row.message))
+        .collect();
+    delivery::match_waiting(tx, &messages).await
+}
+
+/// Due and hinted so long ago that the hint must be lost: marks them as hinted and answers the hints. What waits for an
+/// earlier message of its conversation, for its account or for a slot is left alone.
+pub(super) async fn unhinted(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, DatabaseError> {
+    let rows = sqlx::query!(
+        r#"with lost as (
+               select m.tenant_id, m.id
+                 from communications.messages m
+                 join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
+                 left join communications.breakers k on k.tenant_id = m.tenant_id and k.account_id = m.account_id
+                where m.status = 'QUEUED' and m.due_at <= now()
+                  and m.hint_at < now() - $2 * interval '1 second' and m.hint_at > '-infinity' and a.status = 'ACTIVE'
+                  and coalesce(k.open_until <= now(), true)
+                  and not exists (
+                      select from communications.messages earlier
+                       where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
+                         and earlier.lane = m.lane
+                         and earlier.status in ('QUEUED', 'SENDING') and earlier.id < m.id)
+                order by m.due_at limit $1 for update of m skip locked),
+           hinted as (
+               update communications.messages m set hint_at = now()
+                 from lost where m.tenant_id = lost.tenant_id and m.id = lost.id
+               returning m.tenant_id, m.id, m.lane),
+           noted as (
+               insert into communications.repairs (tenant_id, id, kind, message_id)
+               select tenant_id, communications.uuid_v7(), 'HINT_LOST', id from hinted)
+           select tenant_id as "tenant: TenantId", id as "message: MessageId", lane as "lane!" from hinted"#,
+        limit,
+        HINT_LOST_SECONDS
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            let job = DispatchMessageJob::new(row.tenant, row.message);
+            Some(Hint::after(job, row.lane.parse().ok()?, 0.0))
+        })
+        .collect())
+}
