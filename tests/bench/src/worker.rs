@@ -1,0 +1,227 @@
+//! One sandbox: the worker's release binary and the Runtime API that feeds it.
+//!
+//! The binary cannot tell this from Lambda: it asks its own endpoint for the next invocation, answers it, asks again.
+//! A sandbox handles one batch at a time, and which one it gets depends on who asks first, as with SQS.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{
+    http::{Answer, Request, serve},
+    proc,
+};
+
+/// A start or a batch that takes longer has hung.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The batches of one round and what became of them, shared by its sandboxes.
+#[derive(Clone)]
+pub struct Round(Arc<(Mutex<State>, Condvar)>);
+
+#[derive(Default)]
+struct State {
+    /// Nothing is handed out before everybody is ready.
+    open: bool,
+    waiting: VecDeque<Arc<str>>,
+    handed_out: usize,
+    answered: usize,
+    /// Sandboxes that have asked for their first invocation, and when.
+    ready: Vec<(usize, Instant)>,
+    first: Option<Instant>,
+    last: Option<Instant>,
+    /// The first answer that was not a clean one.
+    failure: Option<String>,
+}
+
+impl Round {
+    pub fn new(batches: impl Iterator<Item = Arc<str>>) -> Self {
+        let state = State {
+            waiting: batches.collect(),
+            ..State::default()
+        };
+        Self(Arc::new((Mutex::new(state), Condvar::new())))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `done`, and fails when nothing has moved for a while.
+    fn wait(&self, what: &str, done: impl Fn(&State) -> bool) -> Result<MutexGuard<'_, State>> {
+        let mut state = self.lock();
+        let mut moved = (Instant::now(), 0);
+        while !done(&state) {
+            if let Some(failure) = &state.failure {
+                bail!("{failure}");
+            }
+            if state.answered != moved.1 {
+                moved = (Instant::now(), state.answered);
+            }
+            if moved.0.elapsed() > PATIENCE {
+                bail!("{what}: nothing has moved for {} s", PATIENCE.as_secs());
+            }
+            state = self
+                .0
+                .1
+                .wait_timeout(state, Duration::from_secs(1))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        Ok(state)
+    }
+
+    /// When each sandbox asked for its first invocation.
+    pub fn ready(&self, sandboxes: usize) -> Result<Vec<Instant>> {
+        let state = self.wait("the workers' start", |state| state.ready.len() == sandboxes)?;
+        let mut ready = state.ready.clone();
+        ready.sort_by_key(|(sandbox, _)| *sandbox);
+        Ok(ready.into_iter().map(|(_, at)| at).collect())
+    }
+
+    /// Hands out everything and waits for the last answer; the time from the first invocation to it.
+    pub fn run(&self) -> Result<Duration> {
+        self.lock().open = true;
+        self.0.1.notify_all();
+        let state = self.wait("the batches", |state| {
+            state.waiting.is_empty() && state.answered == state.handed_out
+        })?;
+        match (state.first, state.last) {
+            (Some(first), Some(last)) => Ok(last - first),
+            _ => bail!("no batch was handed out"),
+        }
+    }
+
+    /// Lambda's Runtime API for one sandbox.
+    fn answer(&self, sandbox: usize, request: &Request, on_batch: &dyn Fn()) -> Option<Answer> {
+        if request.line.starts_with("GET ") {
+            return self.next(sandbox, on_batch);
+        }
+        let mut state = self.lock();
+        state.answered += 1;
+        state.last = Some(Instant::now());
+        if let Some(problem) = problem(request) {
+            state.failure.get_or_insert(problem);
+        }
+        self.0.1.notify_all();
+        Some(Answer {
+            status: 202,
+            ..Answer::json("{}")
+        })
+    }
+
+    /// The next batch, once there is one; nothing when all are done, so that the worker waits for ever.
+    fn next(&self, sandbox: usize, on_batch: &dyn Fn()) -> Option<Answer> {
+        let mut state = self.lock();
+        if !state.ready.iter().any(|(who, _)| *who == sandbox) {
+            state.ready.push((sandbox, Instant::now()));
+            self.0.1.notify_all();
+        }
+        while !state.open || state.waiting.is_empty() {
+            state = self.0.1.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let body = state.waiting.pop_front()?.to_string();
+        state.handed_out += 1;
+        let number = state.handed_out;
+        on_batch();
+        state.first.get_or_insert_with(Instant::now);
+        Some(Answer {
+            status: 200,
+            headers: headers(number),
+            body,
+        })
+    }
+}
+
+fn headers(number: usize) -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "Lambda-Runtime-Aws-Request-Id",
+            format!("00000000-0000-4000-8000-{number:012}"),
+        ),
+        // Far ahead: what is measured here is not the worker's sense of time.
+        ("Lambda-Runtime-Deadline-Ms", "4102444800000".to_owned()),
+        (
+            "Lambda-Runtime-Invoked-Function-Arn",
+            "arn:aws:lambda:us-east-1:000000000000:function:communications-dispatch-worker"
+                .to_owned(),
+        ),
+        (
+            "Lambda-Runtime-Trace-Id",
+            "Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0".to_owned(),
+        ),
+    ]
+}
+
+/// Why an answer is none that a batch without trouble gets.
+fn problem(request: &Request) -> Option<String> {
+    let body = String::from_utf8_lossy(&request.body);
+    if !request.line.contains("/response ") {
+        return Some(format!("the worker reports an error: {body}"));
+    }
+    let answer: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    let failures = answer["batchItemFailures"].as_array().map_or(0, Vec::len);
+    if answer.is_object() && failures == 0 {
+        return None;
+    }
+    Some(format!("the worker gives records back: {body}"))
+}
+
+/// A running worker. It ends when this is dropped.
+pub struct Sandbox {
+    child: Child,
+    pub spawned: Instant,
+}
+
+impl Sandbox {
+    /// Starts sandbox number `number` of a round. `on_batch` is called whenever it is given a batch.
+    pub fn start(
+        binary: &Path,
+        settings: &[(String, String)],
+        log: &Path,
+        round: &Round,
+        number: usize,
+        on_batch: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let round = round.clone();
+        let api = serve(move |request| round.answer(number, request, &on_batch))?;
+        let log = File::create(log).with_context(|| format!("write {}", log.display()))?;
+        let mut command = Command::new(binary);
+        command
+            .env_clear()
+            .envs(settings.iter().map(|(key, value)| (key, value)))
+            .env("AWS_LAMBDA_RUNTIME_API", api.to_string())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let spawned = Instant::now();
+        let child = command
+            .spawn()
+            .with_context(|| format!("start {}", binary.display()))?;
+        Ok(Self { child, spawned })
+    }
+
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        proc::cpu_seconds(self.child.id())
+    }
+
+    pub fn peak_mb(&self) -> Result<f64> {
+        proc::peak_mb(self.child.id())
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        // It has no state of its own; that it has already ended is no error.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
