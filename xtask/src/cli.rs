@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
-use crate::{prepare::Mode, release::Processor, stack::Data, test::Plan};
+use crate::{bench, prepare::Mode, release::Processor, stack::Data, test::Plan};
 
 pub const USAGE: &str = "\
 cargo xtask COMMAND
@@ -25,6 +25,8 @@ Checks and tests:
   sqlx [--check]            prepare .sqlx from the migrations and queries, or compare with it
   deny [advisories]         licences, bans and sources of the dependencies; advisories needs the network
   bench cold [RUNS]         cold start and memory of the dispatch worker's release build (default: 20 runs)
+  bench dispatch [--quick] [--messages N] [--sandboxes 1,2,4] [--history N]
+                            messages per second of the worker and of its statements alone; --help says more
 
 Deployment:
   release [--x86-64]        cargo lambda build --release --locked for AWS, arm64 unless told otherwise
@@ -48,6 +50,8 @@ pub enum Command {
     Deny { advisories: bool },
     Sqlx(Mode),
     BenchCold { runs: usize },
+    BenchDispatchHelp,
+    BenchDispatch(bench::Plan),
     Release(Processor),
 }
 
@@ -58,6 +62,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         // Passed on as they are, with no meaning of ours.
         ["psql", ..] => Command::Psql(all[1..].to_vec()),
         ["test", ref rest @ ..] => Command::Test(Plan::parse(rest)?),
+        ["bench", "dispatch", "--help" | "-h"] => Command::BenchDispatchHelp,
         [] | ["help", ..] => Command::Help,
         _ if words.iter().any(|word| matches!(*word, "--help" | "-h")) => Command::Help,
         ["up"] => Command::Up,
@@ -77,6 +82,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         ["bench", "cold", runs] => Command::BenchCold {
             runs: runs.parse().context("RUNS is a number")?,
         },
+        ["bench", "dispatch", ref rest @ ..] => Command::BenchDispatch(bench::Plan::parse(rest)?),
         ["release"] => Command::Release(Processor::Arm64),
         ["release", "--x86-64"] => Command::Release(Processor::X86),
         _ => bail!("unknown: cargo xtask {}\n\n{USAGE}", words.join(" ")),
@@ -132,6 +138,8 @@ mod tests {
         assert!(parsed("dwon").is_err());
         assert!(parsed("down --everything").is_err());
         assert!(parsed("bench cold many").is_err());
+        assert!(parsed("bench dispatch --messages few").is_err());
+        assert!(parsed("bench dispatch --sandboxes 1,2 --quick").is_ok());
         assert!(parsed("test nonsense").is_err());
         assert!(matches!(parsed("up --help"), Ok(Command::Help)));
         assert!(matches!(parsed("psql --help"), Ok(Command::Psql(_))));

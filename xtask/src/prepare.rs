@@ -79,7 +79,7 @@ fn describe(project: &Project, server: &Postgres, database: &str) -> Result<Path
 }
 
 /// The migrations in the order of their names, then the views that the host of the service defines.
-fn apply_migrations(project: &Project, server: &Postgres, database: &str) -> Result<()> {
+pub fn apply_migrations(project: &Project, server: &Postgres, database: &str) -> Result<()> {
     let dir = project.root.join("migrations");
     let mut files: Vec<PathBuf> = fs::read_dir(&dir)
         .with_context(|| format!("read {}", dir.display()))?

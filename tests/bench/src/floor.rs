@@ -51,12 +51,16 @@ impl Script {
         })
     }
 
-    /// Replays everything over `connections` connections; the time that it took.
-    pub fn replay(&self, server: &Server, connections: usize) -> Result<Duration> {
-        let mut sessions = (0..connections)
+    /// As many sessions as will replay, logged in as the worker was.
+    pub fn connect(&self, server: &Server, connections: usize) -> Result<Vec<Connection>> {
+        (0..connections)
             .map(|_| server.connect_with(&self.startup))
             .collect::<Result<Vec<Connection>>>()
-            .context("open the floor's connections")?;
+            .context("open the floor's connections")
+    }
+
+    /// Replays everything over these sessions; the time that it took.
+    pub fn replay(&self, sessions: &mut [Connection]) -> Result<Duration> {
         let waiting: Mutex<VecDeque<&Vec<Bytes>>> = Mutex::new(self.batches.iter().collect());
         let next = || {
             waiting

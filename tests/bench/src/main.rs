@@ -3,10 +3,14 @@
 //! Started by `cargo xtask bench dispatch`, which builds the worker and makes the database. docs/benchmarks.md says what
 //! is measured and why it is comparable.
 
+mod anchor;
+mod explain;
 mod floor;
 mod http;
+mod plot;
 mod proc;
 mod recorder;
+mod report;
 mod rounds;
 mod seed;
 mod settings;
@@ -14,9 +18,16 @@ mod stubs;
 mod wire;
 mod worker;
 
-use anyhow::{Result, bail};
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use recorder::Recording;
+use report::{Claim, Row};
 use rounds::Bench;
 use settings::Settings;
+
+/// How long pgbench runs for the anchor of each row.
+const ANCHOR_SECONDS: usize = 5;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,13 +45,73 @@ async fn seal() -> Result<()> {
 }
 
 fn run(settings: Settings) -> Result<()> {
+    step(&format!(
+        "Seeding {} tenants and {} queued messages",
+        seed::TENANTS,
+        settings.messages
+    ));
     let bench = Bench::prepare(settings, stubs::start()?)?;
+    step("Recording what one worker says to Postgres (not measured)");
     let recording = bench.record()?;
-    eprintln!("{:?} {}", recording.counts, recording.batches.len());
     let script = floor::Script::of(&recording)?;
+    let mut rows = Vec::new();
     for sandboxes in bench.settings.sandboxes.clone() {
-        eprintln!("{:?}", bench.measure(sandboxes)?);
-        eprintln!("{:?}", bench.floor(&script, sandboxes)?);
+        step(&format!("Measuring {sandboxes} sandbox(es)"));
+        let measured = bench.measure(sandboxes)?;
+        step("  and the same statements alone");
+        let floor = bench.floor(&script, sandboxes)?;
+        let anchor = anchor::messages_per_second(&bench, sandboxes, ANCHOR_SECONDS)?;
+        rows.push(Row {
+            sandboxes,
+            measured,
+            floor,
+            anchor,
+        });
+    }
+    let claim = claim(&bench, &recording)?;
+    let document = report::document(&bench, &recording, &rows, claim.as_ref())?;
+    report::print(&document);
+    let out = &bench.settings.out;
+    for (name, text) in [
+        ("dispatch.json", format!("{document:#}\n")),
+        ("dispatch.svg", plot::svg(&document)),
+    ] {
+        let file = out.join(name);
+        fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
     }
     Ok(())
+}
+
+/// Explains the claim on two databases that differ in what lies finished beside the queued messages.
+fn claim(bench: &Bench, recording: &Recording) -> Result<Option<Claim>> {
+    let history = bench.settings.history;
+    if history == 0 {
+        return Ok(None);
+    }
+    let explained = |file: &str| {
+        let mut database = bench.server.connect(&bench.round_database())?;
+        let (cost, plans) = explain::claim(&mut database, recording)?;
+        let file = bench.settings.out.join(file);
+        fs::write(&file, plans).with_context(|| format!("write {}", file.display()))?;
+        anyhow::Ok(cost)
+    };
+    step("Explaining the claim beside nothing");
+    bench.fresh_database()?;
+    let empty = explained("claim-empty.txt")?;
+    step(&format!(
+        "Explaining the claim beside {history} finished messages (writing them takes minutes)"
+    ));
+    bench.fresh_database()?;
+    seed::write_history(&mut bench.server.connect(&bench.round_database())?, history)?;
+    let beside_history = explained("claim-history.txt")?;
+    Ok(Some(Claim {
+        history,
+        empty,
+        beside_history,
+    }))
+}
+
+/// Progress goes to stderr: stdout is for the table.
+fn step(text: &str) {
+    eprintln!("→ {text}");
 }

@@ -48,27 +48,35 @@ pub fn cpu_seconds(pid: u32) -> Result<f64> {
 }
 
 /// Seconds that a server and all its children have used, those that have ended included: what a backend used moves
-/// to its parent's account when it ends, so the sum loses nothing.
+/// to its parent's account when it ends. One that ends while we add up would be missed, so the sum is taken again.
 pub fn tree_cpu_seconds(root: u32) -> Result<f64> {
-    let mut ticks = stat(root)?;
-    for entry in fs::read_dir("/proc").context("list /proc")? {
-        let Some(pid) = entry?
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        // It may have ended since; then it counts with its parent the next time.
-        if let Ok(child) = stat(pid)
-            && child.parent == root
-        {
-            ticks.own += child.own;
+    loop {
+        let before = stat(root)?;
+        let mut ticks = before.ended_children;
+        for entry in fs::read_dir("/proc").context("list /proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            if let Ok(process) = stat(pid)
+                && (pid == root || process.parent == root)
+            {
+                ticks += process.own;
+            }
+        }
+        if stat(root)?.ended_children == before.ended_children {
+            return Ok(seconds(ticks));
         }
     }
-    Ok(seconds(ticks.own + ticks.ended_children))
 }
 
+/// The load averages of one, five and fifteen minutes.
+pub fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// The process that started this one.
 pub fn parent(pid: u32) -> Result<u32> {
     Ok(stat(pid)?.parent)
 }

@@ -25,6 +25,8 @@ use crate::{
 pub struct Bench {
     pub settings: Settings,
     pub server: Server,
+    /// A busy machine explains strange numbers.
+    pub load_at_start: String,
     stubs: Stubs,
     batches: Vec<Arc<str>>,
     postmaster: u32,
@@ -68,6 +70,7 @@ impl Bench {
         let mut bench = Self {
             settings,
             server,
+            load_at_start: proc::load(),
             stubs,
             batches: Vec::new(),
             postmaster,
@@ -208,8 +211,9 @@ impl Bench {
     /// The recorded statements over as many connections as there were sandboxes.
     pub fn floor(&self, script: &Script, connections: usize) -> Result<Floor> {
         self.fresh_database()?;
+        let mut sessions = script.connect(&self.server, connections)?;
         let before = proc::tree_cpu_seconds(self.postmaster)?;
-        let took = script.replay(&self.server, connections)?;
+        let took = script.replay(&mut sessions)?;
         let postgres_cpu = proc::tree_cpu_seconds(self.postmaster)? - before;
         self.verify().context("after the replay of the floor")?;
         Ok(Floor { took, postgres_cpu })

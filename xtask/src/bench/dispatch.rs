@@ -1,0 +1,197 @@
+//! `bench dispatch`: the frame around `comms-bench` (tests/bench), which measures.
+//!
+//! Here: the release builds, the project's own Postgres, a migrated database that is gone afterwards whatever happens.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+
+use super::{FUNCTION, release_binary};
+use crate::{
+    postgres::{self, Postgres},
+    prepare,
+    project::Project,
+    run, say,
+};
+
+/// What is measured, and how long it may take.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Plan {
+    messages: usize,
+    sandboxes: Vec<usize>,
+    history: usize,
+}
+
+impl Plan {
+    pub const USAGE: &'static str = "\
+cargo xtask bench dispatch [OPTIONS]
+
+Runs the release build of the dispatch worker against a local Lambda Runtime API, a provider that answers at once, and
+the project's own Postgres (durable), and replays the worker's own statements without it as the floor. Prints a table
+and writes dispatch.json, dispatch.svg, claim-empty.txt and claim-history.txt into .local/bench.
+
+  --messages N        queued messages of each round, a multiple of 200 (20000)
+  --sandboxes 1,2,4   worker processes of each row (1,2,4)
+  --history N         finished messages beside which the claim is explained, 0 for none (5000000)
+  --quick             2,000 messages, 1 and 2 sandboxes, no history; what follows it still counts
+
+The machine should have nothing else to do. docs/benchmarks.md says what the numbers mean.
+";
+
+    fn full() -> Self {
+        Self {
+            messages: 20_000,
+            sandboxes: vec![1, 2, 4],
+            history: 5_000_000,
+        }
+    }
+
+    fn quick() -> Self {
+        Self {
+            messages: 2_000,
+            sandboxes: vec![1, 2],
+            history: 0,
+        }
+    }
+
+    pub fn parse(words: &[&str]) -> Result<Self> {
+        let mut plan = Self::full();
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || {
+                words
+                    .next()
+                    .with_context(|| format!("{word} needs a value"))
+            };
+            match *word {
+                "--quick" => plan = Self::quick(),
+                "--messages" => plan.messages = number(value()?)?,
+                "--history" => plan.history = number(value()?)?,
+                "--sandboxes" => {
+                    plan.sandboxes = value()?.split(',').map(number).collect::<Result<_>>()?;
+                }
+                _ => bail!("unknown: {word}\n\n{}", Self::USAGE),
+            }
+        }
+        if plan.messages == 0 || !plan.messages.is_multiple_of(200) {
+            bail!("--messages is a multiple of 200: batches of ten for each of twenty tenants");
+        }
+        if plan.sandboxes.iter().any(|count| !(1..=16).contains(count)) {
+            bail!("--sandboxes are numbers from 1 to 16");
+        }
+        Ok(plan)
+    }
+}
+
+fn number(text: &str) -> Result<usize> {
+    text.parse()
+        .with_context(|| format!("{text} is not a number"))
+}
+
+/// Measures, prints, and leaves nothing behind but the results.
+pub fn dispatch(project: &Project, plan: &Plan) -> Result<()> {
+    if project.own_database_url.is_some() {
+        bail!("this measures the project's own Postgres and its processes: unset DATABASE_URL");
+    }
+    let worker = release_binary(project, FUNCTION)?;
+    let program = release_binary(project, "comms-bench")?;
+    let server = postgres::start(project)?;
+    let out = project.state.join("bench");
+    fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
+    drop_left_behind(&server)?;
+    let database = format!("{PREFIX}{}", std::process::id());
+    let settings = json!({
+        "postgres_port": project.ports.postgres,
+        "database": database,
+        "worker": worker,
+        "pgbench": postgres::binaries(project)?.join("pgbench"),
+        "out": out,
+        "commit": commit(&project.root)?,
+        "messages": plan.messages,
+        "sandboxes": plan.sandboxes,
+        "history": plan.history,
+    });
+    let measured = measure(project, &server, &database, &program, &settings.to_string());
+    for name in [format!("{database}_round"), database] {
+        let sql = format!("drop database if exists {name} with (force)");
+        server.query(&server.url, &sql)?;
+    }
+    measured?;
+    say::done(&format!("Written to {}", out.display()));
+    Ok(())
+}
+
+fn measure(
+    project: &Project,
+    server: &Postgres,
+    database: &str,
+    program: &Path,
+    settings: &str,
+) -> Result<()> {
+    server.query(&server.url, &format!("create database {database}"))?;
+    prepare::apply_migrations(project, server, &server.url_of(database)?)?;
+    // Its children are killed by itself; should it be killed, they lose their Runtime API and end.
+    run::visible(Command::new(program).arg(settings), "comms-bench")
+}
+
+/// With the process that made it in its name.
+const PREFIX: &str = "communications_bench_";
+
+/// Databases of runs that were interrupted.
+fn drop_left_behind(server: &Postgres) -> Result<()> {
+    let sql = format!("select datname from pg_database where starts_with(datname, '{PREFIX}')");
+    for name in server.query(&server.url, &sql)?.lines() {
+        let pid = name.trim_start_matches(PREFIX).trim_end_matches("_round");
+        if !Path::new("/proc").join(pid).exists() {
+            let sql = format!("drop database if exists {name} with (force)");
+            server.query(&server.url, &sql)?;
+        }
+    }
+    Ok(())
+}
+
+/// The commit that is measured, marked where the files differ from it.
+fn commit(root: &Path) -> Result<String> {
+    let mut git = Command::new("git");
+    git.args(["describe", "--always", "--dirty", "--abbrev=12"])
+        .current_dir(root);
+    Ok(run::quiet(&mut git, "git describe")?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Plan> {
+        Plan::parse(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn measures_everything_unless_told_otherwise() {
+        assert_eq!(parsed("").unwrap(), Plan::full());
+        assert_eq!(parsed("--quick").unwrap(), Plan::quick());
+        let plan = parsed("--quick --sandboxes 3 --messages 400 --history 10").unwrap();
+        assert_eq!(
+            plan,
+            Plan {
+                messages: 400,
+                sandboxes: vec![3],
+                history: 10
+            }
+        );
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_measured() {
+        for line in [
+            "--messages 150",
+            "--messages 0",
+            "--sandboxes 0",
+            "--sandboxes",
+            "--fast",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+}
