@@ -25,8 +25,7 @@ Checks and tests:
   sqlx [--check]            prepare .sqlx from the migrations and queries, or compare with it
   deny [advisories]         licences, bans and sources of the dependencies; advisories needs the network
   bench cold [RUNS]         cold start and memory of the dispatch worker's release build (default: 20 runs)
-  bench dispatch [--quick] [--messages N] [--sandboxes 1,2,4] [--history N]
-                            messages per second of the worker and of its statements alone; --help says more
+  bench dispatch [OPTIONS]  messages per second of the worker, beside its statements alone; its --help says more
 
 Deployment:
   release [--x86-64]        cargo lambda build --release --locked for AWS, arm64 unless told otherwise

@@ -29,7 +29,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn json(body: impl ToString) -> Self {
+    pub fn json(body: &impl ToString) -> Self {
         Self {
             status: 200,
             headers: Vec::new(),

@@ -56,17 +56,7 @@ fn run(settings: Settings) -> Result<()> {
     let script = floor::Script::of(&recording)?;
     let mut rows = Vec::new();
     for sandboxes in bench.settings.sandboxes.clone() {
-        step(&format!("Measuring {sandboxes} sandbox(es)"));
-        let measured = bench.measure(sandboxes)?;
-        step("  and the same statements alone");
-        let floor = bench.floor(&script, sandboxes)?;
-        let anchor = anchor::messages_per_second(&bench, sandboxes, ANCHOR_SECONDS)?;
-        rows.push(Row {
-            sandboxes,
-            measured,
-            floor,
-            anchor,
-        });
+        rows.push(row(&bench, &script, sandboxes)?);
     }
     let claim = claim(&bench, &recording)?;
     let document = report::document(&bench, &recording, &rows, claim.as_ref())?;
@@ -80,6 +70,25 @@ fn run(settings: Settings) -> Result<()> {
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
     }
     Ok(())
+}
+
+/// The worker and its floor take turns, so that a change of the machine's mood meets both.
+fn row(bench: &Bench, script: &floor::Script, sandboxes: usize) -> Result<Row> {
+    let (mut measured, mut floor) = (Vec::new(), Vec::new());
+    for round in 1..=bench.settings.rounds {
+        step(&format!(
+            "Round {round} of {} with sandboxes: {sandboxes}",
+            bench.settings.rounds
+        ));
+        measured.push(bench.measure(sandboxes)?);
+        floor.push(bench.floor(script, sandboxes)?);
+    }
+    Ok(Row {
+        sandboxes,
+        measured,
+        floor,
+        anchor: anchor::messages_per_second(bench, sandboxes, ANCHOR_SECONDS)?,
+    })
 }
 
 /// Explains the claim on two databases that differ in what lies finished beside the queued messages.

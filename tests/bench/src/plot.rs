@@ -38,10 +38,10 @@ pub fn svg(document: &Value) -> String {
             let value = number(row, key);
             let height = value / top * (HEIGHT - 20.0);
             // Writing to a String does not fail.
-            let _infallible = write!(
+            let _infallible = writeln!(
                 svg,
                 "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{height:.1}\" fill=\"{colour}\"/>\
-                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{value:.0}</text>\n",
+                 <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{value:.0}</text>",
                 left + offset,
                 base - height,
                 BAR - 4.0,
@@ -50,10 +50,10 @@ pub fn svg(document: &Value) -> String {
             );
         }
         let sandboxes = row["sandboxes"].as_u64().unwrap_or_default();
-        let _infallible = write!(
+        let _infallible = writeln!(
             svg,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{sandboxes} sandbox{}</text>\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#57606a\">{:.0} % of the floor</text>\n",
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#57606a\">{:.0} % of the floor</text>",
             left + BAR,
             base + 20.0,
             if sandboxes == 1 { "" } else { "es" },

@@ -1,6 +1,6 @@
 //! What comes out: a table for people and one JSON document with the same numbers.
 
-use std::{fs, thread};
+use std::{fs, thread, time::Duration};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -14,8 +14,9 @@ use crate::{
 /// One number of sandboxes: the worker, its floor and the anchor.
 pub struct Row {
     pub sandboxes: usize,
-    pub measured: Measured,
-    pub floor: Floor,
+    /// One for each round.
+    pub measured: Vec<Measured>,
+    pub floor: Vec<Floor>,
     pub anchor: f64,
 }
 
@@ -55,6 +56,7 @@ pub fn document(
             json!(per_batch(counts.network_round_trips)),
         ),
         ("messages", json!(bench.settings.messages)),
+        ("rounds", json!(bench.settings.rounds)),
         ("batch_size", json!(crate::seed::BATCH)),
         ("rows", json!(rows)),
         ("claim", claim.map_or(Value::Null, claim_json)),
@@ -68,24 +70,30 @@ pub fn document(
 
 fn row_json(bench: &Bench, row: &Row) -> Value {
     let messages = count(bench.settings.messages);
-    let per_1000 = |seconds: f64| rounded(seconds / messages * 1000.0);
-    let (worker, floor) = (
-        messages / row.measured.took.as_secs_f64(),
-        messages / row.floor.took.as_secs_f64(),
-    );
-    let init = &row.measured.init_ms;
+    let per_1000 = |seconds: f64| seconds / messages * 1000.0;
+    let of_worker = |value: &dyn Fn(&Measured) -> f64| median(row.measured.iter().map(value));
+    let of_floor = |value: &dyn Fn(&Floor) -> f64| median(row.floor.iter().map(value));
+    let worker = of_worker(&|one| messages / one.took.as_secs_f64());
+    let floor = of_floor(&|one| messages / one.took.as_secs_f64());
+    let every = |took: Vec<Duration>| -> Vec<f64> {
+        took.iter()
+            .map(|took| rounded(messages / took.as_secs_f64()))
+            .collect()
+    };
     json!({
         "sandboxes": row.sandboxes,
         "msg_per_s": rounded(worker),
+        "msg_per_s_of_each_round": every(row.measured.iter().map(|one| one.took).collect()),
         "floor_msg_per_s": rounded(floor),
+        "floor_msg_per_s_of_each_round": every(row.floor.iter().map(|one| one.took).collect()),
         "ratio_to_floor": rounded(worker / floor),
         "anchor_msg_per_s": rounded(row.anchor),
-        "worker_cpu_s_per_1000": per_1000(row.measured.worker_cpu),
-        "postgres_cpu_s_per_1000": per_1000(row.measured.postgres_cpu),
-        "floor_postgres_cpu_s_per_1000": per_1000(row.floor.postgres_cpu),
-        "bench_cpu_s_per_1000": per_1000(row.measured.bench_cpu),
-        "peak_rss_mb": rounded(row.measured.peak_mb),
-        "init_ms": rounded(init.iter().sum::<f64>() / count(init.len())),
+        "worker_cpu_s_per_1000": rounded(of_worker(&|one| per_1000(one.worker_cpu))),
+        "postgres_cpu_s_per_1000": rounded(of_worker(&|one| per_1000(one.postgres_cpu))),
+        "floor_postgres_cpu_s_per_1000": rounded(of_floor(&|one| per_1000(one.postgres_cpu))),
+        "bench_cpu_s_per_1000": rounded(of_worker(&|one| per_1000(one.bench_cpu))),
+        "peak_rss_mb": rounded(row.measured.iter().map(|one| one.peak_mb).fold(0.0, f64::max)),
+        "init_ms": rounded(median(row.measured.iter().flat_map(|one| one.init_ms.iter().copied()))),
     })
 }
 
@@ -135,10 +143,11 @@ pub fn print(document: &Value) {
             .map_or_else(|| value.to_string(), str::to_owned)
     };
     println!(
-        "{} messages a round in batches of {}; {} cores ({}), load {} at the start; Postgres {}, fsync {}, \
+        "{} messages a round in batches of {}, median of {} round(s); {} cores ({}), load {} at the start; Postgres {}, fsync {}, \
          synchronous_commit {}; commit {}\n",
         document["messages"],
         document["batch_size"],
+        document["rounds"],
         machine["cores"],
         text(&machine["processor"]),
         text(&machine["load_at_start"]),
@@ -149,11 +158,11 @@ pub fn print(document: &Value) {
     );
     let rows = document["rows"].as_array().map_or(&[][..], Vec::as_slice);
     let line = |title: &str, key: &str| {
-        let cells: String = rows
+        let cells: Vec<String> = rows
             .iter()
             .map(|row| format!("{:>12}", row[key].to_string()))
             .collect();
-        println!("{title:<48}{cells}");
+        println!("{title:<48}{}", cells.concat());
     };
     line("sandboxes", "sandboxes");
     line("messages per second", "msg_per_s");
@@ -190,6 +199,13 @@ pub fn print(document: &Value) {
             );
         }
     }
+}
+
+/// The middle one; the upper of the two in the middle.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut sorted: Vec<f64> = values.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]

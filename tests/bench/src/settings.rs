@@ -21,6 +21,8 @@ pub struct Settings {
     pub messages: usize,
     /// Worker processes of each row of the result.
     pub sandboxes: Vec<usize>,
+    /// How often each row is measured; the medians count.
+    pub rounds: usize,
     /// Finished messages beside which the claim is explained; none: not explained.
     pub history: usize,
 }

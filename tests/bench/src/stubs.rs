@@ -35,11 +35,11 @@ fn accept(request: &Request, number: u64) -> Answer {
     if !(request.line.starts_with("POST ") && request.line.contains("/messages ")) {
         return Answer {
             status: 404,
-            ..Answer::json("{}")
+            ..Answer::json(&"{}")
         };
     }
     // As long as a real one.
-    Answer::json(format!(
+    Answer::json(&format!(
         "{{\"messaging_product\":\"whatsapp\",\"contacts\":[{{\"input\":\"+34600000000\",\"wa_id\":\"34600000000\"}}],\
          \"messages\":[{{\"id\":\"wamid.HBgLMzQ2MDAwMDAwMDAVAgARGBI{number:020}\"}}]}}"
     ))
@@ -49,9 +49,9 @@ fn aws(request: &Request) -> Answer {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     match request.target.rsplit('.').next() {
         Some("GenerateDataKey") => Answer::json(
-            json!({"KeyId": "bench", "Plaintext": DATA_KEY, "CiphertextBlob": DATA_KEY}),
+            &json!({"KeyId": "bench", "Plaintext": DATA_KEY, "CiphertextBlob": DATA_KEY}),
         ),
-        Some("Decrypt") => Answer::json(json!({
+        Some("Decrypt") => Answer::json(&json!({
             "KeyId": "bench", "Plaintext": DATA_KEY, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"
         })),
         Some("SendMessageBatch") => {
@@ -61,11 +61,11 @@ fn aws(request: &Request) -> Answer {
                 .flatten()
                 .map(|entry| json!({"Id": entry["Id"], "MessageId": "bench", "MD5OfMessageBody": "0"}))
                 .collect();
-            Answer::json(json!({"Successful": accepted, "Failed": []}))
+            Answer::json(&json!({"Successful": accepted, "Failed": []}))
         }
         _ => Answer {
             status: 400,
-            ..Answer::json(json!({"__type": "NotImplemented"}))
+            ..Answer::json(&json!({"__type": "NotImplemented"}))
         },
     }
 }

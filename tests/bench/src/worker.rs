@@ -67,7 +67,10 @@ impl Round {
                 moved = (Instant::now(), state.answered);
             }
             if moved.0.elapsed() > PATIENCE {
-                bail!("{what}: nothing has moved for {} s", PATIENCE.as_secs());
+                bail!(
+                    "{what}: nothing has moved for {} s; see the workers' logs beside the results",
+                    PATIENCE.as_secs()
+                );
             }
             state = self
                 .0
@@ -114,7 +117,7 @@ impl Round {
         self.0.1.notify_all();
         Some(Answer {
             status: 202,
-            ..Answer::json("{}")
+            ..Answer::json(&"{}")
         })
     }
 

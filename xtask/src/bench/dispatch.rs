@@ -2,7 +2,11 @@
 //!
 //! Here: the release builds, the project's own Postgres, a migrated database that is gone afterwards whatever happens.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -11,7 +15,7 @@ use super::{FUNCTION, release_binary};
 use crate::{
     postgres::{self, Postgres},
     prepare,
-    project::Project,
+    project::{Project, cargo},
     run, say,
 };
 
@@ -20,6 +24,7 @@ use crate::{
 pub struct Plan {
     messages: usize,
     sandboxes: Vec<usize>,
+    rounds: usize,
     history: usize,
 }
 
@@ -33,8 +38,9 @@ and writes dispatch.json, dispatch.svg, claim-empty.txt and claim-history.txt in
 
   --messages N        queued messages of each round, a multiple of 200 (20000)
   --sandboxes 1,2,4   worker processes of each row (1,2,4)
+  --rounds N          how often each row is measured, worker and floor in turn; the medians count (3)
   --history N         finished messages beside which the claim is explained, 0 for none (5000000)
-  --quick             2,000 messages, 1 and 2 sandboxes, no history; what follows it still counts
+  --quick             2,000 messages, 1 and 2 sandboxes, one round, no history; what follows it still counts
 
 The machine should have nothing else to do. docs/benchmarks.md says what the numbers mean.
 ";
@@ -43,6 +49,7 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
         Self {
             messages: 20_000,
             sandboxes: vec![1, 2, 4],
+            rounds: 3,
             history: 5_000_000,
         }
     }
@@ -51,6 +58,7 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
         Self {
             messages: 2_000,
             sandboxes: vec![1, 2],
+            rounds: 1,
             history: 0,
         }
     }
@@ -67,6 +75,7 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
             match *word {
                 "--quick" => plan = Self::quick(),
                 "--messages" => plan.messages = number(value()?)?,
+                "--rounds" => plan.rounds = number(value()?)?,
                 "--history" => plan.history = number(value()?)?,
                 "--sandboxes" => {
                     plan.sandboxes = value()?.split(',').map(number).collect::<Result<_>>()?;
@@ -76,6 +85,9 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
         }
         if plan.messages == 0 || !plan.messages.is_multiple_of(200) {
             bail!("--messages is a multiple of 200: batches of ten for each of twenty tenants");
+        }
+        if plan.rounds == 0 {
+            bail!("--rounds is at least 1");
         }
         if plan.sandboxes.iter().any(|count| !(1..=16).contains(count)) {
             bail!("--sandboxes are numbers from 1 to 16");
@@ -95,7 +107,7 @@ pub fn dispatch(project: &Project, plan: &Plan) -> Result<()> {
         bail!("this measures the project's own Postgres and its processes: unset DATABASE_URL");
     }
     let worker = release_binary(project, FUNCTION)?;
-    let program = release_binary(project, "comms-bench")?;
+    let program = bench_program(project)?;
     let server = postgres::start(project)?;
     let out = project.state.join("bench");
     fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
@@ -110,6 +122,7 @@ pub fn dispatch(project: &Project, plan: &Plan) -> Result<()> {
         "commit": commit(&project.root)?,
         "messages": plan.messages,
         "sandboxes": plan.sandboxes,
+        "rounds": plan.rounds,
         "history": plan.history,
     });
     let measured = measure(project, &server, &database, &program, &settings.to_string());
@@ -120,6 +133,17 @@ pub fn dispatch(project: &Project, plan: &Plan) -> Result<()> {
     measured?;
     say::done(&format!("Written to {}", out.display()));
     Ok(())
+}
+
+/// In the dev profile, whose dependencies are there already; its own code is optimised (Cargo.toml).
+fn bench_program(project: &Project) -> Result<PathBuf> {
+    const NAME: &str = "comms-bench";
+    let mut build = Command::new(cargo());
+    build
+        .args(["build", "--locked", "--package", NAME])
+        .current_dir(&project.root);
+    run::visible(&mut build, "cargo build")?;
+    Ok(project.debug_binary(NAME))
 }
 
 fn measure(
@@ -171,12 +195,13 @@ mod tests {
     fn measures_everything_unless_told_otherwise() {
         assert_eq!(parsed("").unwrap(), Plan::full());
         assert_eq!(parsed("--quick").unwrap(), Plan::quick());
-        let plan = parsed("--quick --sandboxes 3 --messages 400 --history 10").unwrap();
+        let plan = parsed("--quick --sandboxes 3 --messages 400 --rounds 2 --history 10").unwrap();
         assert_eq!(
             plan,
             Plan {
                 messages: 400,
                 sandboxes: vec![3],
+                rounds: 2,
                 history: 10
             }
         );
