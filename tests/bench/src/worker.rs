@@ -121,7 +121,7 @@ impl Round {
         })
     }
 
-    /// The next batch, once there is one; nothing when all are done, so that the worker waits for ever.
+    /// The next batch, once there is one. When all are done the worker waits here until it is ended.
     fn next(&self, sandbox: usize, on_batch: &dyn Fn()) -> Option<Answer> {
         let mut state = self.lock();
         if !state.ready.iter().any(|(who, _)| *who == sandbox) {
