@@ -56,12 +56,18 @@ async fn answer(deps: &Backend, request: &Request) -> Result<Value, ActionError>
         .begin()
         .await
         .map_err(|error| unavailable(&error))?;
-    let (body, hints) = act(&mut tx, &session, &call)
-        .await
-        .map_err(|error| refusal(&call, error))?;
-    tx.commit().await.map_err(|error| unavailable(&error))?;
-    deps.queues.publish_or_leave_to_scan(&hints).await;
-    Ok(body)
+    match act(&mut tx, &session, &call).await {
+        Ok((body, hints)) => {
+            tx.commit().await.map_err(|error| unavailable(&error))?;
+            deps.queues.publish_or_leave_to_scan(&hints).await;
+            Ok(body)
+        }
+        Err(error) => {
+            // The refusal is the answer, whether the connection survives it or not.
+            let _ = tx.rollback().await;
+            Err(refusal(&call, error))
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@
 
 use comms_core::platform::{Aws, ConfigError, Database, DatabaseError, Settings};
 use serde::Serialize;
+use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +36,9 @@ pub fn database_from_env() -> Result<Database, ConfigError> {
 /// When the database does not answer or a migration fails; the ones before it stay applied.
 pub async fn handle(database: &Database) -> Result<Summary, MigrationError> {
     let migrator = migrator();
-    migrator.run(database.pool().await?).await?;
+    let mut session = database.session().await?;
+    migrator.run(&mut session).await?;
+    session.close().await.map_err(DatabaseError::from)?;
     let gaps = gaps(database).await?;
     let version = migrator
         .iter()

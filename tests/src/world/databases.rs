@@ -39,7 +39,7 @@ async fn template(server: &str) -> String {
     let url = database_url(server, &name);
     let database = Database::new(Secret::of("DATABASE_URL", url.clone().into()));
     migrate::handle(&database).await.unwrap();
-    database.pool().await.unwrap().close().await;
+    database.close().await;
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .connect(&url)

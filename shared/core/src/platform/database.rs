@@ -8,11 +8,18 @@ use super::config::{ConfigError, Secret};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Either, Execute, Executor, PgConnection, PgPool, Postgres, SqlStr, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions, PgQueryResult, PgRow, PgTypeInfo},
+    Connection, Either, Execute, Executor, PgConnection, Postgres, SqlStr,
+    postgres::{PgConnectOptions, PgQueryResult, PgRow, PgTypeInfo},
 };
-use std::{str::FromStr, time::Duration};
-use tokio::sync::OnceCell;
+use std::{
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 /// Says what failed in our words and Postgres's codes; its messages may quote the data.
 #[derive(Debug, thiserror::Error)]
@@ -60,53 +67,91 @@ impl DatabaseError {
     }
 }
 
-/// Connects on first use; one or two connections a sandbox, checked after a freeze.
+/// A sandbox serves one event at a time, so one connection is normal and two are enough.
+const CONNECTIONS: usize = 2;
+/// For a free connection, and for a new one.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// An idle connection is not kept for longer: proxies and firewalls forget it.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// Connects on first use and keeps the connection. Not sqlx's pool: that asks every connection whether it still lives
+/// before and after use, four round trips a batch. Here `begin` finds out: nothing has happened yet when it fails, so a
+/// connection that died in a frozen sandbox is replaced and nobody notices.
 #[derive(Debug)]
 pub struct Database {
     url: Secret,
-    pool: OnceCell<PgPool>,
+    slots: Arc<Semaphore>,
+    idle: Idle,
 }
+
+type Idle = Arc<Mutex<Vec<(PgConnection, Instant)>>>;
 
 impl Database {
     #[must_use]
     pub fn new(url: Secret) -> Self {
         Self {
             url,
-            pool: OnceCell::new(),
+            slots: Arc::new(Semaphore::new(CONNECTIONS)),
+            idle: Idle::default(),
         }
     }
 
     /// # Errors
     /// When the URL cannot be had or no connection can be made within three seconds.
     pub async fn begin(&self) -> Result<Tx, DatabaseError> {
-        let pool = self.pool().await?;
-        let begun = match pool.begin().await {
-            Err(error) if is_refused_login(&error) => {
-                // The password was rotated under a warm sandbox.
-                pool.set_connect_options(self.options(&self.url.refreshed().await?)?);
-                pool.begin().await
-            }
-            begun => begun,
+        let slot = timeout(PATIENCE, Arc::clone(&self.slots).acquire_owned()).await;
+        let slot = slot
+            .map_err(|_| sqlx::Error::PoolTimedOut)?
+            .map_err(|_| sqlx::Error::PoolClosed)?;
+        let connection = match self.begun_idle().await {
+            Some(connection) => connection,
+            None => begun(self.session().await?).await?,
         };
-        Ok(Tx(begun?))
+        Ok(Tx {
+            connection,
+            idle: Arc::clone(&self.idle),
+            _slot: slot,
+        })
     }
 
-    /// For the migrator alone, which needs a session of its own.
+    async fn begun_idle(&self) -> Option<PgConnection> {
+        loop {
+            let (connection, since) = lock(&self.idle).pop()?;
+            if since.elapsed() < IDLE
+                && let Ok(connection) = begun(connection).await
+            {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// A connection of the caller's own, outside any transaction: for the migrator alone, which needs a session.
     ///
     /// # Errors
     /// As [`Database::begin`].
-    pub async fn pool(&self) -> Result<&PgPool, DatabaseError> {
-        self.pool.get_or_try_init(|| self.connect()).await
+    pub async fn session(&self) -> Result<PgConnection, DatabaseError> {
+        match self.connect(&self.url.get().await?).await {
+            // The password was rotated under a warm sandbox.
+            Err(DatabaseError::Sql(error)) if is_refused_login(&error) => {
+                self.connect(&self.url.refreshed().await?).await
+            }
+            connected => connected,
+        }
     }
 
-    async fn connect(&self) -> Result<PgPool, DatabaseError> {
-        let options = self.options(&self.url.get().await?)?;
-        Ok(PgPoolOptions::new()
-            .max_connections(2)
-            .acquire_timeout(Duration::from_secs(3))
-            .idle_timeout(Duration::from_secs(300))
-            .test_before_acquire(true)
-            .connect_lazy_with(options))
+    /// Says goodbye on every idle connection, for whoever must leave none behind.
+    pub async fn close(self) {
+        let idle = std::mem::take(&mut *lock(&self.idle));
+        for (connection, _) in idle {
+            // Gone is gone.
+            let _ = connection.close().await;
+        }
+    }
+
+    async fn connect(&self, url: &SecretString) -> Result<PgConnection, DatabaseError> {
+        let options = self.options(url)?;
+        let connected = timeout(PATIENCE, PgConnection::connect_with(&options)).await;
+        Ok(connected.map_err(|_| sqlx::Error::PoolTimedOut)??)
     }
 
     fn options(&self, url: &SecretString) -> Result<PgConnectOptions, DatabaseError> {
@@ -124,20 +169,49 @@ fn is_refused_login(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code.starts_with("28"))
 }
 
-/// One transaction. Dropped without [`Tx::commit`], it never happened.
+fn lock(idle: &Idle) -> std::sync::MutexGuard<'_, Vec<(PgConnection, Instant)>> {
+    // A panic elsewhere cannot leave the list half written.
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn begun(mut connection: PgConnection) -> Result<PgConnection, sqlx::Error> {
+    sqlx::raw_sql("begin").execute(&mut connection).await?;
+    Ok(connection)
+}
+
+/// One transaction. Dropped without [`Tx::commit`], it never happened: its connection is closed, which frees what it had
+/// locked at once, also in a sandbox that freezes.
 #[derive(Debug)]
-pub struct Tx(Transaction<'static, Postgres>);
+pub struct Tx {
+    connection: PgConnection,
+    idle: Idle,
+    _slot: OwnedSemaphorePermit,
+}
 
 impl Tx {
     /// What `sqlx::query!` and its relatives run on.
     pub fn conn(&mut self) -> Unnamed<'_> {
-        Unnamed(&mut self.0)
+        Unnamed(&mut self.connection)
     }
 
     /// # Errors
     /// When the commit did not succeed; whether it happened is then unknown, as with any database.
     pub async fn commit(self) -> Result<(), DatabaseError> {
-        Ok(self.0.commit().await?)
+        self.end("commit").await
+    }
+
+    /// Undoes everything and keeps the connection, for refusals that are nothing special.
+    ///
+    /// # Errors
+    /// When the database does not answer; everything is undone then too.
+    pub async fn rollback(self) -> Result<(), DatabaseError> {
+        self.end("rollback").await
+    }
+
+    async fn end(mut self, how: &'static str) -> Result<(), DatabaseError> {
+        sqlx::raw_sql(how).execute(&mut self.connection).await?;
+        lock(&self.idle).push((self.connection, Instant::now()));
+        Ok(())
     }
 }
 
