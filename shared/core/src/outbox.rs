@@ -6,7 +6,7 @@ use crate::model::{
     MessageStatus, RunId, TemplateId, TenantId, UserId,
 };
 use crate::platform::{DatabaseError, Tx, queue::Hint};
-use comms_providers::Content;
+use comms_providers::{Content, sms::segments};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashSet;
@@ -53,6 +53,8 @@ pub struct FallbackStep {
     #[serde(rename = "template_id")]
     pub template: TemplateId,
     pub template_version: i32,
+    /// Slots that it takes ([`units`]).
+    pub units: i16,
     /// Go on to this step when the message before it is not DELIVERED so long after SENT.
     #[serde(
         rename = "not_delivered_within_seconds",
@@ -69,6 +71,17 @@ pub struct FallbackStep {
         with = "whole_seconds"
     )]
     pub not_read_within: Option<Duration>,
+}
+
+/// What a message costs of its sender's rate: the parts of an SMS, else one.
+#[must_use]
+pub fn units(content: &Content) -> i16 {
+    match content {
+        Content::Sms(sms) => {
+            i16::try_from(segments(&sms.body).parts).map_or(i16::MAX, |parts| parts.max(1))
+        }
+        _ => 1,
+    }
 }
 
 mod whole_seconds {
@@ -122,16 +135,17 @@ pub async fn queue(
         r#"insert into communications.messages
                (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address,
                 content, body, template_id, template_version, variables, status, lane, category, expires_at, hint_at,
-                run_id, idempotency_key, reply_to)
+                run_id, idempotency_key, reply_to, units)
            select $1, m.id, 'OUTBOUND', m.channel, m.account_id, m.contact_id, m.conversation_id, m.sender_kind, m.sender_id,
                   m.address, m.content, m.body, m.template_id, m.template_version, m.variables, m.status, m.lane, m.category,
-                  now() + m.expires_after * interval '1 second', now(), m.run_id, m.idempotency_key, m.reply_to
+                  now() + m.expires_after * interval '1 second', now(), m.run_id, m.idempotency_key, m.reply_to,
+                  m.units
              from unnest($2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::uuid[], $9::text[],
                          $10::jsonb[], $11::text[], $12::uuid[], $13::int[], $14::jsonb[], $15::text[], $16::text[],
-                         $17::text[], $18::float8[], $19::uuid[], $20::text[], $21::text[])
+                         $17::text[], $18::float8[], $19::uuid[], $20::text[], $21::text[], $22::int2[])
                   as m(id, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address, content, body,
                        template_id, template_version, variables, status, lane, category, expires_after, run_id,
-                       idempotency_key, reply_to)
+                       idempotency_key, reply_to, units)
            on conflict do nothing
            returning id as "id: MessageId", lane as "lane!", status"#,
         tenant.0,
@@ -155,6 +169,7 @@ pub async fn queue(
         &rows.runs as &[Option<Uuid>],
         &rows.idempotency_keys as &[Option<String>],
         &rows.reply_to as &[Option<String>],
+        &rows.units,
     )
     .fetch_all(tx.conn())
     .await?;
@@ -225,6 +240,7 @@ struct Columns {
     runs: Vec<Option<Uuid>>,
     idempotency_keys: Vec<Option<String>>,
     reply_to: Vec<Option<String>>,
+    units: Vec<i16>,
 }
 
 impl Columns {
@@ -270,5 +286,6 @@ impl Columns {
         self.runs.push(message.run.map(|id| id.0));
         self.idempotency_keys.push(message.idempotency_key.clone());
         self.reply_to.push(message.reply_to.clone());
+        self.units.push(units(&message.content));
     }
 }

@@ -11,7 +11,7 @@ use super::rules::{Rule, Step};
 use super::templates::{Catalogue, Template};
 use crate::channels::ActiveAccount;
 use crate::model::{AccountId, Channel, ContactId, MessageId, RunId};
-use crate::outbox::{Author, FallbackStep, NewMessage, TemplateUse};
+use crate::outbox::{Author, FallbackStep, NewMessage, TemplateUse, units};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
@@ -198,6 +198,7 @@ fn fallback(ready: Ready<'_>) -> FallbackStep {
         channel: ready.step.channel,
         account: ready.account,
         address: ready.address,
+        units: units(&ready.rendered.content),
         content: ready.rendered.content,
         body: ready.rendered.body,
         template: ready.template.id,

@@ -1,11 +1,14 @@
 //! A text message out of its template.
 
-use super::{Parts, RenderError, Rendered, Template, filled, within};
+use super::{Parts, RenderError, Rendered, Template, filled};
 use crate::model::Category;
+use comms_providers::sms::{Encoding, segments};
 use comms_providers::{Content, command::Sms};
 
-/// Characters, until the parts are counted: 1,000 are at most seven parts of GSM letters, fifteen of others.
-const BODY_LIMIT: usize = 1_000;
+/// What both providers take: 1,600 bytes at SNS; at End User Messaging 1,530 GSM letters, 630 units of others.
+const BYTES: usize = 1_600;
+const GSM_UNITS: usize = 1_530;
+const OTHER_UNITS: usize = 630;
 
 pub(super) fn render(
     template: &Template,
@@ -13,7 +16,16 @@ pub(super) fn render(
     category: Category,
 ) -> Result<Rendered, RenderError> {
     let body = parts.text("body", &template.body)?;
-    let body = within(BODY_LIMIT, "body", filled("body", body.trim().to_owned())?)?;
+    let body = filled("body", body.trim().to_owned())?;
+    let counted = segments(&body);
+    let most = match counted.encoding {
+        Encoding::Gsm7 => GSM_UNITS,
+        Encoding::Ucs2 => OTHER_UNITS,
+    };
+    if counted.units > most || body.len() > BYTES {
+        let problem = format!("longer than {most} characters");
+        return Err(RenderError::of("body", problem));
+    }
     let content = Content::Sms(Sms {
         body: body.clone(),
         promotional: category == Category::Marketing,
@@ -54,9 +66,11 @@ mod tests {
             .to_string()
         };
         assert_eq!(error(" "), "body: empty");
-        assert_eq!(
-            error(&"é".repeat(1_001)),
-            "body: longer than 1000 characters"
-        );
+        for (body, limit) in [("a".repeat(1_531), 1_530), ("ж".repeat(631), 630)] {
+            assert_eq!(
+                error(&body),
+                format!("body: longer than {limit} characters")
+            );
+        }
     }
 }
