@@ -3,9 +3,10 @@
 //! The projection only rises (`communications.projected_status`), so duplicates and any order of arrival end in the same
 //! row. A report whose message is not known yet waits in the log for the id that the send's answer brings.
 
-use crate::model::{AccountId, MessageId, TenantId};
+use crate::model::{AccountId, Effect, MessageId, TenantId};
 use crate::platform::{DatabaseError, Tx};
 use comms_providers::event::DeliveryStatus;
+use std::collections::HashMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -21,6 +22,8 @@ pub struct StatusReport {
     pub occurred_at: OffsetDateTime,
     pub failure_code: Option<String>,
     pub failure_reason: Option<String>,
+    /// What the report means beyond its message.
+    pub effect: Effect,
     pub raw: serde_json::Value,
 }
 
@@ -56,7 +59,7 @@ pub async fn record(
         return Ok(Recorded::default());
     }
     let columns = Columns::of(reports);
-    let logged = sqlx::query_scalar!(
+    let logged = sqlx::query!(
         r#"insert into communications.message_status_events
                (tenant_id, id, account_id, external_message_id, message_id, status, provider_status, failure_code,
                 failure_reason, occurred_at, raw)
@@ -73,7 +76,7 @@ pub async fn record(
                on by_echo.tenant_id = $1 and by_echo.id = r.correlation_id
               and by_echo.account_id = r.account_id and by_echo.direction = 'OUTBOUND'
            on conflict on constraint message_status_events_key do nothing
-           returning message_id as "message_id: MessageId""#,
+           returning id, message_id as "message_id: MessageId""#,
         tenant.0,
         &columns.ids,
         &columns.accounts,
@@ -88,13 +91,67 @@ pub async fn record(
     )
     .fetch_all(tx.conn())
     .await?;
-    let matched: Vec<(TenantId, MessageId)> =
-        logged.iter().flatten().map(|id| (tenant, *id)).collect();
+    let matched: Vec<(TenantId, MessageId)> = logged
+        .iter()
+        .filter_map(|row| Some((tenant, row.message_id?)))
+        .collect();
     project(tx, &matched).await?;
+    let new = logged
+        .iter()
+        .filter_map(|row| Some((row.id, row.message_id?)));
+    apply(tx, tenant, &consequences(&columns.ids, reports, new)).await?;
     Ok(Recorded {
         new: logged.len(),
         waiting: logged.len() - matched.len(),
     })
+}
+
+/// The effects of the reports that are new and have their message.
+fn consequences(
+    ids: &[Uuid],
+    reports: &[StatusReport],
+    new: impl Iterator<Item = (Uuid, MessageId)>,
+) -> Vec<(MessageId, Effect, Option<String>)> {
+    let new: HashMap<Uuid, MessageId> = new.collect();
+    let with_effect = |(id, report): (&Uuid, &StatusReport)| {
+        let message = *new.get(id)?;
+        (report.effect != Effect::None)
+            .then(|| (message, report.effect, report.failure_code.clone()))
+    };
+    ids.iter().zip(reports).filter_map(with_effect).collect()
+}
+
+/// How long an account waits on a hold that only a report told of.
+const HELD_SECONDS: f64 = 3600.0;
+
+async fn apply(
+    tx: &mut Tx,
+    tenant: TenantId,
+    effects: &[(MessageId, Effect, Option<String>)],
+) -> Result<(), DatabaseError> {
+    if effects.is_empty() {
+        return Ok(());
+    }
+    let codes: Vec<Option<String>> = effects.iter().map(|(_, _, code)| code.clone()).collect();
+    sqlx::query!(
+        "select communications.apply_effects($1, $2, $3, $4, $5, $6, $7)",
+        &vec![tenant.0; effects.len()],
+        &effects
+            .iter()
+            .map(|(message, ..)| message.0)
+            .collect::<Vec<_>>(),
+        &codes as &[Option<String>],
+        &vec![None::<String>; effects.len()] as &[Option<String>],
+        &vec![HELD_SECONDS; effects.len()],
+        &effects
+            .iter()
+            .map(|(_, effect, _)| effect.as_str().to_owned())
+            .collect::<Vec<_>>(),
+        &vec![None::<i32>; effects.len()] as &[Option<i32>]
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Gives waiting reports to messages whose provider id has just become known, and projects them.
@@ -156,7 +213,8 @@ async fn project(tx: &mut Tx, messages: &[(TenantId, MessageId)]) -> Result<(), 
                from locked l
                join communications.message_status_events e on e.tenant_id = l.tenant_id and e.message_id = l.id
               where e.status <> 'UNKNOWN'
-              group by l.tenant_id, l.id)
+              group by l.tenant_id, l.id),
+         projected as (
          update communications.messages m
             set status = communications.projected_status(m.status, m.attempts, b.status),
                 external_message_id = coalesce(m.external_message_id, b.external_message_id),
@@ -174,7 +232,27 @@ async fn project(tx: &mut Tx, messages: &[(TenantId, MessageId)]) -> Result<(), 
                                      then b.failure_reason else coalesce(b.failure_reason, m.failed_reason) end
            from best b
           where m.tenant_id = b.tenant_id and m.id = b.id and m.attempts > 0
-            and m.status not in ('SUPPRESSED', 'SIMULATED', 'CANCELLED', 'EXPIRED')",
+            and m.status not in ('SUPPRESSED', 'SIMULATED', 'CANCELLED', 'EXPIRED')
+         returning m.tenant_id, m.id, m.status, m.sent_at),
+         -- Its chain: the next channel's turn, or the clock of the first wait.
+         chained as (
+             update communications.message_fallbacks f
+                set due_at = case when p.status = 'FAILED' then now()
+                                  else coalesce(f.due_at, p.sent_at + least(
+                                      (f.steps -> 0 ->> 'not_delivered_within_seconds')::float8,
+                                      (f.steps -> 0 ->> 'not_read_within_seconds')::float8) * interval '1 second') end
+               from projected p
+              where p.status in ('SENT', 'DELIVERED', 'FAILED') and f.tenant_id = p.tenant_id and f.message_id = p.id),
+         reached as (
+             delete from communications.message_fallbacks f
+              using projected p
+              where p.status = 'READ' and f.tenant_id = p.tenant_id and f.message_id = p.id)
+         -- It arrived after all: what was to replace it and has not left yet stays here.
+         update communications.messages later
+            set status = 'CANCELLED', failed_code = 'reached', failed_reason = 'the message before it arrived after all'
+           from projected p
+          where p.status in ('DELIVERED', 'READ') and later.tenant_id = p.tenant_id and later.fallback_of = p.id
+            and later.status = 'QUEUED' and (later.fallback_reason <> 'NOT_READ' or p.status = 'READ')",
         &tenants,
         &ids
     )

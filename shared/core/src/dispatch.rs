@@ -17,7 +17,7 @@ mod worker;
 
 pub use claim::LEASE_SECONDS;
 pub use dead_letters::{DeadLetters, DrainError, Drained};
-pub use policy::{Decision, Effect, decide, grace};
+pub use policy::{Decision, decide, grace};
 pub use repair::{Gauges, OfLane, Repaired, gauges, repair};
 pub use send::Adapters;
 pub use worker::{Dispatched, Worker};

@@ -1,9 +1,11 @@
 //! Pure types: ids, channels, the words of the state machines. No I/O.
 
+mod effect;
 mod ids;
 mod job;
 mod words;
 
+pub use effect::Effect;
 pub use ids::{
     AccountId, ContactId, ConversationId, MessageId, PassengerProfileId, RunId, TemplateId,
     TenantId, TripId, UserId,

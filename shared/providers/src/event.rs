@@ -3,7 +3,7 @@
 //! Every parser answers these; everything above reads only these. Text from outside stays text: nothing here is
 //! trusted for routing until the tenant is known to own `account`.
 
-use crate::Content;
+use crate::{Content, OptOut, OutcomeClass};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -92,6 +92,10 @@ pub enum DeliveryStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryFailure {
     pub code: String,
+    /// What the code would mean as the answer to a send.
+    pub class: OutcomeClass,
+    /// The recipient's own wish.
+    pub opt_out: Option<OptOut>,
     /// Title and details; never an address.
     pub reason: String,
 }

@@ -3,9 +3,8 @@
 //! Dimensions are lane and class alone: a tenant is never one.
 
 use super::claim::Claim;
-use super::policy::Effect;
 use super::settle::Settlement;
-use crate::model::{Lane, MessageStatus};
+use crate::model::{Effect, Lane, MessageStatus};
 use crate::platform::telemetry::{self, Metric};
 use comms_providers::SendOutcome;
 use std::collections::BTreeMap;

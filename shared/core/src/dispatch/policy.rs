@@ -1,6 +1,6 @@
 //! What follows from an outcome: the retry table, the ends of the state machine, and what it means for others. Pure.
 
-use crate::model::{Category, Lane, MessageStatus};
+use crate::model::{Category, Effect, Lane, MessageStatus};
 use comms_providers::{OptOut, OutcomeClass, Refusal, Scope, SendOutcome};
 use std::time::Duration;
 
@@ -15,44 +15,6 @@ pub struct Decision {
     pub effect: Effect,
     /// For how long the effect holds.
     pub pause: Duration,
-}
-
-/// What an outcome means for others than its message; the words are those of `communications.settle_messages`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
-    None,
-    /// The credentials are refused: the account waits until it is authorised again.
-    ParkAuth,
-    /// Stopped by the provider: the account waits until the pause ends or a person resumes it.
-    ParkHold,
-    /// Too fast: nobody sends on the account during the pause.
-    Throttle,
-    /// Too fast for all that we send through this provider.
-    ThrottleProvider,
-    /// Too fast for this recipient.
-    Pair,
-    /// The provider's fault, which its breaker counts.
-    Trouble,
-    /// The recipient wants no more of this channel.
-    OptOut,
-    OptOutMarketing,
-}
-
-impl Effect {
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::ParkAuth => "PARK_AUTH",
-            Self::ParkHold => "PARK_HOLD",
-            Self::Throttle => "THROTTLE",
-            Self::ThrottleProvider => "THROTTLE_PROVIDER",
-            Self::Pair => "PAIR",
-            Self::Trouble => "TROUBLE",
-            Self::OptOut => "OPT_OUT",
-            Self::OptOutMarketing => "OPT_OUT_MARKETING",
-        }
-    }
 }
 
 impl Decision {

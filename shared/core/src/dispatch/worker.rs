@@ -2,11 +2,11 @@
 
 use super::claim::{Claimed, claim};
 use super::metrics::Counts;
-use super::policy::{Effect, decide, grace};
+use super::policy::{decide, grace};
 use super::send::Adapters;
 use super::settle::{Settlement, follow_ups, settle};
 use super::{doubts, fallback};
-use crate::model::{DispatchMessageJob, MessageStatus};
+use crate::model::{DispatchMessageJob, Effect, MessageStatus};
 use crate::platform::queue::Hint;
 use crate::platform::{Database, DatabaseError, Queues};
 use comms_providers::{OutcomeClass, Refusal, SendOutcome};

@@ -5,12 +5,13 @@ use super::accounts::Owners;
 use super::messages::{self, Attributed};
 use crate::channels::accounts;
 use crate::delivery::{self, StatusReport};
-use crate::model::{AccountId, TenantId};
+use crate::model::{AccountId, Effect, TenantId};
 use crate::platform::{Database, DatabaseError};
 use crate::quarantine::{self, Misfit};
 use aws_lc_rs::{constant_time, digest};
-use comms_providers::event::{DeliveryUpdate, EventKind, ProviderEvent};
+use comms_providers::event::{DeliveryFailure, DeliveryUpdate, EventKind, ProviderEvent};
 use comms_providers::whatsapp::{VerifiedWebhook, webhook};
+use comms_providers::{OptOut, OutcomeClass, Scope};
 use std::collections::BTreeMap;
 
 const SOURCE: &str = "META_WEBHOOK";
@@ -131,7 +132,18 @@ fn report(account: AccountId, update: &DeliveryUpdate, event: &ProviderEvent) ->
             .failure
             .as_ref()
             .map(|failure| failure.reason.clone()),
+        effect: update.failure.as_ref().map_or(Effect::None, effect),
         raw: event.raw.clone(),
+    }
+}
+
+/// Some refusals come after the acceptance: a wish of the recipient's, a hold on the number.
+fn effect(failure: &DeliveryFailure) -> Effect {
+    match (failure.opt_out, failure.class) {
+        (Some(OptOut::Marketing), _) => Effect::OptOutMarketing,
+        (Some(OptOut::Everything), _) => Effect::OptOut,
+        (None, OutcomeClass::Hold(scope)) if scope != Scope::Template => Effect::ParkHold,
+        _ => Effect::None,
     }
 }
 

@@ -1,7 +1,9 @@
 //! One item of `statuses[]`: what became of a message of ours.
 
 use super::json;
+use crate::OutcomeClass;
 use crate::event::{DeliveryFailure, DeliveryStatus, DeliveryUpdate, EventKind};
+use crate::whatsapp::codes::{Hints, classify};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -50,6 +52,8 @@ fn failure(status: &Value, known: DeliveryStatus) -> Option<DeliveryFailure> {
     let Some(error) = status.pointer("/errors/0") else {
         return (known == DeliveryStatus::Failed).then(|| DeliveryFailure {
             code: "unspecified".to_owned(),
+            class: OutcomeClass::Unknown,
+            opt_out: None,
             reason: "the provider named no reason".to_owned(),
         });
     };
@@ -58,8 +62,14 @@ fn failure(status: &Value, known: DeliveryStatus) -> Option<DeliveryFailure> {
     let details =
         json::text(error, "/error_data/details").filter(|details| Some(details) != title.as_ref());
     let said: Vec<String> = [title, details].into_iter().flatten().collect();
+    let verdict = code
+        .parse()
+        .ok()
+        .map(|code| classify(code, Hints::default()));
     Some(DeliveryFailure {
         code,
+        class: verdict.map_or(OutcomeClass::Unknown, |verdict| verdict.class),
+        opt_out: verdict.and_then(|verdict| verdict.opt_out),
         reason: without_numbers(&said.join(": ")),
     })
 }
