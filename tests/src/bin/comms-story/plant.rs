@@ -25,6 +25,7 @@ pub async fn seed() -> Result<()> {
             .await
             .with_context(|| format!("write {}", operator.name))?;
         register(&stack, &operator).await?;
+        other_senders(&stack, &operator).await?;
         println!("TENANT_{name}={}", operator.tenant);
         println!("TENANT_{name}_PHONE_NUMBER_ID={}", operator.phone_number_id);
         println!("TENANT_{name}_WABA_ID={}", operator.waba_id);
@@ -56,6 +57,36 @@ async fn register(stack: &Stack, operator: &Operator) -> Result<()> {
         "enforce_window": true,
     });
     stack.simulator("numbers", &number).await?;
+    Ok(())
+}
+
+/// An email domain at SES and an SMS sender at SNS: the emulator has both, and shows what was sent.
+async fn other_senders(stack: &Stack, operator: &Operator) -> Result<()> {
+    let from = format!("viajes@{}.example", operator.phone_number_id);
+    let email = json!({"public": {"from_address": from, "from_name": operator.name}, "secrets": []});
+    let sms = json!({"public": {"sender_id": "TRAVEL"}, "secrets": []});
+    for (channel, provider, suffix, config) in [
+        ("EMAIL", "SES", "e", email),
+        ("SMS", "SNS", "5", sms),
+    ] {
+        sqlx::query(
+            "insert into communications.channel_accounts
+                 (tenant_id, id, channel, provider, status, display_name, sender, external_account_id, provider_config)
+             values ($1, overlay($2::text placing $3 from 36)::uuid, $4, $5, 'ACTIVE', $6, $7, $7, $8)
+             on conflict (tenant_id, id) do update set provider_config = excluded.provider_config",
+        )
+        .bind(operator.tenant)
+        .bind(operator.account)
+        .bind(suffix)
+        .bind(channel)
+        .bind(provider)
+        .bind(operator.name)
+        .bind(format!("{}.{channel}", operator.phone_number_id))
+        .bind(config)
+        .execute(&stack.pool)
+        .await
+        .with_context(|| format!("connect {channel} for {}", operator.name))?;
+    }
     Ok(())
 }
 

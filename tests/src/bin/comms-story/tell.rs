@@ -14,6 +14,8 @@ pub async fn tell() -> Result<()> {
     heading("A trip is late");
     let message = delay(&stack, &trip).await?;
     follow(&stack, message).await?;
+    heading("Two whom WhatsApp does not reach");
+    elsewhere(&stack, &trip).await?;
     heading("The passenger answers");
     let conversation = answer(&stack, &operator, &trip).await?;
     heading("An agent takes over");
@@ -25,12 +27,15 @@ pub async fn tell() -> Result<()> {
     summary(&stack, &trip, &[message, reply]).await
 }
 
-/// Three seats: Spanish, English, and one without a number.
+/// Four seats: Spanish, English, one without a number, and one whose number is not on WhatsApp.
+const NOT_ON_WHATSAPP: &str = "+34600999000";
+
 async fn plan_a_trip(stack: &Stack, operator: &Operator) -> Result<Trip> {
     let travellers = vec![
         Traveller::new("Ana García", Some("+34600111222"), Some("es-ES")),
         Traveller::new("Tom Baker", Some("+447700900123"), Some("en")),
-        Traveller::new("Eva Ruiz", None, Some("es")),
+        Traveller::new("Eva Ruiz", None, Some("es")).with_email("eva.ruiz@example.org"),
+        Traveller::new("Leo Ortiz", Some(NOT_ON_WHATSAPP), Some("es")),
     ];
     // A code that no earlier telling had.
     let code = format!("MAD-VLC-{:05}", Uuid::now_v7().as_u128() % 100_000);
@@ -38,6 +43,8 @@ async fn plan_a_trip(stack: &Stack, operator: &Operator) -> Result<Trip> {
 }
 
 async fn delay(stack: &Stack, trip: &Trip) -> Result<Uuid> {
+    let refusal = json!({"recipient": NOT_ON_WHATSAPP, "answer": {"kind": "fail", "code": 131_026}});
+    stack.simulator("script", &refusal).await?;
     let event = stack.delay(trip).await?;
     let answer = stack.hasura_reports(&event).await?;
     let run = &answer["run"];
@@ -83,6 +90,45 @@ async fn delay(stack: &Stack, trip: &Trip) -> Result<Uuid> {
         "the same event again: the same answer, nothing queued",
     );
     to_ana.context("nothing was queued for Ana")
+}
+
+/// By email because there is no number; by SMS because the number is not on WhatsApp.
+async fn elsewhere(stack: &Stack, trip: &Trip) -> Result<()> {
+    for traveller in &trip.travellers[2..] {
+        let sql = "select m.channel, m.address, m.body, m.sent_at, m.external_message_id, m.fallback_reason, f.failed_code
+                     from communications.messages m
+                     join communications.contacts c on c.tenant_id = m.tenant_id and c.id = m.contact_id
+                     join communications.trigger_runs r on r.tenant_id = m.tenant_id and r.id = m.run_id
+                     left join communications.messages f on f.tenant_id = m.tenant_id and f.id = m.fallback_of
+                    where c.passenger_profile_id = $1 and m.status = 'SENT' and m.channel <> 'WHATSAPP'";
+        let sent: Elsewhere = stack
+            .until("it went by another channel", sql, traveller.profile.0)
+            .await?;
+        if let (Some(reason), Some(code)) = (&sent.fallback_reason, &sent.failed_code) {
+            let rest = format!("{}: WhatsApp {reason}, code {code}", traveller.name);
+            line(None, "fallback", &rest);
+        }
+        let first_line = sent.body.lines().next().unwrap_or_default();
+        line(
+            sent.sent_at,
+            &sent.channel,
+            &format!("to {}: {first_line}", sent.address),
+        );
+        let id = sent.external_message_id.unwrap_or_default();
+        line(None, "accepted", &id);
+    }
+    Ok(())
+}
+
+#[derive(sqlx::FromRow)]
+struct Elsewhere {
+    channel: String,
+    address: String,
+    body: String,
+    sent_at: Option<OffsetDateTime>,
+    external_message_id: Option<String>,
+    fallback_reason: Option<String>,
+    failed_code: Option<String>,
 }
 
 /// When it began and ended, its class, and the provider's id.
