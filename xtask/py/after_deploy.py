@@ -48,7 +48,7 @@ def main():
     gaps.make_routes(outputs["HttpApiId"], physical_ids(client, stack, "AWS::Lambda::Function"), events)
     gaps.relax_key_policy(outputs["CredentialsKeyId"])
     for role in physical_ids(client, stack, "AWS::IAM::Role").values():
-        gaps.allow_batches(role)
+        gaps.adapt_role(role)
     migrated = invoke(outputs["MigrateFunctionName"])
     json.dump({"outputs": outputs, "migrate": migrated}, sys.stdout)
 

@@ -4,6 +4,8 @@
 2. It evaluates key policies but does not know the condition keys kms:EncryptionContext:*, so that a statement with one
    never applies: the key gets its policy without them. The encryption context itself it enforces.
 3. It wants sqs:SendMessageBatch where AWS wants sqs:SendMessage for both: the roles get it beside the other.
+4. It asks for the right to send email on no resource at all, where AWS asks for the identity and the configuration set:
+   the roles get it on any.
 """
 
 import json
@@ -56,13 +58,13 @@ def without_encryption_context(statement):
     return {**statement, "Condition": {operator: keys for operator, keys in conditions.items() if keys}}
 
 
-def allow_batches(role):
-    """Lets a role that may send one message send many; safe to repeat."""
+def adapt_role(role):
+    """Gives a role its rights in terms that the emulator asks for; safe to repeat."""
     client = boto3.client("iam")
     for name in client.list_role_policies(RoleName=role)["PolicyNames"]:
         policy = client.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         statements = policy["Statement"]
-        policy["Statement"] = [with_batches(statement) for statement in statements]
+        policy["Statement"] = [on_any_identity(with_batches(statement)) for statement in statements]
         if policy["Statement"] != statements:
             client.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
 
@@ -72,3 +74,8 @@ def with_batches(statement):
     actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
     batches = [BATCH_OF[action] for action in actions if action in BATCH_OF]
     return {**statement, "Action": actions + batches} if batches else statement
+
+
+def on_any_identity(statement):
+    """The statement without resources where it is about sending email."""
+    return {**statement, "Resource": "*"} if "ses:SendEmail" in statement["Action"] else statement

@@ -62,13 +62,15 @@ async fn register(stack: &Stack, operator: &Operator) -> Result<()> {
 
 /// An email domain at SES and an SMS sender at SNS: the emulator has both, and shows what was sent.
 async fn other_senders(stack: &Stack, operator: &Operator) -> Result<()> {
-    let from = format!("viajes@{}.example", operator.phone_number_id);
-    let email = json!({"public": {"from_address": from, "from_name": operator.name}, "secrets": []});
+    let domain = format!("{}.example", operator.phone_number_id);
+    verify(&domain).await?;
+    let from = format!("viajes@{domain}");
+    let email =
+        json!({"public": {"from_address": from, "from_name": operator.name}, "secrets": []});
     let sms = json!({"public": {"sender_id": "TRAVEL"}, "secrets": []});
-    for (channel, provider, suffix, config) in [
-        ("EMAIL", "SES", "e", email),
-        ("SMS", "SNS", "5", sms),
-    ] {
+    for (channel, provider, suffix, config) in
+        [("EMAIL", "SES", "e", email), ("SMS", "SNS", "5", sms)]
+    {
         sqlx::query(
             "insert into communications.channel_accounts
                  (tenant_id, id, channel, provider, status, display_name, sender, external_account_id, provider_config)
@@ -88,6 +90,20 @@ async fn other_senders(stack: &Stack, operator: &Operator) -> Result<()> {
         .with_context(|| format!("connect {channel} for {}", operator.name))?;
     }
     Ok(())
+}
+
+/// SES knows the domain; the emulator believes it at once.
+async fn verify(domain: &str) -> Result<()> {
+    let client = aws_sdk_sesv2::Client::new(Aws::default().config().await);
+    let created = client
+        .create_email_identity()
+        .email_identity(domain)
+        .send()
+        .await;
+    match created.map_err(aws_sdk_sesv2::error::SdkError::into_service_error) {
+        Err(error) if !error.is_already_exists_exception() => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// One trip a tenant with two passengers, with the ids that the files in events/ use.

@@ -43,7 +43,8 @@ async fn plan_a_trip(stack: &Stack, operator: &Operator) -> Result<Trip> {
 }
 
 async fn delay(stack: &Stack, trip: &Trip) -> Result<Uuid> {
-    let refusal = json!({"recipient": NOT_ON_WHATSAPP, "answer": {"kind": "fail", "code": 131_026}});
+    let refusal =
+        json!({"recipient": NOT_ON_WHATSAPP, "answer": {"kind": "fail", "code": 131_026}});
     stack.simulator("script", &refusal).await?;
     let event = stack.delay(trip).await?;
     let answer = stack.hasura_reports(&event).await?;
@@ -92,17 +93,21 @@ async fn delay(stack: &Stack, trip: &Trip) -> Result<Uuid> {
     to_ana.context("nothing was queued for Ana")
 }
 
+macro_rules! elsewhere {
+    () => {
+        "select m.channel, m.address, m.body, m.sent_at, m.external_message_id, m.fallback_reason, f.failed_code
+           from communications.messages m
+           join communications.trigger_runs r on r.tenant_id = m.tenant_id and r.id = m.run_id
+           left join communications.messages f on f.tenant_id = m.tenant_id and f.id = m.fallback_of
+          where r.context ->> 'trip_id' = $1::text and m.status = 'SENT' and m.channel = "
+    };
+}
+
 /// By email because there is no number; by SMS because the number is not on WhatsApp.
 async fn elsewhere(stack: &Stack, trip: &Trip) -> Result<()> {
-    for traveller in &trip.travellers[2..] {
-        let sql = "select m.channel, m.address, m.body, m.sent_at, m.external_message_id, m.fallback_reason, f.failed_code
-                     from communications.messages m
-                     join communications.contacts c on c.tenant_id = m.tenant_id and c.id = m.contact_id
-                     join communications.trigger_runs r on r.tenant_id = m.tenant_id and r.id = m.run_id
-                     left join communications.messages f on f.tenant_id = m.tenant_id and f.id = m.fallback_of
-                    where c.passenger_profile_id = $1 and m.status = 'SENT' and m.channel <> 'WHATSAPP'";
+    for (traveller, sql) in trip.travellers[2..].iter().zip([BY_EMAIL, BY_SMS]) {
         let sent: Elsewhere = stack
-            .until("it went by another channel", sql, traveller.profile.0)
+            .until("it went by another channel", sql, trip.id.0)
             .await?;
         if let (Some(reason), Some(code)) = (&sent.fallback_reason, &sent.failed_code) {
             let rest = format!("{}: WhatsApp {reason}, code {code}", traveller.name);
@@ -119,6 +124,9 @@ async fn elsewhere(stack: &Stack, trip: &Trip) -> Result<()> {
     }
     Ok(())
 }
+
+const BY_EMAIL: &str = concat!(elsewhere!(), "'EMAIL'");
+const BY_SMS: &str = concat!(elsewhere!(), "'SMS'");
 
 #[derive(sqlx::FromRow)]
 struct Elsewhere {
