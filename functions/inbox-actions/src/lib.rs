@@ -2,8 +2,9 @@
 //!
 //! One envelope for all; `action.name` picks. Tenant, user and role come from the session variables and from nowhere else.
 
+use comms_core::dispatch::{self, ReplayArguments};
 use comms_core::inbox::{self, AgentMessage, InboxError};
-use comms_core::model::ConversationId;
+use comms_core::model::{ConversationId, MessageId};
 use comms_core::platform::hasura::{
     ActionError, ActionRequest, SECRET_HEADER, Session, respond, without_values,
 };
@@ -18,8 +19,11 @@ use std::panic::AssertUnwindSafe;
 
 /// The actions that this function answers, as `hasura/metadata/actions.graphql` declares them.
 pub const ACTIONS: &[&str] = &[
+    "cancelMessage",
     "claimConversation",
+    "replayMessages",
     "resolveConversation",
+    "retryMessage",
     "sendAgentMessage",
 ];
 
@@ -84,6 +88,12 @@ struct ResolveArguments {
     note: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MessageArguments {
+    message_id: MessageId,
+}
+
 async fn act(
     tx: &mut Tx,
     session: &Session,
@@ -110,6 +120,24 @@ async fn act(
             let arguments: AgentMessage = call.arguments()?;
             let (replied, hints) = inbox::send_agent_message(tx, session, &arguments).await?;
             Ok((json!(replied), hints))
+        }
+        "cancelMessage" => {
+            let arguments: MessageArguments = call.arguments()?;
+            let (cancelled, hints) =
+                dispatch::cancel_message(tx, session, arguments.message_id).await?;
+            Ok((json!(cancelled), hints))
+        }
+        "retryMessage" => {
+            let arguments: MessageArguments = call.arguments()?;
+            let (retried, hints) =
+                dispatch::retry_message(tx, session, arguments.message_id).await?;
+            Ok((json!(retried), hints))
+        }
+        "replayMessages" => {
+            let arguments: ReplayArguments = call.arguments()?;
+            let replayed = dispatch::replay_messages(tx, session, &arguments).await?;
+            // No hints: the copies wait for their turn at their sender's rate.
+            Ok((json!(replayed), Vec::new()))
         }
         _ => Err(ActionError::invalid("action.name: no such action here").into()),
     }

@@ -7,8 +7,10 @@ mod snooze;
 mod threads;
 
 pub use claim::{Claimed, claim_conversation};
+pub(crate) use lifecycle::TENANT_ADMIN;
 pub use lifecycle::{ConversationStatus, Resolved, resolve_conversation};
 pub use reply::{AgentMessage, Replied, ReplyContent, send_agent_message};
+pub(crate) use reply::{may_answer, touch};
 pub use snooze::{Woken, wake_snoozed};
 pub use threads::{Arrival, Thread, live_threads, receive};
 

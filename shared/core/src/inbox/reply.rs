@@ -5,7 +5,9 @@
 
 use super::InboxError;
 use super::lifecycle::{ConversationStatus, Locked, held_by_another, lock};
-use crate::model::{AccountId, Category, Channel, ConversationId, Lane, MessageId, MessageStatus};
+use crate::model::{
+    AccountId, Category, Channel, ConversationId, Lane, MessageId, MessageStatus, TenantId,
+};
 use crate::outbox::{self, Author, NewMessage};
 use crate::platform::{
     DatabaseError, Tx,
@@ -61,7 +63,7 @@ pub async fn send_agent_message(
     if let Some(replied) = already_sent(tx, session, message, &key).await? {
         return Ok((replied, Vec::new()));
     }
-    may_answer(tx, session, &conversation).await?;
+    holds(tx, session, &conversation).await?;
     let route = route(tx, session, message.conversation_id, &conversation).await?;
     let row = NewMessage {
         id: MessageId::generate(),
@@ -87,7 +89,13 @@ pub async fn send_agent_message(
         fallback: Vec::new(),
     };
     let hints = outbox::queue(tx, session.tenant, std::slice::from_ref(&row)).await?;
-    touch(tx, session, message).await?;
+    touch(
+        tx,
+        session.tenant,
+        message.conversation_id,
+        &message.content.text,
+    )
+    .await?;
     let replied = Replied {
         message_id: row.id,
         conversation_id: message.conversation_id,
@@ -142,11 +150,20 @@ async fn already_sent(
     }))
 }
 
-async fn may_answer(
+/// Locks the conversation and says whether the caller may write in it.
+///
+/// # Errors
+/// `not-found`, `conversation-resolved`, `claim-required`, or `conflict` naming who holds it.
+pub(crate) async fn may_answer(
     tx: &mut Tx,
     session: &Session,
-    conversation: &Locked,
+    conversation: ConversationId,
 ) -> Result<(), InboxError> {
+    let conversation = lock(tx, session.tenant, conversation).await?;
+    holds(tx, session, &conversation).await
+}
+
+async fn holds(tx: &mut Tx, session: &Session, conversation: &Locked) -> Result<(), InboxError> {
     if conversation.status == ConversationStatus::Resolved {
         return Err(ActionError::new(
             StatusCode::CONFLICT,
@@ -232,16 +249,21 @@ async fn route(
     })
 }
 
-async fn touch(tx: &mut Tx, session: &Session, message: &AgentMessage) -> Result<(), InboxError> {
+/// Moves the conversation to the top of the list, with the text that was just written.
+pub(crate) async fn touch(
+    tx: &mut Tx,
+    tenant: TenantId,
+    conversation: ConversationId,
+    text: &str,
+) -> Result<(), DatabaseError> {
     sqlx::query!(
         "update communications.conversations set last_message_at = now(), preview = left($3, 200)
           where tenant_id = $1 and id = $2",
-        session.tenant.0,
-        message.conversation_id.0,
-        message.content.text
+        tenant.0,
+        conversation.0,
+        text
     )
     .execute(tx.conn())
-    .await
-    .map_err(DatabaseError::from)?;
+    .await?;
     Ok(())
 }
