@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a fault in a test is a failed test")]
 
+mod cancel;
 mod deployed;
 mod dispatch;
 mod doors;
@@ -12,6 +13,9 @@ mod hasura;
 mod hints;
 mod inbox;
 mod intake;
+mod planted;
+mod replay;
+mod retry;
 mod scan;
 mod schema;
 mod statuses;
