@@ -55,21 +55,23 @@ create function communications.replay_candidates(
     language sql stable
 as $$
     with matched as materialized (
-        select m.id, m.channel, m.category, m.contact_id, m.account_id, m.content, last.class, m.failed_code,
+        select m.id, m.channel, m.category, m.contact_id, m.account_id, m.content, tried.class, tried.doubtful,
+               m.failed_code,
                coalesce(m.failed_at, m.updated_at) as ended_at,
                m.fallback_of is not null
                    or exists (select from communications.messages f where f.tenant_id = p_tenant and f.fallback_of = m.id)
                    as chained
           from communications.messages m
-          left join lateral (
-                select a.class from communications.message_attempts a
-                 where a.tenant_id = p_tenant and a.message_id = m.id
-                 order by a.fence desc limit 1) last on true
+         cross join lateral (
+                select (array_agg(a.class order by a.fence desc))[1] as class,
+                       bool_or(coalesce(a.class, 'AMBIGUOUS') = 'AMBIGUOUS') as doubtful
+                  from communications.message_attempts a
+                 where a.tenant_id = p_tenant and a.message_id = m.id) tried
          where m.tenant_id = p_tenant and m.status in ('FAILED', 'EXPIRED') and m.direction = 'OUTBOUND'
            and coalesce(m.failed_at, m.updated_at) > p_after
            and (p_before is null or coalesce(m.failed_at, m.updated_at) < p_before)
            and (p_status is null or m.status = p_status)
-           and (p_class is null or last.class = p_class)
+           and (p_class is null or tried.class = p_class)
            and (p_code is null or m.failed_code = p_code)
            and (p_channel is null or m.channel = p_channel)
            and (p_category is null or m.category = p_category)
@@ -82,39 +84,35 @@ as $$
                       from line l join communications.messages o on o.tenant_id = p_tenant and o.id = l.replay_of)
                 select from line l join communications.trigger_runs r on r.tenant_id = p_tenant and r.id = l.run_id
                  where r.trigger_event = p_trigger))),
-    judged as (
-        select m.*, chain.root, chain.place,
-               communications.account_to_send_again(p_tenant, m.account_id, m.channel) as sender,
+    -- Once for each account and not for each of its thousands of messages.
+    senders as materialized (
+        select a.account_id, a.channel, communications.account_to_send_again(p_tenant, a.account_id, a.channel) as sender
+          from (select distinct m.account_id, m.channel from matched m) a),
+    judged as materialized (
+        select m.*, chain.root, chain.place, senders.sender,
                case
-                   when chain.replayed
-                        or exists (select from communications.messages r where r.tenant_id = p_tenant and r.replay_of = m.id)
-                       then 'ALREADY_REPLAYED'
+                   when chain.replayed or copy.id is not null then 'ALREADY_REPLAYED'
                    when chain.reached then 'REACHED_BY_CHAIN'
-                   when chain.pending
-                        or exists (select from communications.message_fallbacks f
-                                    where f.tenant_id = p_tenant and f.message_id = m.id and f.due_at is not null)
-                       then 'FALLBACK_PENDING'
+                   when chain.pending or rest.due_at is not null then 'FALLBACK_PENDING'
                    when not communications.consent_allows(p_tenant, m.contact_id, m.channel, m.category) then 'NO_CONSENT'
                    -- An advertisement never comes twice, not even perhaps.
-                   when m.category = 'MARKETING'
-                        and exists (select from communications.message_attempts a
-                                     where a.tenant_id = p_tenant and a.message_id = m.id
-                                       and coalesce(a.class, 'AMBIGUOUS') = 'AMBIGUOUS')
-                       then 'MAY_HAVE_BEEN_SENT'
-                   when communications.account_to_send_again(p_tenant, m.account_id, m.channel) is null
-                       then 'NO_ACTIVE_ACCOUNT'
+                   when m.category = 'MARKETING' and m.doubtful then 'MAY_HAVE_BEEN_SENT'
+                   when senders.sender is null then 'NO_ACTIVE_ACCOUNT'
                    when not communications.window_allows(p_tenant, m.channel, m.account_id, m.contact_id, m.content)
                        then 'WINDOW_CLOSED'
                end as skip
           from matched m
-          left join lateral (
+          join senders on senders.account_id = m.account_id and senders.channel = m.channel
+          left join communications.messages copy on copy.tenant_id = p_tenant and copy.replay_of = m.id
+          left join communications.message_fallbacks rest on rest.tenant_id = p_tenant and rest.message_id = m.id
+         cross join lateral (
                 select (array_agg(c.id order by c.place))[1] as root, -min(c.place) as place,
                        bool_or(exists (select from communications.messages r
                                         where r.tenant_id = p_tenant and r.replay_of = c.id)) as replayed,
                        bool_or(c.place <> 0 and c.status in ('DELIVERED', 'READ') or c.place > 0 and c.status = 'SENT')
                            as reached,
                        bool_or(c.place > 0 and c.status in ('QUEUED', 'SENDING', 'UNCERTAIN')) as pending
-                  from communications.chain_of(p_tenant, m.id) c) chain on m.chained)
+                  from communications.chain_of(p_tenant, case when m.chained then m.id end) c) chain)
     select j.id, j.channel, j.class, j.failed_code, j.ended_at, j.sender,
            -- Of a chain that failed from end to end the first channel tries again, and not all of them.
            coalesce(j.skip, case when row_number() over (partition by coalesce(j.root, j.id), j.skip order by j.place, j.id) > 1

@@ -2,7 +2,7 @@
 
 use crate::planted::{acts, doubt, fails, more, one};
 use comms_core::model::MessageId;
-use comms_simulator::Inbound;
+use comms_simulator::{Inbound, Script};
 use comms_tests::calls;
 use comms_tests::world::World;
 use futures_util::{StreamExt, future::join, stream};
@@ -174,4 +174,42 @@ async fn every_answer_in_a_race_with_the_worker_is_true() {
     }
     assert_eq!(world.simulator.calls().len() + taken_back, 200);
     assert!((1..200).contains(&taken_back), "no race: {taken_back}");
+}
+
+/// The worker opens the next channel in the same instant; either it is cancelled as well, or it is never opened.
+#[tokio::test]
+async fn no_channel_opens_behind_a_cancel() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let first = one(&world).await;
+    more(&world, first, 59).await;
+    world
+        .execute(
+            "insert into communications.message_fallbacks (tenant_id, message_id, steps)
+             select m.tenant_id, m.id, f.steps from communications.message_fallbacks f, communications.messages m
+             on conflict do nothing",
+        )
+        .await;
+    let jobs = world.queued().await;
+    world.simulator.script(Script {
+        times: 60,
+        ..fails(131_026)
+    });
+    let claims = jobs
+        .chunks(5)
+        .map(|chunk| dispatch_worker::handle(&world.worker, calls::batch(chunk)));
+    let claims = stream::iter(claims).buffer_unordered(2).count();
+    let cancels = jobs.iter().map(|job| cancel(&world, job.message_id));
+    let cancels = stream::iter(cancels)
+        .buffer_unordered(2)
+        .collect::<Vec<_>>();
+    let (answers, _) = join(cancels, claims).await;
+    for answer in answers {
+        let answer = answer.unwrap();
+        assert_eq!(answer["cancelled"] == true, answer["status"] == "CANCELLED");
+        assert_ne!(answer["status"], "QUEUED");
+    }
+    assert_eq!(world.count("message_fallbacks").await, 0);
+    let alive = "messages where status not in ('FAILED', 'CANCELLED')";
+    assert_eq!(world.count(alive).await, 0);
 }

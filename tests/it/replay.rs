@@ -1,7 +1,9 @@
 //! What an outage left behind, sent again in bulk: counted first, paced, and never twice for one original.
 
 use crate::planted::{end_all, more, one};
+use comms_core::model::DispatchMessageJob;
 use comms_simulator::Inbound;
+use comms_tests::calls;
 use comms_tests::seed::opt_out;
 use comms_tests::world::World;
 use futures_util::future::join_all;
@@ -92,19 +94,16 @@ async fn a_replay_copies_each_once_however_many_ask_and_is_paced() {
         )
         .await;
     assert!(slots > 100, "each has a slot of its own: {slots}");
+    let turn: Vec<DispatchMessageJob> = world.queued().await;
     world
         .execute("update communications.messages set slot_at = now() where slot_at is not null")
         .await;
-    let bodies = world.take_hints().await;
-    let jobs = if bodies.is_empty() {
-        vec![world.queued().await[0].body()]
-    } else {
-        bodies
-    };
-    let response =
-        dispatch_worker::handle(&world.worker, comms_tests::calls::sqs(&jobs[..1])).await;
+    let response = dispatch_worker::handle(&world.worker, calls::batch(&turn[..10])).await;
     assert!(response.batch_item_failures.is_empty());
-    assert_eq!(world.simulator.calls().len(), 1);
+    let sent = world
+        .count("messages where status = 'SENT' and replay_of is not null")
+        .await;
+    assert_eq!((sent, world.simulator.calls().len()), (10, 10));
 }
 
 #[tokio::test]

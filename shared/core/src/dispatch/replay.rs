@@ -8,6 +8,7 @@
 mod filter;
 
 use crate::inbox::{InboxError, TENANT_ADMIN};
+use crate::model::{Category, Channel, MessageStatus};
 use crate::platform::{
     DatabaseError, Tx,
     hasura::{ActionError, Session},
@@ -151,11 +152,11 @@ async fn run(
             group by c.class, c.code, c.channel, c.skip
             order by count(*) desc, c.channel, c.class, c.code, c.skip"#,
         session.tenant.0,
-        filter.status.map(|status| status.as_str()),
+        filter.status.map(MessageStatus::as_str),
         filter.class.as_deref(),
         filter.code.as_deref(),
-        filter.channel.map(|channel| channel.as_str()),
-        filter.category.map(|category| category.as_str()),
+        filter.channel.map(Channel::as_str),
+        filter.category.map(Category::as_str),
         filter.trigger_event.as_deref(),
         filter.failed_after,
         filter.failed_before,
