@@ -25,7 +25,7 @@ pub use claim::LEASE_SECONDS;
 pub use dead_letters::{DeadLetters, DrainError, Drained};
 pub use policy::{Decision, decide, grace};
 pub use repair::{Gauges, OfLane, Repaired, gauges, repair};
-pub use replay::{ReplayArguments, Replayed, replay_messages};
+pub use replay::{Group, ReplayArguments, Replayed, Skipped, replay_messages};
 pub use retry::{Retried, retry_message};
 pub use send::Adapters;
 pub use worker::{Dispatched, Worker};

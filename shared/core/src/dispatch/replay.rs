@@ -13,7 +13,7 @@ use crate::platform::{
     DatabaseError, Tx,
     hasura::{ActionError, Session},
 };
-pub use filter::ReplayFilter;
+use filter::ReplayFilter;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
