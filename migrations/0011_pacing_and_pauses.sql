@@ -1,7 +1,7 @@
 -- What holds messages back: the rate that a sender may have, and pauses that a provider or its faults impose.
 
 -- A bucket of the generic cell rate algorithm: tat, the theoretical arrival time, is when the next slot is free.
--- Reserving n slots moves it by n steps in one statement and answers when the first one is, so that nobody asks twice.
+-- Reserving n slots moves it by n steps and answers when each is, so that nobody asks twice.
 --   SHARED   80 % of what the sender (or the provider) may do
 --   RESERVE  the other 20 %: the interactive lane's, and at a provider also the tenants' that have no backlog
 --   PAIR     one sender to one recipient (subject)
@@ -12,9 +12,7 @@ create table communications.rate_buckets (
     kind        text not null check (kind in ('SHARED', 'RESERVE', 'PAIR')),
     subject     text not null default '',
     tat         timestamptz not null,
-    -- The newest reservation: its first slot, the slots asked for, seconds from slot to slot.
-    first_slot  timestamptz not null,
-    asked       double precision not null,
+    -- Seconds from slot to slot, as of the newest reservation.
     step        double precision not null check (step > 0),
     primary key (tenant_id, account_id, kind, subject)
 ) with (fillfactor = 50);

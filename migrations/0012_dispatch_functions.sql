@@ -2,89 +2,137 @@
 --
 -- Why functions: the worker's statements are unnamed (docs/schema-communications.md), so Postgres would parse and plan
 -- them anew for every batch, which costs more than running them. Inside a function the plan is kept by the backend,
--- whoever's transaction it is. Callers: shared/core/src/dispatch/{claim,settle,release}.rs, and nobody else.
+-- whoever's transaction it is. Callers: shared/core/src/dispatch/{claim,settle,fallback,repair/release}.rs, and nobody else.
 
 -- Reserves a slot for each of the messages, in the order given, from every bucket that it needs: its account's, and its
--- provider's where the provider limits all tenants together. A slot further away than the horizon (ten seconds) is not
--- given, so that what comes later and matters more is not behind an hour of reservations; slot is then null.
+-- provider's where the provider limits all tenants together. From all of them or from none, so that a slow sender does not
+-- use up what the others need. A slot further away than the horizon (ten seconds) is not given, so that what comes later
+-- and matters more is not behind an hour of reservations; slot is then null.
 create function communications.reserve_slots(p_tenants uuid[], p_ids uuid[])
     returns table (tenant_id uuid, id uuid, slot timestamptz)
     language plpgsql
 as $$
 #variable_conflict use_column
 begin
+    -- A sender's first message makes its buckets.
+    insert into communications.rate_buckets (tenant_id, account_id, kind, subject, tat, step)
+    select distinct b.tenant_id, b.account_id, k.kind, b.subject, '-infinity'::timestamptz, 1
+      from unnest(p_tenants, p_ids) as w (tenant_id, id)
+      join communications.messages m on m.tenant_id = w.tenant_id and m.id = w.id
+      join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
+     cross join lateral (
+        select a.tenant_id, a.id, ''
+        union all
+        select communications.platform_tenant(), communications.platform_tenant(), l.provider
+          from communications.provider_limits l where l.provider = a.provider) b (tenant_id, account_id, subject)
+     cross join (values ('SHARED'), ('RESERVE')) as k (kind)
+     where not exists (select from communications.rate_buckets old
+                        where old.tenant_id = b.tenant_id and old.account_id = b.account_id and old.kind = k.kind
+                          and old.subject = b.subject)
+     order by 1, 2, 3, 4
+    on conflict do nothing;
+
     return query
     with wanting as materialized (
-        select m.tenant_id, m.id, m.units, a.provider, m.account_id, m.lane = 'INTERACTIVE' as interactive, w.nth,
+        select m.tenant_id, m.id, m.units, m.account_id, m.lane = 'INTERACTIVE' as interactive, w.nth,
                communications.sender_rate(a.provider, a.throughput_per_second) as rate,
-               coalesce(shared.tat, '-infinity') as shared_tat, coalesce(reserve.tat, '-infinity') as reserve_tat
+               l.provider, l.rate_per_second as provider_rate
           from unnest(p_tenants, p_ids) with ordinality as w (tenant_id, id, nth)
           join communications.messages m on m.tenant_id = w.tenant_id and m.id = w.id
           join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
-          left join communications.rate_buckets shared
-            on shared.tenant_id = m.tenant_id and shared.account_id = m.account_id and shared.kind = 'SHARED' and shared.subject = ''
-          left join communications.rate_buckets reserve
-            on reserve.tenant_id = m.tenant_id and reserve.account_id = m.account_id and reserve.kind = 'RESERVE' and reserve.subject = ''),
-    asks as (
-        select w.tenant_id, w.id, w.nth, w.units, b.bucket_tenant, b.bucket_account, b.kind, b.subject, b.step
+          left join communications.provider_limits l on l.provider = a.provider),
+    -- Held from here to the commit, and in one order, whoever asks: what follows counts from the newest values.
+    buckets as materialized (
+        select b.tenant_id, b.account_id, b.kind, b.subject, b.tat
+          from communications.rate_buckets b
+          join (select w.tenant_id, w.account_id, '' as subject from wanting w
+                union
+                select communications.platform_tenant(), communications.platform_tenant(), w.provider
+                  from wanting w where w.provider is not null) k
+            on k.tenant_id = b.tenant_id and k.account_id = b.account_id and k.subject = b.subject
+         where b.kind in ('SHARED', 'RESERVE')
+         order by b.tenant_id, b.account_id, b.kind, b.subject
+           for update of b),
+    -- The reserve where it is freer: an agent's answer does not wait for a campaign.
+    owned as (
+        select w.*, o.kind, greatest(o.tat, now()) as first_slot,
+               1 / (w.rate * case o.kind when 'RESERVE' then 0.2 else 0.8 end) as step
           from wanting w
-          left join communications.provider_limits l on l.provider = w.provider
-          left join communications.rate_buckets shared
-            on l.provider is not null and shared.tenant_id = communications.platform_tenant()
-           and shared.account_id = communications.platform_tenant() and shared.kind = 'SHARED' and shared.subject = w.provider
-          left join communications.rate_buckets reserve
-            on l.provider is not null and reserve.tenant_id = communications.platform_tenant()
-           and reserve.account_id = communications.platform_tenant() and reserve.kind = 'RESERVE' and reserve.subject = w.provider
+          join buckets s on s.tenant_id = w.tenant_id and s.account_id = w.account_id and s.kind = 'SHARED'
+          join buckets r on r.tenant_id = w.tenant_id and r.account_id = w.account_id and r.kind = 'RESERVE'
          cross join lateral (
-            -- The reserve where it is free or at least freer: an agent's answer does not wait for a campaign.
-            select w.tenant_id as bucket_tenant, w.account_id as bucket_account, '' as subject,
-                   case when w.interactive and w.reserve_tat <= greatest(w.shared_tat, now()) then 'RESERVE' else 'SHARED' end as kind,
-                   1 / (w.rate * case when w.interactive and w.reserve_tat <= greatest(w.shared_tat, now()) then 0.2 else 0.8 end) as step
-            union all
-            -- At a provider that all share, the reserve is also for whoever has no backlog.
-            select communications.platform_tenant(), communications.platform_tenant(), l.provider,
-                   case when (w.interactive or w.shared_tat <= now())
-                             and coalesce(reserve.tat, '-infinity') <= greatest(coalesce(shared.tat, '-infinity'), now())
-                        then 'RESERVE' else 'SHARED' end,
-                   1 / (l.rate_per_second * case when (w.interactive or w.shared_tat <= now())
-                             and coalesce(reserve.tat, '-infinity') <= greatest(coalesce(shared.tat, '-infinity'), now())
-                        then 0.2 else 0.8 end)
-             where l.provider is not null) b),
-    counted as materialized (
-        select a.*, coalesce(sum(a.units) over (partition by a.bucket_tenant, a.bucket_account, a.kind, a.subject
-                                                order by a.nth rows between unbounded preceding and 1 preceding), 0) as before
-          from asks a),
-    reserved as (
-        insert into communications.rate_buckets as b (tenant_id, account_id, kind, subject, tat, first_slot, asked, step)
-        select bucket_tenant, bucket_account, kind, subject,
-               now() + least(sum(units), ceil(10 / min(step))) * min(step) * interval '1 second',
-               now(), sum(units), min(step)
-          from counted
-         group by 1, 2, 3, 4
-         order by 1, 2, 3, 4
-        on conflict on constraint rate_buckets_pkey do update
-           set first_slot = greatest(b.tat, now()),
-               asked = excluded.asked,
-               step = excluded.step,
-               tat = greatest(b.tat, now())
-                     + least(excluded.asked,
-                             ceil(greatest(0, extract(epoch from now() + interval '10 seconds' - greatest(b.tat, now()))) / excluded.step))
-                       * excluded.step * interval '1 second'
-        returning b.tenant_id, b.account_id, b.kind, b.subject, b.tat, b.first_slot, b.step)
-    select c.tenant_id, c.id,
-           case when bool_and(r.first_slot + c.before * r.step * interval '1 second' < r.tat)
-                then max(r.first_slot + c.before * r.step * interval '1 second') end
-      from counted c
-      join reserved r
-        on r.tenant_id = c.bucket_tenant and r.account_id = c.bucket_account and r.kind = c.kind and r.subject = c.subject
-     group by c.tenant_id, c.id;
+            select e.kind, e.tat from (values ('SHARED', s.tat), ('RESERVE', r.tat)) as e (kind, tat)
+             where e.kind = case when w.interactive and r.tat < s.tat and s.tat > now() then 'RESERVE' else 'SHARED' end) o),
+    placed as (
+        select o.*, coalesce(sum(o.units) over (partition by o.tenant_id, o.account_id, o.kind order by o.nth
+                                                rows between unbounded preceding and 1 preceding), 0) * o.step as wait
+          from owned o),
+    -- At a provider that all share, the reserve is also for whoever has no backlog.
+    shared as (
+        select p.*, s.kind as provider_kind, greatest(s.tat, now()) as provider_first,
+               1 / (p.provider_rate * case s.kind when 'RESERVE' then 0.2 else 0.8 end) as provider_step,
+               p.first_slot + p.wait * interval '1 second' < now() + interval '10 seconds' as own
+          from placed p
+          left join lateral (
+            select e.kind, e.tat
+              from buckets b
+              join buckets r on r.subject = b.subject and r.kind = 'RESERVE'
+             cross join lateral (values ('SHARED', b.tat), ('RESERVE', r.tat)) as e (kind, tat)
+             where b.subject = p.provider and b.kind = 'SHARED'
+               and e.kind = case when (p.interactive
+                                       or p.first_slot + p.wait * interval '1 second' <= now() + interval '1 second')
+                                      and r.tat < b.tat and b.tat > now() then 'RESERVE' else 'SHARED' end) s on true),
+    both_placed as (
+        select s.*,
+               s.provider_first
+                   + coalesce(sum(s.units) filter (where s.own)
+                              over (partition by s.provider, s.provider_kind order by s.nth
+                                    rows between unbounded preceding and 1 preceding), 0)
+                     * s.provider_step * interval '1 second' as provider_slot
+          from shared s),
+    -- What the provider refuses does not count at the account.
+    granted as (
+        select b.*,
+               coalesce(sum(b.units) over (partition by b.tenant_id, b.account_id, b.kind order by b.nth
+                                           rows between unbounded preceding and 1 preceding), 0)
+                   * b.step * interval '1 second' as ahead
+          from both_placed b
+         where b.own and coalesce(b.provider_slot < now() + interval '10 seconds', true)),
+    -- A step after the one before, and not before the provider's: the latest of all starts so far, as if it were the first's.
+    given as materialized (
+        select g.*,
+               max(greatest(g.first_slot, g.provider_slot) - g.ahead)
+                   over (partition by g.tenant_id, g.account_id, g.kind order by g.nth) + g.ahead as slot
+          from granted g),
+    used as (
+        select g.tenant_id, g.account_id, g.kind, '' as subject, min(g.step) as step,
+               max(g.slot + g.units * g.step * interval '1 second') as tat
+          from given g group by 1, 2, 3
+        union all
+        select communications.platform_tenant(), communications.platform_tenant(), g.provider_kind, g.provider,
+               min(g.provider_step), max(g.provider_slot + g.units * g.provider_step * interval '1 second')
+          from given g where g.provider is not null group by 3, 4),
+    kept as (
+        update communications.rate_buckets b set tat = u.tat, step = u.step
+          from used u
+         where b.tenant_id = u.tenant_id and b.account_id = u.account_id and b.kind = u.kind and b.subject = u.subject)
+    select w.tenant_id, w.id, g.slot
+      from wanting w
+      left join given g on g.tenant_id = w.tenant_id and g.id = w.id;
 end
 $$;
 
+-- When the first wait of a chain's next step ends; null where it has none.
+create function communications.fallback_due(steps jsonb) returns timestamptz
+    language sql stable parallel safe
+    return now() + least((steps -> 0 ->> 'not_delivered_within_seconds')::double precision,
+                         (steps -> 0 ->> 'not_read_within_seconds')::double precision) * interval '1 second';
+
 -- Takes what is due among the hinted messages, and says of each what became of it:
 --   SENDING  the caller's until its lease ends: the fence has risen and the attempt is written. Not before send_in.
---   QUEUED   not yet: no slot, a breaker, a pair that is too fast. hint_in says in how many seconds to look again; null
---            where somebody else will say so.
+--   QUEUED   not yet: no slot, a breaker, a pair that is too fast, an account that is not ACTIVE. hint_in says in how many
+--            seconds to look again; null where somebody else will say so: what waits for a slot or for its account is
+--            released when there is one, and not taken for a lost hint.
 --   EXPIRED, SUPPRESSED, SIMULATED  ended without being sent.
 -- What is not in the answer is not due, not ours or finished: its hint may be dropped. The guards are re-checked on the
 -- newest row version, so that fifty workers with the same id make one claim.
@@ -113,6 +161,7 @@ begin
                k.failures >= 5 as tripped,
                case when m.expires_at <= now() then 'EXPIRED'
                     when not communications.consent_allows(m.tenant_id, m.contact_id, m.channel, m.category) then 'SUPPRESSED'
+                    when a.status <> 'ACTIVE' then 'PARKED'
                     when a.mode = 'SANDBOX' or s.mode = 'SANDBOX' then 'SIMULATED'
                     else 'SENDING' end as next
           from hinted h
@@ -122,7 +171,7 @@ begin
           left join communications.breakers k on k.tenant_id = m.tenant_id and k.account_id = m.account_id
           left join communications.rate_buckets pair
             on pair.tenant_id = m.tenant_id and pair.account_id = m.account_id and pair.kind = 'PAIR' and pair.subject = m.address
-         where m.status = 'QUEUED' and m.due_at <= now() + interval '250 milliseconds' and a.status = 'ACTIVE'
+         where m.status = 'QUEUED' and m.due_at <= now() + interval '250 milliseconds'
            and not exists (
                select from communications.messages earlier
                 where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
@@ -149,15 +198,13 @@ begin
           from due d
           left join probes p on p.tenant_id = d.tenant_id and p.account_id = d.account_id and p.id = d.id),
     pairs as (
-        insert into communications.rate_buckets as b (tenant_id, account_id, kind, subject, tat, first_slot, asked, step)
-        select g.tenant_id, g.account_id, 'PAIR', g.address, now() + count(*) * interval '6 seconds', now(), count(*), 6
+        insert into communications.rate_buckets as b (tenant_id, account_id, kind, subject, tat, step)
+        select g.tenant_id, g.account_id, 'PAIR', g.address, now() + count(*) * interval '6 seconds', 6
           from gated g
          where g.free and g.slot is null and g.paired
          group by 1, 2, 3, 4
          order by 1, 2, 3, 4
-        on conflict on constraint rate_buckets_pkey do update
-           set first_slot = greatest(b.tat, now()), asked = excluded.asked,
-               tat = greatest(b.tat, now()) + excluded.asked * interval '6 seconds'),
+        on conflict on constraint rate_buckets_pkey do update set tat = greatest(b.tat, now()) + (excluded.tat - now())),
     slots as (
         select r.tenant_id, r.id, r.slot
           from (select array_agg(g.tenant_id order by g.id) as tenants, array_agg(g.id order by g.id) as ids
@@ -167,12 +214,14 @@ begin
     verdicts as (
         select g.tenant_id, g.id, g.next,
                case when g.free then coalesce(g.slot, s.slot) end as slot,
-               case when g.next <> 'SENDING' then g.next
+               case when g.next = 'PARKED' then 'QUEUED'
+                    when g.next <> 'SENDING' then g.next
                     when not g.free then 'QUEUED'
                     when coalesce(g.slot, s.slot) <= now() + interval '2 seconds' then 'SENDING'
                     else 'QUEUED' end as status,
                -- When to look again: the breaker's end (one message is enough to try), the throttle's, the pair's, the slot's.
                case when g.free then coalesce(g.slot, s.slot)
+                    when g.next = 'PARKED' then null
                     when g.tripped then
                         case when row_number() over (partition by g.tenant_id, g.account_id order by g.id) = 1
                              then greatest(g.open_until, now() + interval '1 second') end
@@ -191,6 +240,12 @@ begin
           from verdicts v
          where m.tenant_id = v.tenant_id and m.id = v.id
         returning m.*, v.slot, v.again_at),
+    -- What waits for its account may wait for days: the clock of its fallback runs from here.
+    armed as (
+        update communications.message_fallbacks f
+           set due_at = communications.fallback_due(f.steps)
+          from verdicts v
+         where v.next = 'PARKED' and f.tenant_id = v.tenant_id and f.message_id = v.id and f.due_at is null),
     intents as (
         insert into communications.message_attempts (tenant_id, message_id, fence, attempt, account_id)
         select t.tenant_id, t.id, t.fence, t.attempts, t.account_id from taken t where t.status = 'SENDING')
@@ -305,7 +360,7 @@ $$;
 -- Moves messages away from senders that cannot send to another ACTIVE one of the tenant's on the same channel. Only what
 -- is QUEUED moves, which is what is known not to have been accepted. WhatsApp stays: a chat belongs to its number.
 create function communications.fail_over(p_tenants uuid[], p_ids uuid[])
-    returns table (tenant_id uuid, message_id uuid)
+    returns table (tenant_id uuid, message_id uuid, lane text)
     language plpgsql
 as $$
 #variable_conflict use_column
@@ -322,7 +377,7 @@ begin
           from communications.channel_accounts b
           left join communications.breakers bk on bk.tenant_id = b.tenant_id and bk.account_id = b.id
          where b.tenant_id = stuck.tenant_id and b.channel = stuck.channel and b.id <> stuck.account_id
-           and b.status = 'ACTIVE' and coalesce(bk.open_until <= now(), true)
+           and b.status = 'ACTIVE' and b.mode = a.mode and coalesce(bk.open_until <= now(), true)
            -- Not back and forth: a sender that was tried is not tried again by this way.
            and not exists (select from communications.message_attempts t
                             where t.tenant_id = stuck.tenant_id and t.message_id = stuck.id and t.account_id = b.id)
@@ -330,7 +385,7 @@ begin
          limit 1) other
      where m.tenant_id = p.tenant_id and m.id = p.id and m.status = 'QUEUED' and m.channel in ('EMAIL', 'SMS')
        and (a.status <> 'ACTIVE' or k.open_until > now())
-    returning m.tenant_id, m.id;
+    returning m.tenant_id, m.id, m.lane;
 end
 $$;
 
@@ -397,13 +452,15 @@ begin
           from locked l join result r on r.tenant_id = l.tenant_id and r.id = l.id
          where m.tenant_id = l.tenant_id and m.id = l.id
         returning m.tenant_id, m.id, m.account_id, m.status, r.effect),
-    -- The clock of the fallback runs from here; also for what waits with its account, which may be for days.
+    -- The clock of the fallback runs from here; also for what waits with its account, which may be for days, and for
+    -- what may have been accepted: nobody comes by here when a report says so.
     armed as (
         update communications.message_fallbacks f
-           set due_at = now() + least((f.steps -> 0 ->> 'not_delivered_within_seconds')::double precision,
-                                      (f.steps -> 0 ->> 'not_read_within_seconds')::double precision) * interval '1 second'
+           set due_at = communications.fallback_due(f.steps)
           from settled s
-         where (s.status = 'SENT' or s.status = 'QUEUED' and s.effect in ('PARK_AUTH', 'PARK_HOLD'))
+         where (s.status = 'SENT'
+                or f.due_at is null
+                   and (s.status = 'UNCERTAIN' or s.status = 'QUEUED' and s.effect in ('PARK_AUTH', 'PARK_HOLD')))
            and f.tenant_id = s.tenant_id and f.message_id = s.id),
     mended as (
         delete from communications.breakers k
@@ -526,6 +583,16 @@ begin
      order by m.tenant_id, m.account_id
     on conflict on constraint breakers_pkey do update set open_until = greatest(b.open_until, excluded.open_until);
 
+    -- Pairs before senders, as the claim takes them.
+    insert into communications.rate_buckets as b (tenant_id, account_id, kind, subject, tat, step)
+    select m.tenant_id, m.account_id, 'PAIR', m.address, now() + max(e.pause + 60) * interval '1 second', 6
+      from unnest(p_tenants, p_ids, p_pauses, p_effects) as e (tenant_id, id, pause, effect)
+      join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+     where e.effect = 'PAIR'
+     group by m.tenant_id, m.account_id, m.address
+     order by m.tenant_id, m.account_id, m.address
+    on conflict on constraint rate_buckets_pkey do update set tat = greatest(b.tat, excluded.tat);
+
     update communications.rate_buckets b
        set tat = greatest(b.tat, now() + e.pause * interval '1 second')
       from (select a.provider, max(e.pause) as pause
@@ -536,15 +603,6 @@ begin
              group by a.provider) e
      where b.tenant_id = communications.platform_tenant() and b.account_id = communications.platform_tenant()
        and b.subject = e.provider;
-
-    insert into communications.rate_buckets as b (tenant_id, account_id, kind, subject, tat, first_slot, asked, step)
-    select m.tenant_id, m.account_id, 'PAIR', m.address, now() + max(e.pause + 60) * interval '1 second', now(), 0, 6
-      from unnest(p_tenants, p_ids, p_pauses, p_effects) as e (tenant_id, id, pause, effect)
-      join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
-     where e.effect = 'PAIR'
-     group by m.tenant_id, m.account_id, m.address
-     order by m.tenant_id, m.account_id, m.address
-    on conflict on constraint rate_buckets_pkey do update set tat = greatest(b.tat, excluded.tat);
 
     insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source)
     select distinct on (m.tenant_id, m.contact_id, m.channel, c.category)

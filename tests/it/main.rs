@@ -1,5 +1,4 @@
 //! One test binary. Real Postgres, emulated AWS and the provider simulator come from `cargo xtask test`.
-
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a fault in a test is a failed test")]
 
@@ -9,10 +8,12 @@ mod dispatch;
 mod doors;
 mod event_files;
 mod fallback_chains;
+mod flow;
 mod hasura;
 mod hints;
 mod inbox;
 mod intake;
+mod pacing;
 mod planted;
 mod replay;
 mod retry;

@@ -78,11 +78,15 @@ pub(super) async fn resolve(
                       failed_reason = 'the provider never said whether it took the message'
                  from doubtful d where m.tenant_id = d.tenant_id and m.id = d.id
                returning m.tenant_id, m.id, m.status, m.lane, d.again),
-           -- What must not come twice does not come by another channel either.
            next_channel as (
                update communications.message_fallbacks f set due_at = now()
                  from decided d
                 where d.status = 'FAILED' and d.again and f.tenant_id = d.tenant_id and f.message_id = d.id),
+           -- What must not come twice does not come by another channel either.
+           no_channel as (
+               delete from communications.message_fallbacks f
+                using decided d
+                where d.status = 'FAILED' and not d.again and f.tenant_id = d.tenant_id and f.message_id = d.id),
            noted as (
                insert into communications.repairs (tenant_id, id, kind, message_id, detail)
                select tenant_id, communications.uuid_v7(), 'DOUBT_ENDED', id, jsonb_build_object('next', status) from decided)

@@ -49,8 +49,11 @@ pub async fn fire(tx: &mut Tx, limit: i64) -> Result<(usize, Vec<Hint>), Databas
                            when m.status in ('SENT', 'DELIVERED') and m.sent_at + o.read_within <= now() then 'NOT_READ'
                            end as reason,
                       case when m.status in ('SENDING', 'UNCERTAIN') then now() + interval '1 minute'
-                           when m.status in ('SENT', 'DELIVERED') then m.sent_at + o.read_within end as again_at
-                 from over o join communications.messages m on m.tenant_id = o.tenant_id and m.id = o.message_id),
+                           when m.status = 'SENT' then m.sent_at + least(o.delivered_within, o.read_within)
+                           when m.status = 'DELIVERED' then m.sent_at + o.read_within end as again_at
+                 from over o join communications.messages m on m.tenant_id = o.tenant_id and m.id = o.message_id
+                  -- Who holds the message decides about it; its timer stays over until then.
+                  for update of m skip locked),
            withdrawn as (
                update communications.messages m
                   set status = 'CANCELLED', failed_code = 'fallback', failed_reason = 'the next channel was used instead'

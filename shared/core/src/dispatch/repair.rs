@@ -139,7 +139,10 @@ async fn one(tx: &mut Tx, kind: Kind) -> Result<(usize, Vec<Hint>), DatabaseErro
         }
         Kind::Timers => fallback::fire(tx, BATCH).await?,
         Kind::Holds => (release::resume(tx, BATCH).await?, Vec::new()),
-        Kind::Stranded => (release::fail_over(tx, BATCH).await?, Vec::new()),
+        Kind::Stranded => {
+            let hints = release::fail_over(tx, BATCH).await?;
+            (hints.len(), hints)
+        }
         Kind::Hints => {
             let hints = rows::unhinted(tx, BATCH).await?;
             (hints.len(), hints)

@@ -79,8 +79,8 @@ pub(super) async fn resume(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseErr
 ///
 /// # Errors
 /// When the database does not answer.
-pub(super) async fn fail_over(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseError> {
-    let moved = sqlx::query_scalar!(
+pub(super) async fn fail_over(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, DatabaseError> {
+    let moved = sqlx::query!(
         r#"with stuck as (
                select a.tenant_id, a.id
                  from communications.channel_accounts a
@@ -97,16 +97,22 @@ pub(super) async fn fail_over(tx: &mut Tx, limit: i64) -> Result<usize, Database
                 limit $1),
            listed as (select array_agg(tenant_id) as tenants, array_agg(id) as ids from stranded),
            moved as (
-               select f.tenant_id, f.message_id
+               select f.tenant_id, f.message_id, f.lane
                  from listed l cross join lateral communications.fail_over(l.tenants, l.ids) f
                 where l.ids is not null),
            noted as (
                insert into communications.repairs (tenant_id, id, kind, message_id)
                select tenant_id, communications.uuid_v7(), 'FAILED_OVER', message_id from moved)
-           select count(*) as "count!" from moved"#,
+           select tenant_id as "tenant!: TenantId", message_id as "message!: MessageId", lane as "lane!" from moved"#,
         limit
     )
-    .fetch_one(tx.conn())
+    .fetch_all(tx.conn())
     .await?;
-    Ok(usize::try_from(moved).unwrap_or_default())
+    Ok(moved
+        .into_iter()
+        .filter_map(|row| {
+            let job = DispatchMessageJob::new(row.tenant, row.message);
+            Some(Hint::after(job, row.lane.parse().ok()?, 0.0))
+        })
+        .collect())
 }

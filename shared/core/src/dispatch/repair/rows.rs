@@ -21,6 +21,10 @@ pub(super) async fn end_leases(tx: &mut Tx, limit: i64) -> Result<usize, Databas
                       failed_reason = 'the worker ended before it could settle'
                  from dead where m.tenant_id = dead.tenant_id and m.id = dead.id
                returning m.tenant_id, m.id, m.fence),
+           -- It may have been accepted, and then nobody starts the clock of its fallback later.
+           armed as (
+               update communications.message_fallbacks f set due_at = communications.fallback_due(f.steps)
+                 from settled s where f.tenant_id = s.tenant_id and f.message_id = s.id and f.due_at is null),
            closed as (
                update communications.message_attempts a
                   set finished_at = now(), class = 'AMBIGUOUS', provider_code = 'lease-ended'
