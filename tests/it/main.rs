@@ -2,18 +2,25 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a fault in a test is a failed test")]
 
+mod breakers;
 mod cancel;
+mod dead_letters;
 mod deployed;
 mod dispatch;
 mod doors;
+mod doubts;
 mod event_files;
+mod failover;
 mod fallback_chains;
+mod fallbacks;
 mod flow;
 mod hasura;
 mod hints;
 mod inbox;
 mod intake;
+mod order;
 mod pacing;
+mod parking;
 mod planted;
 mod replay;
 mod retry;

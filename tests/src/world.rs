@@ -141,6 +141,12 @@ impl World {
         self.may_leave_sending = true;
     }
 
+    /// The queue of what could not be handled.
+    #[must_use]
+    pub fn dead_letter_url(&self) -> &str {
+        &self.dead_letter_url
+    }
+
     /// A second worker on the same rows, as another sandbox would be.
     #[must_use]
     pub fn another_worker(&self, graph_url: &str) -> Worker {

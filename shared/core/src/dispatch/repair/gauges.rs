@@ -36,7 +36,8 @@ pub async fn gauges(database: &Database) -> Result<Gauges, DatabaseError> {
     let mut tx = database.begin().await?;
     let rows = sqlx::query!(
         r#"with due as (
-               select m.lane, m.due_at, a.status = 'ACTIVE' as active,
+               -- What was released after a pause is late from its slot on, and not from before the pause.
+               select m.lane, greatest(m.due_at, m.slot_at) as due_at, a.status = 'ACTIVE' as active,
                       -- A line behind a rate is as long as the rate makes it.
                       m.hint_at = '-infinity' and coalesce(b.tat > now(), false) as paced
                  from communications.messages m
