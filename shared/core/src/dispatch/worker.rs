@@ -79,8 +79,7 @@ impl Worker {
         Ok(claim.messages)
     }
 
-    /// Waits for the message's slot and sends it. A panic while one message is sent is that message's doubt and nobody
-    /// else's.
+    /// Waits for the message's slot and sends it.
     async fn send(&self, message: &Claimed) -> SendOutcome {
         if !message.send_in.is_zero() {
             #[expect(
@@ -89,13 +88,7 @@ impl Worker {
             )]
             tokio::time::sleep(message.send_in).await;
         }
-        let outcome = AssertUnwindSafe(self.adapters.send(message))
-            .catch_unwind()
-            .await;
-        outcome.unwrap_or_else(|_| {
-            let refusal = Refusal::new(OutcomeClass::Ambiguous, "panic", "the adapter panicked");
-            SendOutcome::Refused(refusal)
-        })
+        survived(Box::pin(self.adapters.send(message))).await
     }
 
     async fn settle(
@@ -124,6 +117,15 @@ impl Worker {
         self.queues.publish_or_leave_to_scan(&hints).await;
         Ok(())
     }
+}
+
+/// A panic while one message is sent is that message's doubt and nobody else's.
+async fn survived(send: impl Future<Output = SendOutcome>) -> SendOutcome {
+    let outcome = AssertUnwindSafe(send).catch_unwind().await;
+    outcome.unwrap_or_else(|_| {
+        let refusal = Refusal::new(OutcomeClass::Ambiguous, "panic", "the adapter panicked");
+        SendOutcome::Refused(refusal)
+    })
 }
 
 /// When to decide about a doubtful send, if nobody reports on it before.
@@ -169,4 +171,34 @@ fn jitter() -> f64 {
     let [.., a, b, c, d] = uuid::Uuid::now_v7().into_bytes();
     let bits = u32::from_be_bytes([a, b, c, d]);
     f64::from(bits) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Category, Lane};
+    use comms_providers::Accepted;
+    use futures_util::future::LocalBoxFuture;
+
+    #[tokio::test]
+    async fn a_panic_is_the_doubt_of_its_message_and_nobody_elses() {
+        let accepted = SendOutcome::Accepted(Accepted::new("wamid.X"));
+        let sends: [LocalBoxFuture<'_, SendOutcome>; 3] = [
+            async { accepted.clone() }.boxed_local(),
+            async { panic!("in an adapter, before anything else") }.boxed_local(),
+            async {
+                tokio::task::yield_now().await;
+                panic!("in an adapter, after it has waited")
+            }
+            .boxed_local(),
+        ];
+        let outcomes = join_all(sends.into_iter().map(survived)).await;
+        assert_eq!(outcomes[0], accepted);
+        for outcome in &outcomes[1..] {
+            let decision = decide(outcome, Lane::Transactional, 1, 1.0);
+            assert_eq!(decision.status, MessageStatus::Uncertain, "{outcome:?}");
+            assert_eq!(decision.effect, Effect::None, "our fault");
+            assert!(grace(Category::Transactional).is_some(), "and sent again");
+        }
+    }
 }
