@@ -4,6 +4,7 @@
 //! so a test says when what happens. A world that is dropped while a message is still being sent fails its test.
 
 mod databases;
+mod faults;
 
 use crate::{calls, seed};
 use aws_lc_rs::digest;
@@ -22,6 +23,8 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
+
+pub use faults::{End, Moment, Reports, killed_at};
 
 pub const HASURA_SECRET: &str = "local-hasura-secret";
 pub const APP_SECRET: &str = "test_app_secret";

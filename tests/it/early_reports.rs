@@ -1,0 +1,136 @@
+//! Reports that come before the settle, after it, twice and in any order: what was reported decides, and nothing else.
+
+use crate::faults::messages;
+use comms_core::model::{DispatchMessageJob, MessageId};
+use comms_simulator::{Script, StatusStep};
+use comms_tests::world::World;
+use futures_util::future::{Either, select};
+
+/// Lets the worker call the provider for all its messages, holds it before it sees the answers, and goes on after `then`.
+pub async fn held_before_settle(
+    world: &World,
+    jobs: &[DispatchMessageJob],
+    then: impl Future<Output = ()>,
+) {
+    world
+        .simulator
+        .script(Script::delay(200).times(u32::try_from(jobs.len()).unwrap()));
+    let before = world.simulator.calls().len();
+    let dispatch = Box::pin(world.worker.dispatch(jobs));
+    let called = Box::pin(world.simulator.wait_for_calls(before + jobs.len()));
+    let Either::Right((_, dispatch)) = select(dispatch, called).await else {
+        panic!("settled before it could be held");
+    };
+    then.await;
+    dispatch.await.unwrap();
+}
+
+const WORDS: [&str; 4] = ["sent", "delivered", "read", "failed"];
+
+/// All orders of all choices among the words, but for the empty one.
+fn sequences() -> Vec<Vec<&'static str>> {
+    let mut all: Vec<Vec<&str>> = vec![Vec::new()];
+    let mut from = 0;
+    while from < all.len() {
+        for word in WORDS {
+            if !all[from].contains(&word) {
+                let longer = all[from].iter().copied().chain([word]).collect();
+                all.push(longer);
+            }
+        }
+        from += 1;
+    }
+    all.remove(0);
+    all
+}
+
+async fn reported(
+    world: &World,
+    jobs: &[DispatchMessageJob],
+    words: impl Fn(usize) -> Vec<&'static str>,
+) {
+    for (nth, job) in jobs.iter().enumerate() {
+        let id = job.message_id.to_string();
+        let calls = world.simulator.calls();
+        let call = calls
+            .iter()
+            .find(|call| call.correlation.as_deref() == Some(id.as_str()));
+        let wamid = call.unwrap().wamid.clone().unwrap();
+        for word in words(nth) {
+            let step = match word {
+                "failed" => StatusStep::failed(131_026),
+                other => StatusStep::from(other),
+            };
+            assert_eq!(world.provider_reports(&wamid, &step).await.status(), 200);
+        }
+    }
+}
+
+/// Every order of every choice of reports, cut at every place into what comes before the settle and what comes after it,
+/// and all of it once more at the end: what was reported decides, and nothing else.
+#[tokio::test]
+async fn reports_before_and_after_the_settle_end_in_the_same_row_in_any_order_and_number() {
+    let world = World::new().await;
+    let sequences = sequences();
+    assert_eq!(sequences.len(), 4 + 12 + 24 + 24);
+    for cut in 0..=WORDS.len() {
+        let jobs = messages(&world, sequences.len()).await;
+        let before = |nth: usize| sequences[nth].iter().copied().take(cut).collect();
+        let after = |nth: usize| {
+            let words = &sequences[nth];
+            words
+                .iter()
+                .skip(cut)
+                .chain(words.iter().rev())
+                .copied()
+                .collect()
+        };
+        let early = Box::pin(reported(&world, &jobs, before));
+        held_before_settle(&world, &jobs, early).await;
+        reported(&world, &jobs, after).await;
+        for (job, words) in jobs.iter().zip(&sequences) {
+            assert_eq!(
+                row(&world, job.message_id).await,
+                expected(words),
+                "{words:?}, cut at {cut}"
+            );
+        }
+        world.forget_messages().await;
+    }
+}
+
+type Row = (String, bool, bool, bool, Option<String>, i32);
+
+async fn row(world: &World, message: MessageId) -> Row {
+    sqlx::query_as(
+        "select status, sent_at is not null, delivered_at is not null, read_at is not null, failed_code, attempts
+           from communications.messages where id = $1",
+    )
+    .bind(message)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap()
+}
+
+fn expected(words: &[&str]) -> Row {
+    let said = |word| words.contains(&word);
+    let status = if said("read") {
+        "READ"
+    } else if said("delivered") {
+        "DELIVERED"
+    } else if said("failed") {
+        "FAILED"
+    } else {
+        "SENT"
+    };
+    let delivered = said("delivered") || said("read");
+    let failed_code = said("failed").then(|| "131026".to_owned());
+    (
+        status.to_owned(),
+        true,
+        delivered,
+        said("read"),
+        failed_code,
+        1,
+    )
+}
