@@ -86,10 +86,10 @@ fn row(channel: &str, status: &str, reason: Option<&str>) -> (String, String, Op
     )
 }
 
-async fn report(world: &World, word: &str) {
+async fn report(world: &World, step: &str) {
     let wamid = world.simulator.calls()[0].wamid.clone().unwrap();
     let response = world
-        .provider_reports(&wamid, &StatusStep::from(word))
+        .provider_reports(&wamid, &StatusStep::from(step))
         .await;
     assert_eq!(response.status(), 200);
 }

@@ -59,7 +59,8 @@ pub async fn account(
 async fn verify_mail_domain() {
     let signed = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/ses/aws4_request, SignedHeaders=host, Signature=x";
     let url = format!("{}/v2/email/identities", setting("AWS_ENDPOINT_URL"));
-    let call = reqwest::Client::new()
+    let call = comms_providers::http::client()
+        .unwrap()
         .post(url)
         .header("authorization", signed)
         .header("content-type", "application/json")
@@ -231,9 +232,9 @@ pub fn assert_called_once_each(world: &World, jobs: &[DispatchMessageJob]) {
 /// What the emulated AWS sent: `ses/messages` or `sns/sms-messages`.
 pub async fn sent_by_aws(what: &str) -> Value {
     let endpoint = setting("AWS_ENDPOINT_URL");
-    let answer = reqwest::get(format!("{endpoint}/_ministack/{what}"))
-        .await
-        .unwrap();
+    let client = comms_providers::http::client().unwrap();
+    let call = client.get(format!("{endpoint}/_ministack/{what}"));
+    let answer = call.send().await.unwrap();
     answer.json().await.unwrap()
 }
 
