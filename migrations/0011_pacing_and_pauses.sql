@@ -73,13 +73,16 @@ alter table communications.message_attempts
     -- Which sender was tried: a message may move to another one.
     add column account_id uuid;
 
+-- The fallbacks of the last day, without reading all that was ever sent.
+create index messages_fallbacks_sent on communications.messages (sent_at) where fallback_of is not null;
+
 -- Reports that reached people twice: a receipt that came after the fallback had gone out.
 create view communications.double_reaches as
     select first.tenant_id, first.id as message_id, first.channel, second.id as fallback_id,
            second.channel as fallback_channel, second.fallback_reason, first.delivered_at, second.sent_at
       from communications.messages second
       join communications.messages first on first.tenant_id = second.tenant_id and first.id = second.fallback_of
-     where first.status in ('DELIVERED', 'READ') and second.status in ('SENT', 'DELIVERED', 'READ')
+     where second.fallback_of is not null and first.status in ('DELIVERED', 'READ') and second.status in ('SENT', 'DELIVERED', 'READ')
        and (second.fallback_reason <> 'NOT_READ' or first.status = 'READ');
 
 -- UUIDv7 for rows that are made by a statement from other rows; all others are made by the service.

@@ -184,6 +184,7 @@ async fn a_chat_never_moves_to_another_number_and_nothing_moves_into_a_sandbox()
     let text = queue(&world, first, "TRANSACTIONAL", "TRANSACTIONAL", 1).await;
     park(&world, world.iberia.account, "REAUTH_REQUIRED").await;
     park(&world, first.account, "SUSPENDED").await;
+    dispatch(&world, &[chat[0], text[0]]).await;
     assert_eq!(scan(&world).await.repaired.failed_over, 0);
     assert_eq!(
         column(&world, "account_id", &chat[0]).await,

@@ -94,6 +94,8 @@ pub(super) async fn fail_over(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, Data
                select m.tenant_id, m.id
                  from stuck s
                  join communications.messages m on m.tenant_id = s.tenant_id and m.account_id = s.id and m.status = 'QUEUED'
+                  -- Everything else of theirs has a hint out, and joins these when that is looked at.
+                  and m.hint_at = '-infinity'
                 limit $1),
            listed as (select array_agg(tenant_id) as tenants, array_agg(id) as ids from stranded),
            moved as (

@@ -85,17 +85,14 @@ pub(super) async fn match_waiting(tx: &mut Tx, limit: i64) -> Result<usize, Data
 }
 
 /// Due and hinted so long ago that the hint must be lost: marks them as hinted and answers the hints. What waits for an
-/// earlier message of its conversation, for its account or for a slot is left alone.
+/// earlier message of its conversation is left alone, and so is what was looked at and waits for its account or a slot.
 pub(super) async fn unhinted(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, DatabaseError> {
     let rows = sqlx::query!(
         r#"with lost as (
                select m.tenant_id, m.id
                  from communications.messages m
-                 join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
-                 left join communications.breakers k on k.tenant_id = m.tenant_id and k.account_id = m.account_id
                 where m.status = 'QUEUED' and m.due_at <= now()
-                  and m.hint_at < now() - $2 * interval '1 second' and m.hint_at > '-infinity' and a.status = 'ACTIVE'
-                  and coalesce(k.open_until <= now(), true)
+                  and m.hint_at < now() - $2 * interval '1 second' and m.hint_at > '-infinity'
                   and not exists (
                       select from communications.messages earlier
                        where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
