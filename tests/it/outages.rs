@@ -103,6 +103,25 @@ async fn a_settle_that_the_database_never_saw_costs_one_call_more_when_nobody_re
     }
 }
 
+/// The settle hangs in the database until the lease is over. What it then writes to its attempt is evidence.
+#[tokio::test]
+async fn a_settle_that_comes_after_the_lease_still_keeps_the_message_from_being_sent_again() {
+    let world = World::new().await;
+    let jobs = messages(&world, 2).await;
+    let lease_ends = Box::pin(async {
+        world.time_passes(1).await;
+        let summary = stuck_scan::handle(&world.scan).await.unwrap();
+        assert_eq!(summary.repaired.uncertain, 2);
+    });
+    held_before_settle(&world, &jobs, lease_ends).await;
+    assert_eq!(world.outbound().await, ["UNCERTAIN"; 2]);
+    let ends = world.everything_ends(Reports::Withheld).await;
+    assert!(ends.iter().all(sent_once), "{ends:?}");
+    // A report finds it by the id that the attempt had kept.
+    world.provider_catches_up().await;
+    assert_eq!(world.outbound().await, ["DELIVERED"; 2]);
+}
+
 /// The operator's credentials, sealed with this key of KMS.
 async fn sealed(operator: &Operator, vault: &Vault, version: u32, token: &str) -> Value {
     let owner = Owner {

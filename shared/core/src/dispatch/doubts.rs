@@ -33,7 +33,8 @@ pub(super) async fn resolve_hinted(
     Ok(resolve(tx, Some(jobs), limit).await?.hints)
 }
 
-/// Decides: sent again (QUEUED), given up (FAILED, and its fallback's turn), or EXPIRED. Each is written to `repairs`.
+/// Decides: SENT where an attempt knows so after all, else sent again (QUEUED), given up (FAILED, and its fallback's turn), or
+/// EXPIRED. Each is written to `repairs`.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -58,12 +59,18 @@ pub(super) async fn resolve(
         r#"with policy as (
                select * from unnest($1::text[], $2::float8[], $3::bool[]) as p(category, grace, again)),
            doubtful as (
-               select m.tenant_id, m.id, m.status,
-                      case when m.expires_at <= now() then 'EXPIRED'
+               select m.tenant_id, m.id, m.status, taken.external_message_id,
+                      case when taken.external_message_id is not null then 'SENT'
+                           when m.expires_at <= now() then 'EXPIRED'
                            when p.again and m.attempts < $4 then 'QUEUED'
                            else 'FAILED' end as next,
                       p.again
                  from communications.messages m join policy p on p.category = m.category
+                 -- A worker that settled too late still wrote down what it was answered.
+                 left join lateral (
+                      select t.external_message_id from communications.message_attempts t
+                       where t.tenant_id = m.tenant_id and t.message_id = m.id and t.class = 'ACCEPTED'
+                       order by t.fence limit 1) taken on true
                 where m.status = 'UNCERTAIN' and m.updated_at <= now() - p.grace * interval '1 second'
                   and ($5::uuid[] is null
                        or (m.tenant_id, m.id) in (select * from unnest($6::uuid[], $5::uuid[])))
@@ -74,8 +81,10 @@ pub(super) async fn resolve(
                       due_at = case when d.next = 'QUEUED' then now() else m.due_at end,
                       hint_at = case when d.next = 'QUEUED' then now() else m.hint_at end,
                       failed_at = case when d.next = 'FAILED' then now() else m.failed_at end,
-                      failed_code = 'outcome-unknown',
-                      failed_reason = 'the provider never said whether it took the message'
+                      external_message_id = coalesce(m.external_message_id, d.external_message_id),
+                      sent_at = case when d.next = 'SENT' then coalesce(m.sent_at, now()) else m.sent_at end,
+                      failed_code = case when d.next <> 'SENT' then 'outcome-unknown' end,
+                      failed_reason = case when d.next <> 'SENT' then 'the provider never said whether it took the message' end
                  from doubtful d where m.tenant_id = d.tenant_id and m.id = d.id
                returning m.tenant_id, m.id, m.status, m.lane, d.again),
            next_channel as (
