@@ -11,6 +11,7 @@ use comms_core::platform::{Aws, Queues};
 use comms_providers::http::GraphUrl;
 use comms_providers::whatsapp::WhatsAppClient;
 use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
 use std::task::Poll;
 use std::time::Duration;
 use uuid::Uuid;
@@ -268,5 +269,28 @@ impl World {
             .await
             .unwrap();
         connection.close().await.unwrap();
+    }
+
+    /// The program that is deployed, as a process of its own that asks this Runtime API for its work. `cargo xtask up`
+    /// builds it beside the tests.
+    #[must_use]
+    pub fn worker_process(&self, runtime_api: &str) -> Child {
+        let mut program = std::env::current_exe().unwrap();
+        program.pop();
+        program.pop();
+        Command::new(program.join("dispatch-worker"))
+            .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
+            .env("AWS_LAMBDA_FUNCTION_NAME", "dispatch-worker")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("DATABASE_URL", &self.url)
+            .env("META_GRAPH_URL", format!("{}/v26.0", self.simulator.url()))
+            .env("INTERACTIVE_QUEUE_URL", &self.queue_url)
+            .env("TRANSACTIONAL_QUEUE_URL", &self.queue_url)
+            .env("BULK_QUEUE_URL", &self.queue_url)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 }
