@@ -263,7 +263,8 @@ begin
            greatest(0, extract(epoch from coalesce(t.slot, now()) - now()))::double precision,
            extract(epoch from t.expires_at - now())::double precision,
            greatest(0, extract(epoch from now() - t.due_at))::double precision,
-           greatest(0, extract(epoch from t.again_at - now()))::double precision
+           -- Null stays null: greatest() alone would make it "now", and the worker would spin.
+           case when t.again_at is not null then greatest(0, extract(epoch from t.again_at - now())) end::double precision
       from taken t
       join communications.channel_accounts a on a.tenant_id = t.tenant_id and a.id = t.account_id;
 end
