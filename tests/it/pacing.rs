@@ -157,6 +157,40 @@ async fn slots_are_a_step_apart_and_end_at_the_horizon() {
     );
 }
 
+/// A hint for what waits to be released would come back at once, and again, as long as it waits.
+#[tokio::test]
+async fn what_waits_for_its_turn_gets_no_hint() {
+    let mut world = World::new().await;
+    world.leaves_messages_in_flight();
+    ten_a_second(&world).await;
+    let jobs = queue(
+        &world,
+        whatsapp(&world.iberia),
+        "BULK",
+        "TRANSACTIONAL",
+        200,
+    )
+    .await;
+    let (tenants, ids): (Vec<Uuid>, Vec<Uuid>) = jobs
+        .iter()
+        .map(|job| (job.tenant_id.0, job.message_id.0))
+        .unzip();
+    let (at_once, later, never): (i64, i64, i64) = sqlx::query_as(
+        "select count(*) filter (where hint_in < 1), count(*) filter (where hint_in >= 1), count(*) filter (where hint_in is null)
+           from communications.claim_messages($1, $2, 45) where status = 'QUEUED'",
+    )
+    .bind(&tenants)
+    .bind(&ids)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(at_once, 0);
+    assert!(
+        later > 0 && never > 90,
+        "{later} later, {never} when there is a slot"
+    );
+}
+
 #[tokio::test]
 async fn an_answer_has_the_reserve_while_a_campaign_has_used_up_the_rest() {
     let world = World::new().await;
