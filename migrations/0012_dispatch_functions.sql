@@ -292,7 +292,10 @@ begin
          cross join lateral jsonb_to_record(f.steps -> 0) as s (
                 channel text, account_id uuid, address text, content jsonb, body text, units smallint,
                 template_id uuid, template_version integer)
-         where m.expires_at > now()),
+         -- A sender that is not the tenant's own (any more) ends the chain; it must not end the settle.
+         where m.expires_at > now()
+           and exists (select from communications.channel_accounts a
+                        where a.tenant_id = m.tenant_id and a.id = s.account_id)),
     opened as (
         insert into communications.messages
                (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address,

@@ -11,7 +11,7 @@ mod rows;
 
 use super::{doubts, fallback};
 use crate::platform::queue::Hint;
-use crate::platform::{Database, DatabaseError, Queues, Tx};
+use crate::platform::{Database, DatabaseError, Queues, Tx, telemetry};
 pub use gauges::{Gauges, OfLane, gauges};
 
 /// Rows of one kind that one step may touch.
@@ -44,30 +44,35 @@ pub struct Repaired {
     pub braked: Vec<&'static str>,
 }
 
-/// Runs every kind of repair until nothing is left, or its brake stops it.
+/// Runs every kind of repair until nothing is left, or its brake stops it. A kind that fails does not keep the others from
+/// their work.
 ///
 /// # Errors
-/// When the database does not answer; what was committed until then stays.
+/// The first one, at the end: the database does not answer, or one kind met a row that it cannot handle.
 pub async fn repair(database: &Database, queues: &Queues) -> Result<Repaired, DatabaseError> {
     let mut scan = Scan {
         database,
         queues,
         braked: Vec::new(),
+        failure: None,
     };
     let mut repaired = Repaired {
-        uncertain: scan.all("LEASE_ENDED", Kind::Leases).await?,
-        expired: scan.all("EXPIRED", Kind::Expired).await?,
-        matched: scan.all("STATUS_MATCHED", Kind::Reports).await?,
-        doubts_ended: scan.all("DOUBT_ENDED", Kind::Doubts).await?,
-        timers: scan.all("FALLBACK", Kind::Timers).await?,
-        resumed: scan.all("RESUMED", Kind::Holds).await?,
-        failed_over: scan.all("FAILED_OVER", Kind::Stranded).await?,
-        republished: scan.all("HINT_LOST", Kind::Hints).await?,
+        uncertain: scan.all("LEASE_ENDED", Kind::Leases).await,
+        expired: scan.all("EXPIRED", Kind::Expired).await,
+        matched: scan.all("STATUS_MATCHED", Kind::Reports).await,
+        doubts_ended: scan.all("DOUBT_ENDED", Kind::Doubts).await,
+        timers: scan.all("FALLBACK", Kind::Timers).await,
+        resumed: scan.all("RESUMED", Kind::Holds).await,
+        failed_over: scan.all("FAILED_OVER", Kind::Stranded).await,
+        republished: scan.all("HINT_LOST", Kind::Hints).await,
         ..Repaired::default()
     };
-    repaired.released = scan.release().await?;
+    repaired.released = match scan.release().await {
+        Ok(released) => released,
+        Err(error) => scan.failed("RELEASED", error),
+    };
     repaired.braked = scan.braked;
-    Ok(repaired)
+    scan.failure.map_or(Ok(repaired), Err)
 }
 
 #[derive(Clone, Copy)]
@@ -86,20 +91,32 @@ struct Scan<'a> {
     database: &'a Database,
     queues: &'a Queues,
     braked: Vec<&'static str>,
+    failure: Option<DatabaseError>,
 }
 
 impl Scan<'_> {
-    async fn all(&mut self, name: &'static str, kind: Kind) -> Result<usize, DatabaseError> {
+    async fn all(&mut self, name: &'static str, kind: Kind) -> usize {
         let mut total = 0;
         for _ in 0..STEPS {
-            let step = self.step(kind).await?;
-            total += step;
-            if i64::try_from(step).is_ok_and(|step| step < BATCH) {
-                return Ok(total);
+            match self.step(kind).await {
+                Ok(step) => {
+                    total += step;
+                    if i64::try_from(step).is_ok_and(|step| step < BATCH) {
+                        return total;
+                    }
+                }
+                Err(error) => return total + self.failed(name, error),
             }
         }
         self.braked.push(name);
-        Ok(total)
+        total
+    }
+
+    /// Notes the failure of a kind, which has then done nothing more.
+    fn failed(&mut self, kind: &'static str, error: DatabaseError) -> usize {
+        tracing::error!(kind, error = telemetry::chain(&error), "a repair failed");
+        self.failure.get_or_insert(error);
+        0
     }
 
     /// One transaction. Hints go out after its commit: a failure there is a hint lost once more, for a later run to find.
