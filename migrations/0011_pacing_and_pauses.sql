@@ -35,13 +35,17 @@ create function communications.sender_rate(provider text, throughput_per_second 
         when 'SES' then coalesce(throughput_per_second, 14)
         else coalesce(throughput_per_second, 20) end;
 
--- An account that must not send until open_until. A throttle opens it for as long as the provider wishes; five faults of
--- the provider in a row open it for longer and longer, and then one message tries first. A success deletes the row.
+-- An account that must not send until open_until: after a throttle, or after five faults of the provider in a row. Then one
+-- message tries; if it fares no better, the pause is twice as long. A success deletes the row.
 create table communications.breakers (
     tenant_id   uuid not null,
     account_id  uuid not null,
     failures    integer not null default 0,
+    -- Throttles one after the other: each makes the pause twice as long.
+    throttles   integer not null default 0,
     open_until  timestamptz,
+    -- The one message that tries when the time is over.
+    probe_id    uuid,
     primary key (tenant_id, account_id),
     foreign key (tenant_id, account_id) references communications.channel_accounts (tenant_id, id)
 );
@@ -55,7 +59,7 @@ create index channel_accounts_resuming on communications.channel_accounts (resum
 
 alter table communications.messages
     -- Slots that it takes: the parts of an SMS, else one.
-    add column units smallint not null default 1 check (units > 0),
+    add column units smallint not null default 1 check (units between 1 and 20),
     -- Its reserved slot. Without one it must ask before it is sent.
     add column slot_at timestamptz,
     -- Why fallback_of was not enough.
@@ -93,3 +97,27 @@ create function communications.uuid_v7() returns uuid
             overlay(uuid_send(gen_random_uuid())
                 placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3) from 1 for 6),
             52, 1), 53, 1), 'hex')::uuid;
+
+-- As before, and whoever makes the account something else than SUSPENDED ends its own time to resume.
+create or replace function communications.check_channel_account_transition() returns trigger
+    language plpgsql as
+$$
+begin
+    if (old.status, new.status) not in (
+        ('PENDING', 'VERIFYING'), ('PENDING', 'DISABLED'),
+        ('VERIFYING', 'ACTIVE'), ('VERIFYING', 'PENDING'), ('VERIFYING', 'DISABLED'),
+        ('ACTIVE', 'SUSPENDED'), ('ACTIVE', 'REAUTH_REQUIRED'), ('ACTIVE', 'DISABLED'),
+        ('SUSPENDED', 'ACTIVE'), ('SUSPENDED', 'REAUTH_REQUIRED'), ('SUSPENDED', 'DISABLED'),
+        ('REAUTH_REQUIRED', 'ACTIVE'), ('REAUTH_REQUIRED', 'SUSPENDED'), ('REAUTH_REQUIRED', 'DISABLED'),
+        ('DISABLED', 'VERIFYING')
+    ) then
+        raise exception 'a channel account cannot go from % to %', old.status, new.status
+            using errcode = 'check_violation', constraint = 'channel_accounts_transition';
+    end if;
+    new.status_changed_at := now();
+    if new.status <> 'SUSPENDED' then
+        new.resume_at := null;
+    end if;
+    return new;
+end
+$$;

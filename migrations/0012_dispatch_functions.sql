@@ -158,7 +158,7 @@ begin
                     then m.slot_at end as slot,
                pair.tat - interval '60 seconds' as pair_free,
                k.open_until,
-               k.failures >= 5 as tripped,
+               k.failures >= 5 or k.throttles > 0 as tripped,
                case when m.expires_at <= now() then 'EXPIRED'
                     -- communications.consent_allows, written out: as a function it would run by itself for every row.
                     when m.category <> 'SERVICE' and not coalesce(
@@ -183,11 +183,11 @@ begin
                 where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
                   and earlier.lane = m.lane and earlier.status in ('QUEUED', 'SENDING') and earlier.id < m.id)
          order by m.tenant_id, m.id
-           for update of m),
+           for no key update of m),
     -- A tripped breaker whose time is over lets one message through; the row's lock decides whose.
     probes as (
         update communications.breakers k
-           set open_until = now() + p_lease * interval '1 second'
+           set open_until = now() + p_lease * interval '1 second', probe_id = first.id
           from (select d.tenant_id, d.account_id, (array_agg(d.id order by d.id))[1] as id
                   from due d
                  where d.next = 'SENDING' and d.tripped and d.open_until <= now()
@@ -303,7 +303,7 @@ begin
                 run_id, step, units, fallback_of, fallback_reason)
         select n.tenant_id, n.id, 'OUTBOUND', n.channel, n.account_id, n.contact_id, n.conversation_id, n.sender_kind,
                n.sender_id, n.address, n.content, n.body, n.template_id, n.template_version, n.variables, 'QUEUED', n.lane,
-               n.category, n.expires_at, now(), n.run_id, n.step + 1, coalesce(n.units, 1), n.first_id, p_reason
+               n.category, n.expires_at, now(), n.run_id, n.step + 1, least(20, greatest(1, coalesce(n.units, 1))), n.first_id, p_reason
           from next n
         on conflict do nothing
         returning tenant_id, id, lane),
@@ -348,7 +348,7 @@ begin
                       and earlier.lane = m.lane and earlier.status in ('QUEUED', 'SENDING') and earlier.id < m.id)
              order by m.due_at
              limit 50
-               for update of m skip locked) w),
+               for no key update of m skip locked) w),
     slots as (
         select r.tenant_id, r.id, r.slot
           from (select array_agg(w.tenant_id order by w.rank, w.due_at, w.id) as tenants,
@@ -394,7 +394,10 @@ begin
          order by b.created_at, b.id
          limit 1) other
      where m.tenant_id = p.tenant_id and m.id = p.id and m.status = 'QUEUED' and m.channel in ('EMAIL', 'SMS')
-       and (a.status <> 'ACTIVE' or k.open_until > now())
+       and (a.status <> 'ACTIVE' or k.failures >= 5 and k.open_until > now())
+       -- What may have been accepted stays: the report would not find it under another sender.
+       and not exists (select from communications.message_attempts t
+                        where t.tenant_id = stuck.tenant_id and t.message_id = stuck.id and t.class = 'AMBIGUOUS')
     returning m.tenant_id, m.id, m.lane;
 end
 $$;
@@ -437,7 +440,7 @@ begin
           join communications.messages m on m.tenant_id = r.tenant_id and m.id = r.id
          where m.fence = r.fence and m.status = 'SENDING'
          order by m.tenant_id, m.id
-           for update of m),
+           for no key update of m),
     attempts as (
         update communications.message_attempts a
            set finished_at = now(), class = r.class, provider_code = r.code, reason = r.reason,
@@ -461,21 +464,24 @@ begin
                               else now() + r.retry_in * interval '1 second' end
           from locked l join result r on r.tenant_id = l.tenant_id and r.id = l.id
          where m.tenant_id = l.tenant_id and m.id = l.id
-        returning m.tenant_id, m.id, m.account_id, m.status, r.effect),
+        returning m.tenant_id, m.id, m.account_id, m.channel, m.status, r.effect),
     -- The clock of the fallback runs from here; also for what waits with its account, which may be for days, and for
     -- what may have been accepted: nobody comes by here when a report says so.
     armed as (
         update communications.message_fallbacks f
            set due_at = communications.fallback_due(f.steps)
           from settled s
-         where (s.status = 'SENT'
-                or f.due_at is null
-                   and (s.status = 'UNCERTAIN' or s.status = 'QUEUED' and s.effect in ('PARK_AUTH', 'PARK_HOLD')))
+         -- Where nobody reports deliveries, "not delivered" would be said of everything.
+         where (s.channel = 'WHATSAPP' and (s.status = 'SENT' or s.status = 'UNCERTAIN' and f.due_at is null)
+                or s.status = 'QUEUED' and s.effect in ('PARK_AUTH', 'PARK_HOLD') and f.due_at is null)
            and f.tenant_id = s.tenant_id and f.message_id = s.id),
     mended as (
         delete from communications.breakers k
          using (select distinct s.tenant_id, s.account_id from settled s where s.status = 'SENT') s
-         where k.tenant_id = s.tenant_id and k.account_id = s.account_id and (k.failures > 0 or k.open_until <= now()))
+         where k.tenant_id = s.tenant_id and k.account_id = s.account_id
+           -- What was under way when a throttle came says nothing about it.
+           and (k.open_until is null or k.open_until <= now() or k.failures >= 5 and k.throttles = 0
+                or exists (select from settled p where p.status = 'SENT' and p.id = k.probe_id)))
     select array_agg(s.tenant_id) filter (where s.status = 'FAILED'), array_agg(s.id) filter (where s.status = 'FAILED'),
            array_agg(s.tenant_id), array_agg(s.account_id)
       into v_failed_tenants, v_failed_ids, v_account_tenants, v_accounts
@@ -569,39 +575,45 @@ begin
      where a.tenant_id = e.tenant_id and a.id = e.account_id and a.status = 'ACTIVE'
        and (e.credential is null or (a.provider_config -> 'secrets' -> 0 ->> 'version')::integer is not distinct from e.credential);
 
+    -- Five in a row open it; a batch with a success is none. Then only the one message that tries makes it longer: what was
+    -- under way when it opened says nothing new.
     insert into communications.breakers as b (tenant_id, account_id, failures, open_until)
-    select m.tenant_id, m.account_id, count(*) filter (where e.effect = 'TROUBLE'),
-           case when count(*) filter (where e.effect = 'TROUBLE') >= 5 then now() + interval '30 seconds' end
+    select m.tenant_id, m.account_id, least(5, count(*)), case when count(*) >= 5 then now() + interval '30 seconds' end
       from unnest(p_tenants, p_ids, p_effects) as e (tenant_id, id, effect)
       join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
      where e.effect = 'TROUBLE'
+       and not exists (select from unnest(p_tenants, p_ids) as o (tenant_id, id)
+                         join communications.messages s on s.tenant_id = o.tenant_id and s.id = o.id
+                        where s.tenant_id = m.tenant_id and s.account_id = m.account_id
+                          and s.status in ('SENT', 'DELIVERED', 'READ'))
      group by m.tenant_id, m.account_id
      order by m.tenant_id, m.account_id
     on conflict on constraint breakers_pkey do update
-       set failures = b.failures + excluded.failures,
-           open_until = case when b.failures + excluded.failures >= 5
-                             then now() + least(600, 30 * 2 ^ least(10, greatest(0, b.failures + excluded.failures - 5)))
-                                          * interval '1 second'
-                             else b.open_until end;
+       set failures = case when b.failures < 5 then least(5, b.failures + excluded.failures)
+                           when b.probe_id = any(p_ids) then b.failures + 1
+                           else b.failures end,
+           open_until = case when b.failures < 5 and b.failures + excluded.failures >= 5 then now() + interval '30 seconds'
+                             when b.failures >= 5 and b.probe_id = any(p_ids)
+                             then now() + least(600, 30 * 2 ^ least(10, b.failures - 4)) * interval '1 second'
+                             else b.open_until end,
+           probe_id = null;
 
-    insert into communications.breakers as b (tenant_id, account_id, open_until)
-    select m.tenant_id, m.account_id, now() + max(e.pause) * interval '1 second'
+    insert into communications.breakers as b (tenant_id, account_id, throttles, open_until)
+    select m.tenant_id, m.account_id, 1, now() + max(e.pause) * interval '1 second'
       from unnest(p_tenants, p_ids, p_pauses, p_effects) as e (tenant_id, id, pause, effect)
       join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
      where e.effect in ('THROTTLE', 'THROTTLE_PROVIDER')
      group by m.tenant_id, m.account_id
      order by m.tenant_id, m.account_id
-    on conflict on constraint breakers_pkey do update set open_until = greatest(b.open_until, excluded.open_until);
-
-    -- Pairs before senders, as the claim takes them.
-    insert into communications.rate_buckets as b (tenant_id, account_id, kind, subject, tat, step)
-    select m.tenant_id, m.account_id, 'PAIR', m.address, now() + max(e.pause + 60) * interval '1 second', 6
-      from unnest(p_tenants, p_ids, p_pauses, p_effects) as e (tenant_id, id, pause, effect)
-      join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
-     where e.effect = 'PAIR'
-     group by m.tenant_id, m.account_id, m.address
-     order by m.tenant_id, m.account_id, m.address
-    on conflict on constraint rate_buckets_pkey do update set tat = greatest(b.tat, excluded.tat);
+    on conflict on constraint breakers_pkey do update
+       set throttles = b.throttles + (b.open_until is null or b.open_until <= now() or b.throttles = 0
+                                      or coalesce(b.probe_id = any(p_ids), false))::int,
+           open_until = case when b.open_until > now() and not coalesce(b.probe_id = any(p_ids), false)
+                             then greatest(b.open_until, excluded.open_until)
+                             else greatest(excluded.open_until,
+                                           now() + least(600, extract(epoch from excluded.open_until - now())
+                                                              * 2 ^ least(10, b.throttles)) * interval '1 second') end,
+           probe_id = null;
 
     update communications.rate_buckets b
        set tat = greatest(b.tat, now() + e.pause * interval '1 second')
@@ -613,6 +625,16 @@ begin
              group by a.provider) e
      where b.tenant_id = communications.platform_tenant() and b.account_id = communications.platform_tenant()
        and b.subject = e.provider;
+
+    -- Pairs after senders, as the claim takes them.
+    insert into communications.rate_buckets as b (tenant_id, account_id, kind, subject, tat, step)
+    select m.tenant_id, m.account_id, 'PAIR', m.address, now() + max(e.pause + 60) * interval '1 second', 6
+      from unnest(p_tenants, p_ids, p_pauses, p_effects) as e (tenant_id, id, pause, effect)
+      join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+     where e.effect = 'PAIR'
+     group by m.tenant_id, m.account_id, m.address
+     order by m.tenant_id, m.account_id, m.address
+    on conflict on constraint rate_buckets_pkey do update set tat = greatest(b.tat, excluded.tat);
 
     insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source)
     select distinct on (m.tenant_id, m.contact_id, m.channel, c.category)

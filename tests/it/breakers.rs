@@ -61,8 +61,16 @@ async fn a_throttle_stops_all_workers_of_the_account_for_its_time_and_costs_no_a
     assert_waiting(&world, &jobs).await;
     assert_eq!(world.simulator.calls().len(), 1);
     later(&world, 4.0).await;
+    world.simulator.script(Script::fail(130_429));
     hinted(&world).await;
+    assert_eq!(world.simulator.calls().len(), 2, "one tries");
+    later(&world, 4.0).await;
+    hinted(&world).await;
+    assert_eq!(world.simulator.calls().len(), 2, "twice as long");
+    later(&world, 4.0).await;
+    run_out(&world).await;
     assert_eq!(tally(&world).await["SENT"], 5);
+    assert_eq!(world.simulator.calls().len(), 2 + 5);
     assert_eq!(column(&world, "attempts", &jobs[0]).await, "1");
 }
 

@@ -1,7 +1,8 @@
 //! The dispatch worker: SQS batches of `DispatchMessageJob`, partial batch responses.
 //!
-//! A record is reported as failed only when the infrastructure failed under it (or when it is no job at all, so that it
-//! ends in the dead-letter queue where people see it). Waiting and refusals are the row's business and cost no receive.
+//! A record is reported as failed only when the infrastructure failed under it (or when it is no job at all: it then goes by
+//! the dead-letter queue into quarantine, where people see it). Waiting and refusals are the row's business and cost no
+//! receive.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use comms_core::channels::Vault;
@@ -57,6 +58,16 @@ pub async fn handle(worker: &Worker, event: SqsEvent) -> SqsBatchResponse {
                 deferred = dispatched.deferred,
                 "batch"
             );
+        }
+        // One message that cannot be claimed must not take the others to the dead-letter queue with it.
+        Err(error) if error.is_about_rows() && jobs.len() > 1 => {
+            tracing::error!(error = telemetry::chain(&error), "dispatching one by one");
+            for (record, job) in &jobs {
+                if let Err(error) = worker.dispatch(std::slice::from_ref(job)).await {
+                    tracing::error!(error = telemetry::chain(&error), "job not dispatched");
+                    fail(&mut response, record);
+                }
+            }
         }
         Err(error) => {
             tracing::error!(error = telemetry::chain(&error), "batch not dispatched");

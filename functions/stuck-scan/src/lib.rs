@@ -39,16 +39,18 @@ pub struct Summary {
 /// # Errors
 /// When the database or a queue does not answer; what was committed until then stays.
 pub async fn handle(deps: &Deps) -> Result<Summary, DrainError> {
-    let repaired = dispatch::repair(&deps.database, &deps.queues).await?;
-    let drained = deps
-        .dead_letters
-        .drain(&deps.database, &deps.queues)
-        .await?;
+    // Each for itself: what one cannot do must not keep the others from their work, nor the alarms from their numbers.
+    let repaired = dispatch::repair(&deps.database, &deps.queues).await;
+    let drained = deps.dead_letters.drain(&deps.database, &deps.queues).await;
     let gauges = dispatch::gauges(&deps.database).await?;
-    report(&repaired, drained, &gauges);
+    report(
+        repaired.as_ref().ok(),
+        drained.as_ref().ok().copied(),
+        &gauges,
+    );
     Ok(Summary {
-        repaired,
-        drained,
+        repaired: repaired?,
+        drained: drained?,
         overdue: gauges.lanes.iter().map(|lane| lane.overdue).sum(),
         doubtful: gauges.doubtful,
     })
@@ -56,7 +58,11 @@ pub async fn handle(deps: &Deps) -> Result<Summary, DrainError> {
 
 /// Zero is reported too: an alarm needs a number to end by.
 #[expect(clippy::cast_precision_loss, reason = "counts for metrics")]
-fn report(repaired: &Repaired, drained: Drained, gauges: &Gauges) {
+fn report(repaired: Option<&Repaired>, drained: Option<Drained>, gauges: &Gauges) {
+    let (repaired, drained) = (
+        repaired.cloned().unwrap_or_default(),
+        drained.unwrap_or_default(),
+    );
     for (kind, count) in [
         ("HINT_LOST", repaired.republished),
         ("LEASE_ENDED", repaired.uncertain),

@@ -4,7 +4,7 @@
 //! row. A report whose message is not known yet waits in the log for the id that the send's answer brings.
 
 use crate::model::{AccountId, Effect, MessageId, TenantId};
-use crate::platform::{DatabaseError, Tx};
+use crate::platform::{DatabaseError, Tx, telemetry};
 use comms_providers::event::DeliveryStatus;
 use std::collections::HashMap;
 use time::OffsetDateTime;
@@ -151,6 +151,12 @@ async fn apply(
     )
     .fetch_one(tx.conn())
     .await?;
+    for (message, effect, code) in effects {
+        if *effect == Effect::ParkHold {
+            tracing::error!(tenant.id = %tenant, message.id = %message, code, "a report parks the account");
+            telemetry::metric("AccountParked", 1.0, &[]);
+        }
+    }
     Ok(())
 }
 
@@ -187,7 +193,8 @@ pub async fn match_waiting(
     Ok(matched.len())
 }
 
-/// Brings each message up to what its log says. Rows are locked in one order, so that two payloads cannot deadlock.
+/// Brings each message up to what its log says. Rows are locked in one order, and not against the foreign keys of the log
+/// (`for no key update`), so that two payloads, or a payload and a settle, cannot deadlock.
 async fn project(tx: &mut Tx, messages: &[(TenantId, MessageId)]) -> Result<(), DatabaseError> {
     if messages.is_empty() {
         return Ok(());
@@ -199,7 +206,7 @@ async fn project(tx: &mut Tx, messages: &[(TenantId, MessageId)]) -> Result<(), 
              select m.tenant_id, m.id
                from named n join communications.messages m on m.tenant_id = n.tenant_id and m.id = n.id
               order by m.tenant_id, m.id
-                for update of m),
+                for no key update of m),
          best as (
              select l.tenant_id, l.id,
                     (array_agg(e.status order by communications.delivery_rank(e.status) desc))[1] as status,
@@ -243,11 +250,15 @@ async fn project(tx: &mut Tx, messages: &[(TenantId, MessageId)]) -> Result<(), 
                                       (f.steps -> 0 ->> 'not_delivered_within_seconds')::float8,
                                       (f.steps -> 0 ->> 'not_read_within_seconds')::float8) * interval '1 second') end
                from projected p
-              where p.status in ('SENT', 'DELIVERED', 'FAILED') and f.tenant_id = p.tenant_id and f.message_id = p.id),
+              where (p.status in ('SENT', 'FAILED')
+                     or p.status = 'DELIVERED' and f.steps -> 0 ->> 'not_read_within_seconds' is not null)
+                and f.tenant_id = p.tenant_id and f.message_id = p.id),
          reached as (
              delete from communications.message_fallbacks f
               using projected p
-              where p.status = 'READ' and f.tenant_id = p.tenant_id and f.message_id = p.id)
+              where (p.status = 'READ'
+                     or p.status = 'DELIVERED' and f.steps -> 0 ->> 'not_read_within_seconds' is null)
+                and f.tenant_id = p.tenant_id and f.message_id = p.id)
          -- It arrived after all: what was to replace it and has not left yet stays here.
          update communications.messages later
             set status = 'CANCELLED', failed_code = 'reached', failed_reason = 'the message before it arrived after all'

@@ -73,13 +73,15 @@ pub struct FallbackStep {
     pub not_read_within: Option<Duration>,
 }
 
+/// As `messages.units` allows; a text that long is refused anyway.
+const MOST_UNITS: i16 = 20;
+
 /// What a message costs of its sender's rate: the parts of an SMS, else one.
 #[must_use]
 pub fn units(content: &Content) -> i16 {
     match content {
-        Content::Sms(sms) => {
-            i16::try_from(segments(&sms.body).parts).map_or(i16::MAX, |parts| parts.max(1))
-        }
+        Content::Sms(sms) => i16::try_from(segments(&sms.body).parts)
+            .map_or(MOST_UNITS, |parts| parts.clamp(1, MOST_UNITS)),
         _ => 1,
     }
 }

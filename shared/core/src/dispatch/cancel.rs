@@ -115,7 +115,7 @@ async fn walk(tx: &mut Tx, tenant: TenantId, message: MessageId) -> Result<Close
                   (select array_agg(c.id) from chain c) as "messages!"
              from communications.messages m
             where m.tenant_id = $1 and m.id = (select c.id from chain c order by c.place desc limit 1)
-              for update of m"#,
+              for no key update of m"#,
         tenant.0,
         message.0
     )

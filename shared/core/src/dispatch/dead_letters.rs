@@ -164,7 +164,7 @@ async fn judged(tx: &mut Tx, jobs: &[DispatchMessageJob]) -> Result<Vec<Judged>,
                  from named n join communications.messages m on m.tenant_id = n.tenant_id and m.id = n.id
                 where m.status = 'QUEUED'
                 order by m.tenant_id, m.id
-                  for update of m),
+                  for no key update of m),
            judged as (
                update communications.messages m
                   set status = case when w.returns < $3 then 'QUEUED' else 'CANCELLED' end,

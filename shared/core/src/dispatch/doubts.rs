@@ -74,7 +74,7 @@ pub(super) async fn resolve(
                 where m.status = 'UNCERTAIN' and m.updated_at <= now() - p.grace * interval '1 second'
                   and ($5::uuid[] is null
                        or (m.tenant_id, m.id) in (select * from unnest($6::uuid[], $5::uuid[])))
-                order by m.updated_at limit $7 for update of m skip locked),
+                order by m.updated_at limit $7 for no key update of m skip locked),
            decided as (
                update communications.messages m
                   set status = d.next,

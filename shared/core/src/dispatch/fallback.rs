@@ -10,16 +10,32 @@ use crate::platform::queue::Hint;
 use crate::platform::{DatabaseError, Tx};
 use uuid::Uuid;
 
-/// Messages whose consent was withdrawn between intake and claim go on to a channel that may still be used.
+/// Of messages that the claim ended: those whose consent was withdrawn since intake go on to a channel that may still be
+/// used; the chain of the others ends with them.
 ///
 /// # Errors
 /// When the database does not answer.
-pub async fn of_suppressed(tx: &mut Tx, ended: &[Ended]) -> Result<Vec<Hint>, DatabaseError> {
-    let suppressed = ended
+pub async fn of_ended(tx: &mut Tx, ended: &[Ended]) -> Result<Vec<Hint>, DatabaseError> {
+    let (suppressed, others): (Vec<&Ended>, Vec<&Ended>) = ended
         .iter()
-        .filter(|ended| ended.status == MessageStatus::Suppressed)
-        .map(|ended| (ended.tenant.0, ended.message.0));
-    let (tenants, ids): (Vec<Uuid>, Vec<Uuid>) = suppressed.unzip();
+        .partition(|ended| ended.status == MessageStatus::Suppressed);
+    let columns = |ended: Vec<&Ended>| -> (Vec<Uuid>, Vec<Uuid>) {
+        ended
+            .iter()
+            .map(|ended| (ended.tenant.0, ended.message.0))
+            .unzip()
+    };
+    let (tenants, ids) = columns(others);
+    sqlx::query!(
+        "delete from communications.message_fallbacks f
+          using unnest($1::uuid[], $2::uuid[]) as e(tenant_id, id)
+          where f.tenant_id = e.tenant_id and f.message_id = e.id",
+        &tenants,
+        &ids
+    )
+    .execute(tx.conn())
+    .await?;
+    let (tenants, ids) = columns(suppressed);
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -53,7 +69,7 @@ pub async fn fire(tx: &mut Tx, limit: i64) -> Result<(usize, Vec<Hint>), Databas
                            when m.status = 'DELIVERED' then m.sent_at + o.read_within end as again_at
                  from over o join communications.messages m on m.tenant_id = o.tenant_id and m.id = o.message_id
                   -- Who holds the message decides about it; its timer stays over until then.
-                  for update of m skip locked),
+                  for no key update of m skip locked),
            withdrawn as (
                update communications.messages m
                   set status = 'CANCELLED', failed_code = 'fallback', failed_reason = 'the next channel was used instead'

@@ -69,15 +69,17 @@ impl Counts {
 
     pub(super) fn emit(&self) {
         for (lane, counts) in &self.lanes {
-            let metrics = [
+            let mut metrics = vec![
                 Metric::count("Claimed", counts.claimed),
                 Metric::count("Sent", counts.sent),
                 Metric::count("Retried", counts.retried),
                 Metric::count("Deferred", counts.deferred),
                 Metric::count("Failed", counts.failed),
                 Metric::count("Uncertain", counts.uncertain),
-                Metric::milliseconds("Dwell", &counts.dwell),
             ];
+            if !counts.dwell.is_empty() {
+                metrics.push(Metric::milliseconds("Dwell", &counts.dwell));
+            }
             telemetry::metrics(&metrics, &[("Lane", lane.as_str())]);
         }
         for ((lane, class), count) in &self.refused {

@@ -156,12 +156,15 @@ fn retry(schedule: &[Duration], attempt: i32, jitter: f64, refusal: &Refusal) ->
     }
 }
 
+/// A wish is honoured for its message; an account is not closed for longer than this on one answer's word.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
 /// Waiting that costs no attempt: the wish, plus up to a fifth of it so that not all come back at once.
 fn wait(at_least: Duration, jitter: f64) -> Decision {
     Decision {
         retry_in: at_least.mul_f64(1.0 + 0.2 * jitter),
         refund: true,
-        pause: at_least,
+        pause: at_least.min(LONGEST_PAUSE),
         ..Decision::end(MessageStatus::Queued)
     }
 }

@@ -67,6 +67,7 @@ pub async fn repair(database: &Database, queues: &Queues) -> Result<Repaired, Da
         republished: scan.all("HINT_LOST", Kind::Hints).await,
         ..Repaired::default()
     };
+    scan.all("PAIR_FORGOTTEN", Kind::QuietPairs).await;
     repaired.released = match scan.release().await {
         Ok(released) => released,
         Err(error) => scan.failed("RELEASED", error),
@@ -85,6 +86,7 @@ enum Kind {
     Holds,
     Stranded,
     Hints,
+    QuietPairs,
 }
 
 struct Scan<'a> {
@@ -160,6 +162,7 @@ async fn one(tx: &mut Tx, kind: Kind) -> Result<(usize, Vec<Hint>), DatabaseErro
             let hints = release::fail_over(tx, BATCH).await?;
             (hints.len(), hints)
         }
+        Kind::QuietPairs => (rows::forget_pairs(tx, BATCH).await?, Vec::new()),
         Kind::Hints => {
             let hints = rows::unhinted(tx, BATCH).await?;
             (hints.len(), hints)

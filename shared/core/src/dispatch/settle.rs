@@ -105,6 +105,11 @@ pub async fn follow_ups(
         .collect())
 }
 
+/// A message whose id cannot be kept is SENT all the same; its reports find it by our own id.
+fn is_storable(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 512 && !id.contains('\0')
+}
+
 #[derive(Default)]
 struct Columns {
     tenants: Vec<Uuid>,
@@ -137,7 +142,7 @@ impl Columns {
                 "ACCEPTED",
                 None,
                 None,
-                Some(accepted.external_message_id.clone()),
+                Some(accepted.external_message_id.clone()).filter(|id| is_storable(id)),
             ),
             SendOutcome::Refused(refusal) => (
                 refusal.class.as_str(),

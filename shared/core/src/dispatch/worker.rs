@@ -8,7 +8,7 @@ use super::settle::{Settlement, follow_ups, settle};
 use super::{doubts, fallback};
 use crate::model::{DispatchMessageJob, Effect, MessageStatus};
 use crate::platform::queue::Hint;
-use crate::platform::{Database, DatabaseError, Queues};
+use crate::platform::{Database, DatabaseError, Queues, telemetry};
 use comms_providers::{OutcomeClass, Refusal, SendOutcome};
 use futures_util::{FutureExt, future::join_all};
 use std::panic::AssertUnwindSafe;
@@ -67,7 +67,7 @@ impl Worker {
                 .iter()
                 .map(|ended| (ended.tenant, ended.message))
                 .collect();
-            hints.extend(fallback::of_suppressed(&mut tx, &claim.ended).await?);
+            hints.extend(fallback::of_ended(&mut tx, &claim.ended).await?);
             hints.extend(follow_ups(&mut tx, &ended).await?);
         }
         if claim.messages.len() + claim.ended.len() + claim.deferred.len() < jobs.len() {
@@ -106,9 +106,7 @@ impl Worker {
                 decision: decide(outcome, claimed.lane, claimed.attempt, jitter()),
             })
             .collect();
-        let mut tx = self.database.begin().await?;
-        let mut hints = settle(&mut tx, &settlements).await?;
-        tx.commit().await?;
+        let mut hints = self.settle_all(&settlements).await?;
         for settlement in &settlements {
             hints.extend(doubt_ends(settlement));
             counts.settled(settlement);
@@ -126,6 +124,43 @@ async fn survived(send: impl Future<Output = SendOutcome>) -> SendOutcome {
         let refusal = Refusal::new(OutcomeClass::Ambiguous, "panic", "the adapter panicked");
         SendOutcome::Refused(refusal)
     })
+}
+
+impl Worker {
+    /// All in one transaction. If that fails (a deadlock, a connection that broke, a row that cannot be written), each by
+    /// itself, so that one row does not take the outcomes of the others with it. What was written already is not written
+    /// twice: the fence has moved on.
+    async fn settle_all(&self, settlements: &[Settlement<'_>]) -> Result<Vec<Hint>, DatabaseError> {
+        match self.settle_once(settlements).await {
+            Ok(hints) => return Ok(hints),
+            Err(error) => {
+                tracing::warn!(error = telemetry::chain(&error), "settling one by one");
+            }
+        }
+        let mut hints = Vec::new();
+        let mut failure = None;
+        for settlement in settlements {
+            match self.settle_once(std::slice::from_ref(settlement)).await {
+                Ok(more) => hints.extend(more),
+                Err(error) => failure = Some(error),
+            }
+        }
+        let Some(error) = failure else {
+            return Ok(hints);
+        };
+        self.queues.publish_or_leave_to_scan(&hints).await;
+        Err(error)
+    }
+
+    async fn settle_once(
+        &self,
+        settlements: &[Settlement<'_>],
+    ) -> Result<Vec<Hint>, DatabaseError> {
+        let mut tx = self.database.begin().await?;
+        let hints = settle(&mut tx, settlements).await?;
+        tx.commit().await?;
+        Ok(hints)
+    }
 }
 
 /// When to decide about a doubtful send, if nobody reports on it before.

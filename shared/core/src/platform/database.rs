@@ -54,6 +54,18 @@ fn safe(error: &sqlx::Error) -> String {
 }
 
 impl DatabaseError {
+    /// Is it about some row, so that the same call without that row may well succeed?
+    #[must_use]
+    pub fn is_about_rows(&self) -> bool {
+        let constraint = |error: &sqlx::Error| {
+            let code = error
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code);
+            code.is_some_and(|code| code.starts_with("23") || code.starts_with("P0"))
+        };
+        self.is_bad_data() || matches!(self, Self::Sql(error) if constraint(error))
+    }
+
     /// Is it the data that does not fit (a null, a zone that does not exist), so that the same call never succeeds?
     #[must_use]
     pub fn is_bad_data(&self) -> bool {

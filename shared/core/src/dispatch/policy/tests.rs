@@ -1,3 +1,5 @@
+//! The retry table, and what never holds for any outcome.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -14,7 +14,7 @@ pub struct Gauges {
     pub doubtful: i64,
     /// QUEUED behind an account that is not ACTIVE.
     pub parked: i64,
-    /// QUEUED behind the rate of their sender.
+    /// QUEUED behind the rate of their sender, its breaker, or an earlier message of their conversation.
     pub paced: i64,
     /// Reached twice: the receipt came after the fallback had gone out. Of the last day.
     pub double_reached: i64,
@@ -38,10 +38,16 @@ pub async fn gauges(database: &Database) -> Result<Gauges, DatabaseError> {
         r#"with due as (
                -- What was released after a pause is late from its slot on, and not from before the pause.
                select m.lane, greatest(m.due_at, m.slot_at) as due_at, a.status = 'ACTIVE' as active,
-                      -- A line behind a rate is as long as the rate makes it.
-                      m.hint_at = '-infinity' and coalesce(b.tat > now(), false) as paced
+                      -- A line is as long as what it waits for makes it: a rate, a breaker, an earlier message.
+                      m.hint_at = '-infinity' and coalesce(b.tat > now(), false)
+                      or coalesce(k.open_until > now(), false)
+                      or exists (select from communications.messages earlier
+                                  where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
+                                    and earlier.lane = m.lane and earlier.status in ('QUEUED', 'SENDING')
+                                    and earlier.id < m.id) as paced
                  from communications.messages m
                  join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
+                 left join communications.breakers k on k.tenant_id = m.tenant_id and k.account_id = m.account_id
                  left join communications.rate_buckets b
                    on b.tenant_id = m.tenant_id and b.account_id = m.account_id and b.kind = 'SHARED' and b.subject = ''
                 where m.status = 'QUEUED' and m.due_at <= now())

@@ -96,6 +96,15 @@ pub(super) async fn fail_over(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, Data
                  join communications.messages m on m.tenant_id = s.tenant_id and m.account_id = s.id and m.status = 'QUEUED'
                   -- Everything else of theirs has a hint out, and joins these when that is looked at.
                   and m.hint_at = '-infinity'
+                  -- Those that cannot move must not stand before those that can.
+                  and not exists (select from communications.message_attempts t
+                                   where t.tenant_id = m.tenant_id and t.message_id = m.id and t.class = 'AMBIGUOUS')
+                  and exists (select from communications.channel_accounts other
+                               where other.tenant_id = m.tenant_id and other.channel = m.channel and other.id <> m.account_id
+                                 and other.status = 'ACTIVE'
+                                 and not exists (select from communications.message_attempts t
+                                                  where t.tenant_id = m.tenant_id and t.message_id = m.id
+                                                    and t.account_id = other.id))
                 limit $1),
            listed as (select array_agg(tenant_id) as tenants, array_agg(id) as ids from stranded),
            moved as (

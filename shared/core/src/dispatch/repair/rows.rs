@@ -14,7 +14,7 @@ pub(super) async fn end_leases(tx: &mut Tx, limit: i64) -> Result<usize, Databas
         r#"with dead as (
                select tenant_id, id from communications.messages
                 where status = 'SENDING' and lease_until < now()
-                order by lease_until limit $1 for update skip locked),
+                order by lease_until limit $1 for no key update skip locked),
            settled as (
                update communications.messages m
                   set status = 'UNCERTAIN', lease_until = null, failed_code = 'lease-ended',
@@ -47,11 +47,14 @@ pub(super) async fn expire(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseErr
         r#"with late as (
                select tenant_id, id from communications.messages
                 where status = 'QUEUED' and expires_at <= now()
-                order by expires_at limit $1 for update skip locked),
+                order by expires_at limit $1 for no key update skip locked),
            ended as (
                update communications.messages m set status = 'EXPIRED'
                  from late where m.tenant_id = late.tenant_id and m.id = late.id
                returning m.tenant_id, m.id),
+           unchained as (
+               delete from communications.message_fallbacks f
+                using ended where f.tenant_id = ended.tenant_id and f.message_id = ended.id),
            noted as (
                insert into communications.repairs (tenant_id, id, kind, message_id)
                select tenant_id, communications.uuid_v7(), 'EXPIRED', id from ended)
@@ -98,7 +101,7 @@ pub(super) async fn unhinted(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, Datab
                        where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
                          and earlier.lane = m.lane
                          and earlier.status in ('QUEUED', 'SENDING') and earlier.id < m.id)
-                order by m.due_at limit $1 for update of m skip locked),
+                order by m.due_at limit $1 for no key update of m skip locked),
            hinted as (
                update communications.messages m set hint_at = now()
                  from lost where m.tenant_id = lost.tenant_id and m.id = lost.id
@@ -119,4 +122,19 @@ pub(super) async fn unhinted(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, Datab
             Some(Hint::after(job, row.lane.parse().ok()?, 0.0))
         })
         .collect())
+}
+
+/// Pairs that have been quiet for an hour are nobody's business any more: the key holds an address.
+pub(super) async fn forget_pairs(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseError> {
+    let forgotten = sqlx::query!(
+        "delete from communications.rate_buckets b
+          using (select tenant_id, account_id, subject from communications.rate_buckets
+                  where kind = 'PAIR' and tat < now() - interval '1 hour' limit $1 for update skip locked) quiet
+          where b.tenant_id = quiet.tenant_id and b.account_id = quiet.account_id and b.kind = 'PAIR'
+            and b.subject = quiet.subject",
+        limit
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(usize::try_from(forgotten.rows_affected()).unwrap_or_default())
 }
