@@ -2,8 +2,8 @@
 //! after the commit.
 
 use crate::model::{
-    AccountId, Category, Channel, ContactId, ConversationId, DispatchMessageJob, Lane, MessageId,
-    MessageStatus, RunId, TemplateId, TenantId, UserId,
+    AccountId, Category, Channel, ContactId, ConversationId, Lane, MessageId, MessageStatus, RunId,
+    TemplateId, TenantId, UserId,
 };
 use crate::platform::{DatabaseError, Tx, queue::Hint};
 use comms_providers::{Content, sms::segments};
@@ -184,13 +184,7 @@ pub async fn queue(
     store_chains(tx, tenant, inserted).await?;
     Ok(to_send
         .into_iter()
-        .filter_map(|row| {
-            Some(Hint {
-                job: DispatchMessageJob::new(tenant, row.id),
-                lane: row.lane.parse().ok()?,
-                delay_seconds: 0,
-            })
-        })
+        .filter_map(|row| Hint::of_row(tenant, row.id, &row.lane, 0.0))
         .collect())
 }
 

@@ -131,10 +131,7 @@ async fn judge(tx: &mut Tx, letters: &[Message]) -> Result<(Drained, Vec<Hint>),
     let hints: Vec<Hint> = rows
         .iter()
         .filter(|row| row.status == "QUEUED")
-        .filter_map(|row| {
-            let job = DispatchMessageJob::new(row.tenant, row.message);
-            Some(Hint::after(job, row.lane.parse().ok()?, COOL_OFF_SECONDS))
-        })
+        .filter_map(|row| Hint::of_row(row.tenant, row.message, &row.lane, COOL_OFF_SECONDS))
         .collect();
     let drained = Drained {
         letters: letters.len(),

@@ -113,10 +113,7 @@ pub(super) async fn resolve(
     let hints = rows
         .iter()
         .filter(|row| row.status == "QUEUED")
-        .filter_map(|row| {
-            let job = DispatchMessageJob::new(row.tenant, row.message);
-            Some(Hint::after(job, row.lane.parse().ok()?, 0.0))
-        });
+        .filter_map(|row| Hint::of_row(row.tenant, row.message, &row.lane, 0.0));
     Ok(Resolved {
         messages: rows.len(),
         hints: hints.collect(),

@@ -5,7 +5,7 @@
 //! after all is kept; `communications.double_reaches` counts who was reached twice.
 
 use super::claim::Ended;
-use crate::model::{DispatchMessageJob, MessageId, MessageStatus, TenantId};
+use crate::model::{MessageId, MessageStatus, TenantId};
 use crate::platform::queue::Hint;
 use crate::platform::{DatabaseError, Tx};
 use uuid::Uuid;
@@ -121,9 +121,6 @@ async fn open(
     .await?;
     Ok(opened
         .into_iter()
-        .filter_map(|row| {
-            let job = DispatchMessageJob::new(row.tenant, row.message);
-            Some(Hint::after(job, row.lane.parse().ok()?, 0.0))
-        })
+        .filter_map(|row| Hint::of_row(row.tenant, row.message, &row.lane, 0.0))
         .collect())
 }

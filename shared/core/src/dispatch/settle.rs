@@ -7,7 +7,7 @@
 use super::claim::Claimed;
 use super::policy::Decision;
 use crate::delivery;
-use crate::model::{DispatchMessageJob, MessageId, TenantId};
+use crate::model::{MessageId, TenantId};
 use crate::platform::queue::{Hint, MAX_DELAY_SECONDS};
 use crate::platform::{DatabaseError, Tx};
 use comms_providers::SendOutcome;
@@ -65,9 +65,9 @@ pub async fn settle(
     for row in rows {
         if row.kind == "REPORTED" {
             reported.push((row.tenant, row.message));
-        } else if let Ok(lane) = row.lane.parse() {
-            let job = DispatchMessageJob::new(row.tenant, row.message);
-            hints.push(Hint::after(job, lane, row.hint_in.unwrap_or_default()));
+        } else {
+            let seconds = row.hint_in.unwrap_or_default();
+            hints.extend(Hint::of_row(row.tenant, row.message, &row.lane, seconds));
         }
     }
     delivery::match_waiting(tx, &reported).await?;
@@ -98,10 +98,7 @@ pub async fn follow_ups(
     .await?;
     Ok(due
         .into_iter()
-        .filter_map(|row| {
-            let job = DispatchMessageJob::new(row.tenant, row.message);
-            Some(Hint::after(job, row.lane.parse().ok()?, row.hint_in))
-        })
+        .filter_map(|row| Hint::of_row(row.tenant, row.message, &row.lane, row.hint_in))
         .collect())
 }
 

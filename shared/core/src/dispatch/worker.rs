@@ -106,11 +106,12 @@ impl Worker {
                 decision: decide(outcome, claimed.lane, claimed.attempt, jitter()),
             })
             .collect();
+        // Said before it is written: what a provider answered must not be lost with the database.
+        settlements.iter().for_each(report);
         let mut hints = self.settle_all(&settlements).await?;
         for settlement in &settlements {
             hints.extend(doubt_ends(settlement));
             counts.settled(settlement);
-            report(settlement);
         }
         self.queues.publish_or_leave_to_scan(&hints).await;
         Ok(())

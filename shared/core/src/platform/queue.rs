@@ -5,7 +5,7 @@
 
 use super::aws::Aws;
 use super::config::{Settings, aws_code};
-use crate::model::{DispatchMessageJob, Lane};
+use crate::model::{DispatchMessageJob, Lane, MessageId, TenantId};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::future::join_all;
 
@@ -36,6 +36,14 @@ impl Hint {
             lane,
             delay_seconds,
         }
+    }
+
+    /// The same from a row's columns. `None` for a lane that this build does not know: its message is left to a build
+    /// that does.
+    #[must_use]
+    pub fn of_row(tenant: TenantId, message: MessageId, lane: &str, seconds: f64) -> Option<Self> {
+        let job = DispatchMessageJob::new(tenant, message);
+        Some(Self::after(job, lane.parse().ok()?, seconds))
     }
 }
 

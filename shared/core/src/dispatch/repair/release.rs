@@ -1,6 +1,6 @@
 //! What waits for others than itself: for a slot, for a held account, for a sender that works.
 
-use crate::model::{DispatchMessageJob, MessageId, TenantId};
+use crate::model::{MessageId, TenantId};
 use crate::platform::queue::Hint;
 use crate::platform::{DatabaseError, Tx};
 
@@ -40,10 +40,7 @@ pub(super) async fn one_round(tx: &mut Tx) -> Result<Vec<Hint>, DatabaseError> {
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|row| {
-            let job = DispatchMessageJob::new(row.tenant, row.message);
-            Some(Hint::after(job, row.lane.parse().ok()?, row.hint_in))
-        })
+        .filter_map(|row| Hint::of_row(row.tenant, row.message, &row.lane, row.hint_in))
         .collect())
 }
 
@@ -121,9 +118,6 @@ pub(super) async fn fail_over(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, Data
     .await?;
     Ok(moved
         .into_iter()
-        .filter_map(|row| {
-            let job = DispatchMessageJob::new(row.tenant, row.message);
-            Some(Hint::after(job, row.lane.parse().ok()?, 0.0))
-        })
+        .filter_map(|row| Hint::of_row(row.tenant, row.message, &row.lane, 0.0))
         .collect())
 }

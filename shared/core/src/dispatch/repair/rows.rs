@@ -1,7 +1,7 @@
 //! Rows that a dead worker, a lost hint or an early report left behind.
 
 use crate::delivery;
-use crate::model::{DispatchMessageJob, MessageId, TenantId};
+use crate::model::{MessageId, TenantId};
 use crate::platform::queue::Hint;
 use crate::platform::{DatabaseError, Tx};
 
@@ -117,10 +117,7 @@ pub(super) async fn unhinted(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, Datab
     .await?;
     Ok(rows
         .into_iter()
-        .filter_map(|row| {
-            let job = DispatchMessageJob::new(row.tenant, row.message);
-            Some(Hint::after(job, row.lane.parse().ok()?, 0.0))
-        })
+        .filter_map(|row| Hint::of_row(row.tenant, row.message, &row.lane, 0.0))
         .collect())
 }
 
