@@ -71,7 +71,37 @@ pub enum Content {
     Reaction(Reaction),
     Email(Email),
     Sms(Sms),
-    /// An inbound message of a type that has no typed form here yet: kept whole, shown as a placeholder.
+    /// Inbound only, as all that follow. Address cards, none to many, as the provider writes them.
+    Contacts {
+        cards: Vec<serde_json::Value>,
+    },
+    /// A cart: `catalog_id`, `text`, `product_items`, as the provider writes them.
+    Order {
+        order: serde_json::Value,
+    },
+    /// A button or a row that was tapped.
+    Reply(TappedReply),
+    /// The answers to a form. `response` is what was filled in; a string where it was no JSON.
+    Form {
+        name: String,
+        response: serde_json::Value,
+    },
+    /// Something that the provider could not pass on: `kind` as far as it says, `code` its error.
+    Unsupported {
+        kind: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        title: Option<String>,
+    },
+    /// A notice of the provider's about the person: `kind` its word.
+    System {
+        kind: String,
+        body: String,
+    },
+    /// The customer deleted it for everybody.
+    Revoked,
+    /// A type that has no typed form here yet: kept whole, shown as a placeholder.
     Other {
         kind: String,
         raw: serde_json::Value,
@@ -137,6 +167,25 @@ pub struct Media {
     /// Documents only; its ending picks the icon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
+    /// Inbound only, as all that follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<String>,
+    /// Spoken into the phone, and no file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub voice: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub animated: bool,
+}
+
+/// What the customer tapped.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TappedReply {
+    pub title: String,
+    /// What we gave the button or the row: `id`, or the payload of a template's quick reply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -148,6 +197,9 @@ pub struct Location {
     pub name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Inbound only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// A question with answers to tap.

@@ -22,7 +22,7 @@ impl Owners {
         let mut named: Vec<String> = events
             .iter()
             .filter_map(|event| event.account.as_ref())
-            .map(|account| account.external_account_id.clone())
+            .filter_map(|account| account.external_account_id.clone())
             .collect();
         named.sort_unstable();
         named.dedup();
@@ -38,7 +38,7 @@ impl Owners {
 
     pub fn of(&self, event: &ProviderEvent) -> Option<(TenantId, AccountId)> {
         self.0
-            .get(&event.account.as_ref()?.external_account_id)
+            .get(event.account.as_ref()?.external_account_id.as_ref()?)
             .copied()
     }
 }

@@ -5,7 +5,7 @@ use crate::inbox::{self, Arrival};
 use crate::model::{AccountId, Channel, ContactId, ConversationId, MessageId, TenantId};
 use crate::platform::{DatabaseError, Tx};
 use comms_providers::Content;
-use comms_providers::event::{InboundMessage, InboundSender};
+use comms_providers::event::{InboundMessage, Person};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use time::{Duration, OffsetDateTime};
@@ -100,13 +100,13 @@ fn sighting(incoming: &Attributed<'_>) -> Sighting {
     aliases.extend(phone(sender).map(|phone| Alias::new(AliasKind::Phone, "", &phone)));
     Sighting {
         aliases,
-        display_name: sender.profile_name.clone(),
+        display_name: sender.name.clone(),
         ..Sighting::default()
     }
 }
 
 /// A `wa_id` is a phone number without its plus, unless it is something new.
-fn phone(sender: &InboundSender) -> Option<String> {
+fn phone(sender: &Person) -> Option<String> {
     let digits = sender.wa_id.as_deref()?;
     let plausible = (7..=15).contains(&digits.len())
         && digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -115,7 +115,7 @@ fn phone(sender: &InboundSender) -> Option<String> {
 }
 
 /// The address that an answer goes to.
-fn address(sender: &InboundSender) -> String {
+fn address(sender: &Person) -> String {
     phone(sender)
         .or_else(|| sender.user_id.clone())
         .or_else(|| sender.wa_id.clone())

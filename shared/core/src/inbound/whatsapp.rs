@@ -112,7 +112,7 @@ impl<'a> Sorted<'a> {
                 self.misfits.push(misfit("UNKNOWN_ACCOUNT", event));
             }
             (EventKind::Malformed { .. }, _) => self.misfits.push(misfit("MALFORMED", event)),
-            (EventKind::Unhandled { .. }, _) => {
+            (_, _) => {
                 self.misfits.push(misfit(quarantine::UNHANDLED, event));
             }
         }
@@ -151,7 +151,7 @@ fn misfit(reason: &'static str, event: &ProviderEvent) -> Misfit {
     let external_account_id = event
         .account
         .as_ref()
-        .map(|account| account.external_account_id.clone());
+        .and_then(|account| account.external_account_id.clone());
     Misfit {
         reason,
         external_account_id,

@@ -149,7 +149,8 @@ fn read_item(
 fn account(entry: &Members<'_>, value: &Members<'_>) -> Option<AccountRef> {
     let external_account_id = value.object("metadata")?.text("phone_number_id")?;
     Some(AccountRef {
-        external_account_id,
+        external_account_id: Some(external_account_id),
+        account_id: None,
         waba_id: entry.text("id"),
     })
 }

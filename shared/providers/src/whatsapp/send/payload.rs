@@ -146,7 +146,16 @@ fn body(content: &Content) -> Result<Body<'_>, Refusal> {
         Content::Reaction(reaction) => Body::Reaction {
             reaction: self::reaction(reaction)?,
         },
-        Content::Email(_) | Content::Sms(_) | Content::Other { .. } => {
+        Content::Email(_)
+        | Content::Sms(_)
+        | Content::Contacts { .. }
+        | Content::Order { .. }
+        | Content::Reply(_)
+        | Content::Form { .. }
+        | Content::Unsupported { .. }
+        | Content::System { .. }
+        | Content::Revoked
+        | Content::Other { .. } => {
             return Err(Refusal::invalid_content(
                 "WhatsApp cannot carry this type of message",
             ));

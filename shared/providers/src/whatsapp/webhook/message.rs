@@ -1,7 +1,7 @@
 //! One item of `messages[]`: a customer wrote.
 
 use super::{content, json};
-use crate::event::{EventKind, InboundMessage, InboundSender};
+use crate::event::{EventKind, InboundMessage, Person};
 use serde_json::Value;
 
 /// Reads the message; `contacts` are those beside it, in which the profile name stands.
@@ -15,6 +15,8 @@ pub(super) fn read(message: &Value, contacts: &[Value]) -> Result<EventKind, &'s
         content,
         body,
         reply_to: json::text(message, "/context/id").filter(|id| json::is_id(id)),
+        context: None,
+        media: Vec::new(),
         sent_at: json::seconds(message.get("timestamp"))
             .ok_or("a message has no readable timestamp")?,
     })))
@@ -22,7 +24,7 @@ pub(super) fn read(message: &Value, contacts: &[Value]) -> Result<EventKind, &'s
 
 /// `from` is left out for people with a user name, and the `from_user_id` before April 2026; the matching contact
 /// often knows the other half.
-fn sender(message: &Value, contacts: &[Value]) -> Result<InboundSender, &'static str> {
+fn sender(message: &Value, contacts: &[Value]) -> Result<Person, &'static str> {
     let wa_id = json::text(message, "/from").map(|id| id.trim_start_matches('+').to_owned());
     let user_id = json::text(message, "/from_user_id");
     if wa_id.is_none() && user_id.is_none() {
@@ -37,13 +39,14 @@ fn sender(message: &Value, contacts: &[Value]) -> Result<InboundSender, &'static
             || same(&user_id, json::text(contact, "/user_id"))
     });
     let known = |pointer| contact.and_then(|contact| json::text(contact, pointer));
-    Ok(InboundSender {
+    Ok(Person {
         wa_id: wa_id.or_else(|| known("/wa_id").filter(|id| is_wa_id(id))),
         user_id: user_id.or_else(|| known("/user_id").filter(|id| json::is_id(id))),
         parent_user_id: json::text(message, "/from_parent_user_id")
             .or_else(|| known("/parent_user_id"))
             .filter(|id| json::is_id(id)),
-        profile_name: known("/profile/name").map(|name| name.chars().take(NAME_LIMIT).collect()),
+        name: known("/profile/name").map(|name| name.chars().take(NAME_LIMIT).collect()),
+        ..Person::default()
     })
 }
 

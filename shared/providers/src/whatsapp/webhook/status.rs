@@ -22,7 +22,7 @@ pub(super) fn read(status: &Value, _contacts: &[Value]) -> Result<EventKind, &'s
         .filter(|word| json::is_id(word))
         .ok_or("a status has no usable status")?;
     let known = known(&word);
-    Ok(EventKind::Status(DeliveryUpdate {
+    Ok(EventKind::Status(Box::new(DeliveryUpdate {
         external_message_id: json::text(status, "/id")
             .filter(|id| json::is_id(id))
             .ok_or("a status has no usable message id")?,
@@ -33,7 +33,9 @@ pub(super) fn read(status: &Value, _contacts: &[Value]) -> Result<EventKind, &'s
         occurred_at: json::seconds(status.get("timestamp"))
             .ok_or("a status has no readable timestamp")?,
         failure: failure(status, known),
-    }))
+        recipient: None,
+        price: None,
+    })))
 }
 
 /// `played` is a voice note that was heard, which implies read.
@@ -54,6 +56,7 @@ fn failure(status: &Value, known: DeliveryStatus) -> Option<DeliveryFailure> {
             code: "unspecified".to_owned(),
             class: OutcomeClass::Unknown,
             opt_out: None,
+            address_is_bad: false,
             reason: "the provider named no reason".to_owned(),
         });
     };
@@ -70,6 +73,7 @@ fn failure(status: &Value, known: DeliveryStatus) -> Option<DeliveryFailure> {
         code,
         class: verdict.map_or(OutcomeClass::Unknown, |verdict| verdict.class),
         opt_out: verdict.and_then(|verdict| verdict.opt_out),
+        address_is_bad: false,
         reason: without_numbers(&said.join(": ")),
     })
 }

@@ -62,7 +62,7 @@ fn a_text_message_with_everything_around_it() {
     })));
 
     let account = events[0].account.as_ref().expect("an account");
-    assert_eq!(account.external_account_id, "1065");
+    assert_eq!(account.external_account_id.as_deref(), Some("1065"));
     assert_eq!(account.waba_id.as_deref(), Some("waba-1"));
     assert_eq!(events[0].raw["id"], "wamid.X");
     let message = message(&events[0]);
@@ -80,7 +80,7 @@ fn a_text_message_with_everything_around_it() {
     assert_eq!(message.sender.wa_id.as_deref(), Some("34600111222"));
     assert_eq!(message.sender.user_id.as_deref(), Some("ES.1349"));
     assert_eq!(message.sender.parent_user_id.as_deref(), Some("ES.ENT.7"));
-    assert_eq!(message.sender.profile_name.as_deref(), Some("Ana"));
+    assert_eq!(message.sender.name.as_deref(), Some("Ana"));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn somebody_with_a_user_name_has_no_phone_number() {
         (sender.wa_id.as_deref(), sender.user_id.as_deref()),
         (None, Some("ES.1349"))
     );
-    assert_eq!(sender.profile_name.as_deref(), Some("Ana"));
+    assert_eq!(sender.name.as_deref(), Some("Ana"));
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn the_order_of_the_document_is_kept_over_entries_changes_and_members() {
             event
                 .account
                 .as_ref()
-                .map(|a| a.external_account_id.as_str())
+                .and_then(|a| a.external_account_id.as_deref())
         })
         .collect();
     assert_eq!(

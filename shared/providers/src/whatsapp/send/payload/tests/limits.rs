@@ -75,6 +75,7 @@ fn files_have_one_source_and_sounds_no_caption() {
 fn places_are_on_earth() {
     for (latitude, longitude) in [(90.1, 0.0), (-90.1, 0.0), (0.0, 180.1), (f64::NAN, 0.0)] {
         let place = crate::command::Location {
+            url: None,
             latitude,
             longitude,
             name: None,
