@@ -2,15 +2,20 @@
 //!
 //! Behind a transaction pooler both halves are needed: a named statement may be another session's, and outside a
 //! transaction the pooler may switch backends between `Parse` and `Bind` and answer with somebody else's rows, without
-//! an error. [`Tx::conn`] is therefore the only way to run SQL.
+//! an error. [`Tx::conn`] is therefore the only way to run SQL, beside [`Tx::call`]: one function of the database, JSON in and
+//! JSON out, in one message of the simple protocol. That is one round trip where a statement with parameters takes two, it
+//! begins or commits in the same breath, and being one message it is safe behind a pooler.
+
+mod call;
+mod unnamed;
+
+pub use unnamed::Unnamed;
 
 use super::config::{ConfigError, Secret};
-use futures_util::{future::BoxFuture, stream::BoxStream};
+use call::{ask, asked, call, read};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{
-    Connection, Either, Execute, Executor, PgConnection, Postgres, SqlStr,
-    postgres::{PgConnectOptions, PgQueryResult, PgRow, PgTypeInfo},
-};
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use std::{
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
@@ -111,10 +116,7 @@ impl Database {
     /// # Errors
     /// When the URL cannot be had or no connection can be made within three seconds.
     pub async fn begin(&self) -> Result<Tx, DatabaseError> {
-        let slot = timeout(PATIENCE, Arc::clone(&self.slots).acquire_owned()).await;
-        let slot = slot
-            .map_err(|_| sqlx::Error::PoolTimedOut)?
-            .map_err(|_| sqlx::Error::PoolClosed)?;
+        let slot = self.slot().await?;
         let connection = match self.begun_idle().await {
             Some(connection) => connection,
             None => begun(self.session().await?).await?,
@@ -124,6 +126,66 @@ impl Database {
             idle: Arc::clone(&self.idle),
             _slot: slot,
         })
+    }
+
+    /// Begins a transaction with the call of a function, in one round trip. The function may be called twice (when the kept
+    /// connection turns out dead), of which one call never happened.
+    ///
+    /// # Errors
+    /// As [`Database::begin`] and [`Tx::call`].
+    pub async fn begin_with<T: DeserializeOwned>(
+        &self,
+        function: &'static str,
+        argument: &impl Serialize,
+    ) -> Result<(Tx, T), DatabaseError> {
+        let sql = format!("begin; {}", call(function, argument)?);
+        self.first(sql).await
+    }
+
+    /// Calls a function as a transaction of its own, in one round trip. It must be one that may happen twice: a connection
+    /// that dies in between does not say whether it did.
+    ///
+    /// # Errors
+    /// As [`Database::begin`] and [`Tx::call`].
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        function: &'static str,
+        argument: &impl Serialize,
+    ) -> Result<T, DatabaseError> {
+        let (tx, answer) = self.first(call(function, argument)?).await?;
+        tx.keep();
+        Ok(answer)
+    }
+
+    /// The first message on a connection: it finds out whether a kept one still lives.
+    async fn first<T: DeserializeOwned>(&self, sql: String) -> Result<(Tx, T), DatabaseError> {
+        let slot = self.slot().await?;
+        let kept = lock(&self.idle).pop();
+        let kept = kept.filter(|(_, since)| since.elapsed() < IDLE);
+        let begun = match kept {
+            Some((connection, _)) => match asked(connection, sql.clone()).await {
+                Err(error) if error.as_database_error().is_none() => None,
+                begun => Some(begun?),
+            },
+            None => None,
+        };
+        let (connection, answer) = match begun {
+            Some(begun) => begun,
+            None => asked(self.session().await?, sql).await?,
+        };
+        let tx = Tx {
+            connection,
+            idle: Arc::clone(&self.idle),
+            _slot: slot,
+        };
+        Ok((tx, read(&answer)?))
+    }
+
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, DatabaseError> {
+        let slot = timeout(PATIENCE, Arc::clone(&self.slots).acquire_owned()).await;
+        Ok(slot
+            .map_err(|_| sqlx::Error::PoolTimedOut)?
+            .map_err(|_| sqlx::Error::PoolClosed)?)
     }
 
     async fn begun_idle(&self) -> Option<PgConnection> {
@@ -206,6 +268,33 @@ impl Tx {
         Unnamed(&mut self.connection)
     }
 
+    /// Calls a function of the schema in one round trip: JSON in, JSON out.
+    ///
+    /// # Errors
+    /// When the database does not answer or refuses, or the answer is not what the caller takes.
+    pub async fn call<T: DeserializeOwned>(
+        &mut self,
+        function: &'static str,
+        argument: &impl Serialize,
+    ) -> Result<T, DatabaseError> {
+        read(&ask(&mut self.connection, call(function, argument)?).await?)
+    }
+
+    /// As [`Tx::call`] and [`Tx::commit`], together in one round trip.
+    ///
+    /// # Errors
+    /// As theirs.
+    pub async fn commit_with<T: DeserializeOwned>(
+        mut self,
+        function: &'static str,
+        argument: &impl Serialize,
+    ) -> Result<T, DatabaseError> {
+        let sql = format!("{}; commit", call(function, argument)?);
+        let answer = ask(&mut self.connection, sql).await?;
+        self.keep();
+        read(&answer)
+    }
+
     /// # Errors
     /// When the commit did not succeed; whether it happened is then unknown, as with any database.
     pub async fn commit(self) -> Result<(), DatabaseError> {
@@ -222,80 +311,12 @@ impl Tx {
 
     async fn end(mut self, how: &'static str) -> Result<(), DatabaseError> {
         sqlx::raw_sql(how).execute(&mut self.connection).await?;
-        lock(&self.idle).push((self.connection, Instant::now()));
+        self.keep();
         Ok(())
     }
-}
 
-/// Runs every statement unnamed.
-#[derive(Debug)]
-pub struct Unnamed<'c>(&'c mut PgConnection);
-
-struct Once<E>(E);
-
-impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Once<E> {
-    fn sql(self) -> SqlStr {
-        self.0.sql()
-    }
-
-    fn statement(&self) -> Option<&<Postgres as sqlx::Database>::Statement> {
-        self.0.statement()
-    }
-
-    fn take_arguments(
-        &mut self,
-    ) -> Result<Option<<Postgres as sqlx::Database>::Arguments>, sqlx::error::BoxDynError> {
-        self.0.take_arguments()
-    }
-
-    fn persistent(&self) -> bool {
-        false
-    }
-}
-
-impl<'c> Executor<'c> for Unnamed<'c> {
-    type Database = Postgres;
-
-    fn fetch_many<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        self.0.fetch_many(Once(query))
-    }
-
-    fn fetch_optional<'e, 'q: 'e, E>(
-        self,
-        query: E,
-    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
-        self.0.fetch_optional(Once(query))
-    }
-
-    fn prepare_with<'e>(
-        self,
-        sql: SqlStr,
-        parameters: &'e [PgTypeInfo],
-    ) -> BoxFuture<'e, Result<<Postgres as sqlx::Database>::Statement, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        self.0.prepare_with(sql, parameters)
-    }
-
-    fn describe<'e>(
-        self,
-        sql: SqlStr,
-    ) -> BoxFuture<'e, Result<sqlx::Describe<Postgres>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        self.0.describe(sql)
+    /// Its transaction is over: the connection may serve the next one.
+    fn keep(self) {
+        lock(&self.idle).push((self.connection, Instant::now()));
     }
 }
