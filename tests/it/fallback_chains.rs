@@ -326,9 +326,9 @@ async fn a_mailbox_finds_whom_nothing_else_is_known_of() {
             let mut tx = database.begin().await.unwrap();
             let sighting = Sighting {
                 aliases,
-                ..Sighting::default()
+                ..Sighting::new(tenant)
             };
-            let contact = resolve(&mut tx, tenant, &[sighting]).await.unwrap()[0];
+            let contact = resolve(&mut tx, &[sighting]).await.unwrap()[0];
             tx.commit().await.unwrap();
             contact
         }

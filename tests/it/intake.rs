@@ -161,9 +161,9 @@ pub async fn contact_by_phone(world: &World, tenant: TenantId, phone: &str) -> C
     let mut tx = world.database().begin().await.unwrap();
     let sighting = Sighting {
         aliases: vec![Alias::new(AliasKind::Phone, "", phone)],
-        ..Sighting::default()
+        ..Sighting::new(tenant)
     };
-    let contact = resolve(&mut tx, tenant, &[sighting]).await.unwrap()[0];
+    let contact = resolve(&mut tx, &[sighting]).await.unwrap()[0];
     tx.commit().await.unwrap();
     contact
 }

@@ -3,7 +3,7 @@
 //! 401 for what Meta did not sign, 503 while nothing can be stored (Meta then sends it again, for days), 200 for all
 //! that is committed, quarantine included: an error would only bring the same payload back.
 
-use comms_core::inbound::{self, InboundError, Ingested, Verification};
+use comms_core::inbound::{self, Door, InboundError, Ingested, Verification};
 use comms_core::model::TenantId;
 use comms_core::platform::config::Secret;
 use comms_core::platform::{Aws, ConfigError, Database, Settings, telemetry};
@@ -97,7 +97,7 @@ async fn ingest(
         .and_then(|value| value.to_str().ok());
     let secrets = deps.app_secrets.list().await?;
     let verified = verify(request.body(), header, &secrets)?;
-    inbound::ingest(&deps.database, tenant, &verified).await
+    inbound::ingest(&deps.database, Door::Tenant(tenant), &verified).await
 }
 
 fn later(error: &dyn std::error::Error) -> Response<String> {

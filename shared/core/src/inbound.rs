@@ -1,16 +1,27 @@
 //! What providers tell us becomes rows: verified, parsed and attributed, in one transaction a request.
 //!
-//! The whole payload counts. What belongs to the door's tenant is stored; what cannot be attributed or read goes to
-//! quarantine, and the rest of the payload goes on.
+//! The whole payload counts. What belongs to somebody behind the door is stored; what cannot be attributed or read goes to
+//! quarantine, and the rest of the payload goes on. Two round trips: one finds the owners and locks and finds the people, one
+//! writes and commits; reports alone take one.
 
-mod accounts;
-mod messages;
+mod document;
+mod known;
+mod people;
+mod sorted;
 mod whatsapp;
 
-pub use whatsapp::{Ingested, Verification, ingest, verify_subscription};
+pub use document::{Document, NewMedia, NewMessage, NewWish, Stored};
+pub use known::Door;
+pub use sorted::Source;
+pub use whatsapp::{Verification, ingest, verify_subscription};
 
-use crate::platform::{ConfigError, DatabaseError};
+use crate::model::{MediaId, TenantId};
+use crate::platform::{ConfigError, Database, DatabaseError};
+use crate::quarantine;
+use comms_providers::event::ProviderEvent;
 use comms_providers::whatsapp::signature::SignatureError;
+use known::Loaded;
+use sorted::Sorted;
 
 /// Why a webhook call was not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -22,4 +33,37 @@ pub enum InboundError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+/// What a payload came to. A repeat of the same one comes to nothing new.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Ingested {
+    pub messages: usize,
+    pub statuses: usize,
+    pub quarantined: usize,
+    /// Files to fetch.
+    pub media: Vec<(TenantId, MediaId)>,
+}
+
+/// Stores all events for their owners, in one transaction. Accounts in any state still ingest.
+///
+/// # Errors
+/// When the database does not answer: nothing is stored, and the provider must send it again.
+pub async fn take_in(
+    database: &Database,
+    source: Source,
+    door: Door,
+    events: Vec<ProviderEvent>,
+) -> Result<Ingested, InboundError> {
+    let people = people::seen(&events);
+    let (mut tx, known) = Loaded::begin(database, source.channel, door, &events, people).await?;
+    let sorted = Sorted::of(events, &known, source);
+    quarantine::store(&mut tx, source.name, door.tenant(), &sorted.misfits).await?;
+    let stored = sorted.document.store(tx).await?;
+    Ok(Ingested {
+        messages: stored.messages,
+        statuses: stored.reports.new,
+        quarantined: sorted.misfits.len(),
+        media: stored.media,
+    })
 }

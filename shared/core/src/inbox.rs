@@ -12,7 +12,7 @@ pub use lifecycle::{ConversationStatus, Resolved, resolve_conversation};
 pub use reply::{AgentMessage, Replied, ReplyContent, send_agent_message};
 pub(crate) use reply::{may_answer, touch};
 pub use snooze::{Woken, wake_snoozed};
-pub use threads::{Arrival, Thread, live_threads, receive};
+pub use threads::{Thread, live_threads};
 
 use crate::platform::{DatabaseError, hasura::ActionError};
 

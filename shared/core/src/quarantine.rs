@@ -6,8 +6,16 @@ use aws_lc_rs::digest;
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// The reason of events that this build knows to be something else than messages and statuses.
+/// The reason of events that this build knows to be something else than what it handles.
 pub const UNHANDLED: &str = "UNHANDLED_FIELD";
+/// It should have been something that is handled, and does not read.
+pub const MALFORMED: &str = "MALFORMED";
+/// Nobody has this number, or not behind this door.
+pub const UNKNOWN_ACCOUNT: &str = "UNKNOWN_ACCOUNT";
+/// The number is known and belongs to another business account than the payload says.
+pub const WRONG_WABA: &str = "WRONG_WABA";
+/// The body is no webhook at all.
+pub const UNREADABLE: &str = "UNREADABLE";
 
 /// Something that came in and has no place.
 #[derive(Debug, Clone)]
@@ -26,7 +34,7 @@ pub struct Misfit {
 pub async fn store(
     tx: &mut Tx,
     source: &str,
-    door: TenantId,
+    door: Option<TenantId>,
     misfits: &[Misfit],
 ) -> Result<(), DatabaseError> {
     if misfits.is_empty() {
@@ -52,7 +60,7 @@ pub async fn store(
          on conflict on constraint quarantine_payload_key
             do update set times_seen = communications.quarantine.times_seen + 1, last_seen_at = now()",
         source,
-        door.0,
+        door.map(|door| door.0),
         &distinct.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
         &distinct.iter().map(|(misfit, _)| misfit.reason.to_owned()).collect::<Vec<_>>(),
         &distinct.iter().map(|(misfit, _)| misfit.external_account_id.clone()).collect::<Vec<_>>() as &[Option<String>],
@@ -73,7 +81,12 @@ pub async fn store(
             1.0,
             &[("Source", source), ("Reason", misfit.reason)],
         );
-        tracing::warn!(source, reason = misfit.reason, door.tenant.id = %door, "payload quarantined");
+        tracing::warn!(
+            source,
+            reason = misfit.reason,
+            door.tenant.id = door.map(|door| door.to_string()),
+            "payload quarantined"
+        );
     }
     Ok(())
 }

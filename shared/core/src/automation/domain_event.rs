@@ -106,7 +106,7 @@ pub async fn keep_unusable(database: &Database, raw: &[u8]) -> Result<(), Databa
         external_account_id: None,
         payload: raw.to_vec(),
     };
-    quarantine::store(&mut tx, "HASURA_EVENT", TenantId::PLATFORM, &[misfit]).await?;
+    quarantine::store(&mut tx, "HASURA_EVENT", None, &[misfit]).await?;
     tx.commit().await
 }
 

@@ -29,9 +29,9 @@ impl People {
             .collect();
         let sightings: Vec<Sighting> = reachable
             .iter()
-            .map(|passenger| sighting(passenger))
+            .map(|passenger| sighting(tenant, passenger))
             .collect();
-        let found = resolve(tx, tenant, &sightings).await?;
+        let found = resolve(tx, &sightings).await?;
         let contacts: HashMap<_, _> = reachable
             .iter()
             .map(|passenger| passenger.profile)
@@ -70,7 +70,7 @@ impl People {
     }
 }
 
-fn sighting(passenger: &Passenger) -> Sighting {
+fn sighting(tenant: TenantId, passenger: &Passenger) -> Sighting {
     let phone = passenger
         .phone
         .iter()
@@ -85,6 +85,7 @@ fn sighting(passenger: &Passenger) -> Sighting {
         display_name: Some(passenger.full_name.clone()),
         locale: passenger.locale.clone(),
         timezone: passenger.timezone.clone(),
+        ..Sighting::new(tenant)
     }
 }
 

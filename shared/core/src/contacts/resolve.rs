@@ -10,14 +10,18 @@
 
 use crate::model::{ContactId, PassengerProfileId, TenantId};
 use crate::platform::{DatabaseError, Tx};
-use std::collections::HashMap;
+use serde::{Deserialize, Serialize, Serializer};
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// What is known of one person at one moment.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
+    pub tenant: TenantId,
     /// Strongest evidence first.
     pub aliases: Vec<Alias>,
+    /// What the same person had before, by the provider's word.
+    pub formerly: Vec<Alias>,
     pub passenger_profile: Option<PassengerProfileId>,
     pub display_name: Option<String>,
     pub locale: Option<String>,
@@ -53,6 +57,18 @@ impl AliasKind {
             Self::Email => "email",
         }
     }
+
+    fn of(word: &str) -> Option<Self> {
+        [
+            Self::Phone,
+            Self::WaId,
+            Self::Bsuid,
+            Self::ParentBsuid,
+            Self::Email,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+    }
 }
 
 impl Alias {
@@ -66,163 +82,218 @@ impl Alias {
     }
 }
 
+impl Sighting {
+    #[must_use]
+    pub fn new(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            aliases: Vec::new(),
+            formerly: Vec::new(),
+            passenger_profile: None,
+            display_name: None,
+            locale: None,
+            timezone: None,
+        }
+    }
+}
+
+/// As `[kind, scope, value]`.
+impl Serialize for Alias {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.kind.as_str(), &self.scope, &self.value).serialize(serializer)
+    }
+}
+
+/// What the database has of the people asked for.
+#[derive(Debug, Default, Deserialize)]
+pub struct Known {
+    aliases: Vec<KnownAlias>,
+    profiles: Vec<KnownProfile>,
+}
+
+#[derive(Debug, Deserialize)]
+struct KnownAlias {
+    tenant_id: TenantId,
+    kind: String,
+    scope: String,
+    value: String,
+    contact_id: ContactId,
+    link: Option<Uuid>,
+    incomplete: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct KnownProfile {
+    tenant_id: TenantId,
+    profile: PassengerProfileId,
+    contact_id: ContactId,
+}
+
+/// Who is who, and what is to be written for it.
+#[derive(Debug, Default, Serialize)]
+pub struct Decisions {
+    /// One for each sighting, in their order.
+    #[serde(skip)]
+    pub contacts: Vec<ContactId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    created: Vec<Facts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    aliases: Vec<NewAlias>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    known: Vec<Facts>,
+}
+
+#[derive(Debug, Serialize)]
+struct Facts {
+    tenant_id: TenantId,
+    contact_id: ContactId,
+    name: Option<String>,
+    locale: Option<String>,
+    timezone: Option<String>,
+    profile: Option<PassengerProfileId>,
+}
+
+#[derive(Debug, Serialize)]
+struct NewAlias {
+    tenant_id: TenantId,
+    contact_id: ContactId,
+    kind: &'static str,
+    scope: String,
+    value: String,
+}
+
+impl Decisions {
+    /// Is there nothing to write?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.created.is_empty() && self.aliases.is_empty() && self.known.is_empty()
+    }
+}
+
+/// Decides who each sighting is; nothing is asked or written.
+#[must_use]
+pub fn decide(known: &Known, sightings: &[Sighting]) -> Decisions {
+    let mut people = People::of(known);
+    let mut decisions = Decisions::default();
+    for sighting in sightings {
+        people.assign(sighting, &mut decisions);
+    }
+    decisions
+}
+
 /// One contact for each sighting, in the same order.
 ///
 /// # Errors
 /// When the database does not answer, or refuses an alias (a phone that is not E.164).
-pub async fn resolve(
-    tx: &mut Tx,
-    tenant: TenantId,
-    sightings: &[Sighting],
-) -> Result<Vec<ContactId>, DatabaseError> {
+pub async fn resolve(tx: &mut Tx, sightings: &[Sighting]) -> Result<Vec<ContactId>, DatabaseError> {
     if sightings.is_empty() {
         return Ok(Vec::new());
     }
-    lock(tx, tenant, sightings).await?;
-    let mut known = Known::load(tx, tenant, sightings).await?;
-    let mut created = Vec::new();
-    let contacts: Vec<ContactId> = sightings
+    let question: Vec<_> = sightings
         .iter()
-        .enumerate()
-        .map(|(index, sighting)| known.assign(index, sighting, &mut created))
+        .map(|s| serde_json::json!({"tenant_id": s.tenant, "aliases": s.aliases, "profile": s.passenger_profile}))
         .collect();
-    insert_contacts(tx, tenant, sightings, &created).await?;
-    insert_aliases(tx, tenant, &known).await?;
-    fill_gaps(tx, tenant, sightings, &contacts, &created).await?;
-    Ok(contacts)
-}
-
-/// Transaction locks on every alias and profile, sorted, so that two callers never wait for each other crosswise.
-async fn lock(tx: &mut Tx, tenant: TenantId, sightings: &[Sighting]) -> Result<(), DatabaseError> {
-    let mut keys: Vec<String> = Vec::new();
-    for sighting in sightings {
-        keys.extend(sighting.aliases.iter().map(|alias| {
-            format!(
-                "{tenant}/{}/{}/{}",
-                alias.kind.as_str(),
-                alias.scope,
-                alias.value
-            )
-        }));
-        keys.extend(
-            sighting
-                .passenger_profile
-                .map(|profile| format!("{tenant}/profile/{profile}")),
-        );
+    let known: Known = tx.call("people_load", &question).await?;
+    let decisions = decide(&known, sightings);
+    if !decisions.is_empty() {
+        let () = tx.call("people_store", &decisions).await?;
     }
-    sqlx::query!(
-        r#"select count(pg_advisory_xact_lock(hash)) as "locked!"
-             from (select distinct hashtextextended(key, 0) as hash from unnest($1::text[]) as k(key) order by hash) k"#,
-        &keys
-    )
-    .fetch_one(tx.conn())
-    .await?;
-    Ok(())
+    Ok(decisions.contacts)
 }
 
-/// What the database had when we held the locks, and what this call adds to it.
-struct Known {
-    by_alias: HashMap<Alias, ContactId>,
-    by_profile: HashMap<PassengerProfileId, ContactId>,
-    /// Who a contact is, where more than a mailbox says so: its profile, driver or vendor, else itself.
+struct People {
+    by_alias: HashMap<(TenantId, Alias), ContactId>,
+    by_profile: HashMap<(TenantId, PassengerProfileId), ContactId>,
     links: HashMap<ContactId, Uuid>,
-    new_aliases: Vec<(Alias, ContactId)>,
+    complete: HashSet<ContactId>,
+    created: HashSet<ContactId>,
 }
 
-impl Known {
-    async fn load(
-        tx: &mut Tx,
-        tenant: TenantId,
-        sightings: &[Sighting],
-    ) -> Result<Self, DatabaseError> {
-        let aliases: Vec<&Alias> = sightings
-            .iter()
-            .flat_map(|sighting| &sighting.aliases)
-            .collect();
-        let (kinds, scopes, values) = columns(&aliases);
-        let profiles: Vec<Uuid> = sightings
-            .iter()
-            .filter_map(|sighting| sighting.passenger_profile)
-            .map(|id| id.0)
-            .collect();
-        let rows = sqlx::query!(
-            r#"select a.ordinal, i.contact_id as "contact!: ContactId",
-                      coalesce(o.passenger_profile_id, o.driver_id, o.vendor_id, case when exists (
-                          select from communications.contact_identities x
-                           where x.tenant_id = $1 and x.contact_id = o.id and x.kind <> 'email') then o.id end) as link
-                 from unnest($2::text[], $3::text[], $4::text[]) with ordinality as a(kind, scope, value, ordinal)
-                 join communications.contact_identities i
-                   on i.tenant_id = $1 and i.kind = a.kind and i.scope = a.scope and i.value = a.value
-                 join communications.contacts o on o.tenant_id = $1 and o.id = i.contact_id
-               union all
-               select null, c.id, c.passenger_profile_id
-                 from communications.contacts c
-                where c.tenant_id = $1 and c.passenger_profile_id = any($5)"#,
-            tenant.0,
-            &kinds,
-            &scopes,
-            &values,
-            &profiles
-        )
-        .fetch_all(tx.conn())
-        .await?;
-        let mut known = Self {
-            by_alias: HashMap::new(),
-            by_profile: HashMap::new(),
-            links: HashMap::new(),
-            new_aliases: Vec::new(),
+impl People {
+    fn of(known: &Known) -> Self {
+        let alias = |a: &KnownAlias| {
+            let kind = AliasKind::of(&a.kind)?;
+            Some((
+                (a.tenant_id, Alias::new(kind, &a.scope, &a.value)),
+                a.contact_id,
+            ))
         };
-        for row in rows {
-            let alias = row
-                .ordinal
-                .and_then(|ordinal| aliases.get(usize::try_from(ordinal - 1).ok()?));
-            if let Some(alias) = alias {
-                known.by_alias.insert((*alias).clone(), row.contact);
-            } else if let Some(profile) = row.link {
-                known
-                    .by_profile
-                    .insert(PassengerProfileId(profile), row.contact);
-            }
-            known.links.extend(row.link.map(|link| (row.contact, link)));
+        Self {
+            by_alias: known.aliases.iter().filter_map(alias).collect(),
+            by_profile: known
+                .profiles
+                .iter()
+                .map(|p| ((p.tenant_id, p.profile), p.contact_id))
+                .collect(),
+            links: known
+                .aliases
+                .iter()
+                .filter_map(|a| Some((a.contact_id, a.link?)))
+                .collect(),
+            complete: known
+                .aliases
+                .iter()
+                .filter(|a| !a.incomplete)
+                .map(|a| a.contact_id)
+                .collect(),
+            created: HashSet::new(),
         }
-        Ok(known)
     }
 
-    fn assign(
-        &mut self,
-        index: usize,
-        sighting: &Sighting,
-        created: &mut Vec<(usize, ContactId)>,
-    ) -> ContactId {
+    fn assign(&mut self, sighting: &Sighting, decisions: &mut Decisions) {
+        let tenant = sighting.tenant;
+        let key = |alias: &Alias| (tenant, alias.clone());
         let (mailboxes, ids): (Vec<&Alias>, Vec<&Alias>) = sighting
             .aliases
             .iter()
             .partition(|alias| alias.kind == AliasKind::Email);
-        let by_id = ids.into_iter().find_map(|alias| self.by_alias.get(alias));
-        let by_profile = || self.by_profile.get(&sighting.passenger_profile?);
+        let by_id = ids
+            .into_iter()
+            .chain(&sighting.formerly)
+            .find_map(|alias| self.by_alias.get(&key(alias)));
+        let by_profile = || self.by_profile.get(&(tenant, sighting.passenger_profile?));
         let by_mailbox = || {
             let mut owners = mailboxes
                 .iter()
-                .filter_map(|alias| self.by_alias.get(alias));
+                .filter_map(|alias| self.by_alias.get(&key(alias)));
             owners.find(|owner| self.may_be(**owner, sighting.passenger_profile))
         };
         let found = by_id.or_else(by_profile).or_else(by_mailbox).copied();
-        let contact = found.unwrap_or_else(|| {
-            let contact = ContactId::generate();
-            created.push((index, contact));
-            contact
-        });
+        let contact = found.unwrap_or_else(ContactId::generate);
+        let facts = || Facts {
+            tenant_id: tenant,
+            contact_id: contact,
+            name: sighting.display_name.clone(),
+            locale: sighting.locale.clone(),
+            timezone: sighting.timezone.clone(),
+            profile: sighting.passenger_profile,
+        };
+        if found.is_none() {
+            self.created.insert(contact);
+            decisions.created.push(facts());
+        } else if !self.created.contains(&contact)
+            && !self.complete.contains(&contact)
+            && sighting.teaches()
+        {
+            decisions.known.push(facts());
+        }
         for alias in &sighting.aliases {
-            if !self.by_alias.contains_key(alias) {
-                self.by_alias.insert(alias.clone(), contact);
-                self.new_aliases.push((alias.clone(), contact));
+            if !self.by_alias.contains_key(&key(alias)) {
+                self.by_alias.insert(key(alias), contact);
+                decisions.aliases.push(NewAlias {
+                    tenant_id: tenant,
+                    contact_id: contact,
+                    kind: alias.kind.as_str(),
+                    scope: alias.scope.clone(),
+                    value: alias.value.clone(),
+                });
             }
         }
         if let Some(profile) = sighting.passenger_profile {
-            self.by_profile.entry(profile).or_insert(contact);
+            self.by_profile.entry((tenant, profile)).or_insert(contact);
             self.links.entry(contact).or_insert(profile.0);
         }
-        contact
+        decisions.contacts.push(contact);
     }
 
     /// May the owner of a mailbox be this profile? Who comes without a profile is whoever owns it.
@@ -234,125 +305,11 @@ impl Known {
     }
 }
 
-fn columns(aliases: &[&Alias]) -> (Vec<String>, Vec<String>, Vec<String>) {
-    (
-        aliases
-            .iter()
-            .map(|alias| alias.kind.as_str().to_owned())
-            .collect(),
-        aliases.iter().map(|alias| alias.scope.clone()).collect(),
-        aliases.iter().map(|alias| alias.value.clone()).collect(),
-    )
-}
-
-async fn insert_contacts(
-    tx: &mut Tx,
-    tenant: TenantId,
-    sightings: &[Sighting],
-    created: &[(usize, ContactId)],
-) -> Result<(), DatabaseError> {
-    if created.is_empty() {
-        return Ok(());
+impl Sighting {
+    fn teaches(&self) -> bool {
+        self.display_name.is_some()
+            || self.locale.is_some()
+            || self.timezone.is_some()
+            || self.passenger_profile.is_some()
     }
-    let ids: Vec<Uuid> = created.iter().map(|(_, contact)| contact.0).collect();
-    sqlx::query!(
-        "insert into communications.contacts (tenant_id, id, display_name, locale, timezone, passenger_profile_id)
-         select $1, c.id, c.name, c.locale, c.timezone, c.profile
-           from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[]) as c(id, name, locale, timezone, profile)",
-        tenant.0,
-        &ids,
-        &column(sightings, created, |sighting| sighting.display_name.clone()) as &[Option<String>],
-        &column(sightings, created, |sighting| sighting.locale.clone()) as &[Option<String>],
-        &column(sightings, created, |sighting| sighting.timezone.clone()) as &[Option<String>],
-        &column(sightings, created, |sighting| sighting.passenger_profile.map(|id| id.0)) as &[Option<Uuid>],
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-async fn insert_aliases(tx: &mut Tx, tenant: TenantId, known: &Known) -> Result<(), DatabaseError> {
-    if known.new_aliases.is_empty() {
-        return Ok(());
-    }
-    let aliases: Vec<&Alias> = known.new_aliases.iter().map(|(alias, _)| alias).collect();
-    let contacts: Vec<Uuid> = known
-        .new_aliases
-        .iter()
-        .map(|(_, contact)| contact.0)
-        .collect();
-    let (kinds, scopes, values) = columns(&aliases);
-    sqlx::query!(
-        "insert into communications.contact_identities (tenant_id, kind, scope, value, contact_id)
-         select $1, a.kind, a.scope, a.value, a.contact_id
-           from unnest($2::text[], $3::text[], $4::text[], $5::uuid[]) as a(kind, scope, value, contact_id)",
-        tenant.0,
-        &kinds,
-        &scopes,
-        &values,
-        &contacts
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-/// A contact known by its number alone learns its name, its language and its profile; what it has is never replaced.
-async fn fill_gaps(
-    tx: &mut Tx,
-    tenant: TenantId,
-    sightings: &[Sighting],
-    contacts: &[ContactId],
-    created: &[(usize, ContactId)],
-) -> Result<(), DatabaseError> {
-    let found: Vec<(usize, ContactId)> = contacts
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|(_, contact)| !created.iter().any(|(_, new)| new == contact))
-        .collect();
-    if found.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<Uuid> = found.iter().map(|(_, contact)| contact.0).collect();
-    sqlx::query!(
-        "with seen as (
-             select distinct on (id) * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::uuid[])
-                 as s(id, name, locale, timezone, profile)
-              order by id)
-         update communications.contacts c
-            set display_name = coalesce(c.display_name, s.name),
-                locale = coalesce(c.locale, s.locale),
-                timezone = coalesce(c.timezone, s.timezone),
-                passenger_profile_id = case
-                    when num_nonnulls(c.passenger_profile_id, c.driver_id, c.vendor_id) > 0 then c.passenger_profile_id
-                    when exists (select from communications.contacts other
-                                  where other.tenant_id = $1 and other.passenger_profile_id = s.profile) then null
-                    else s.profile end
-           from seen s
-          where c.tenant_id = $1 and c.id = s.id
-            and ((c.display_name is null and s.name is not null)
-              or (c.locale is null and s.locale is not null)
-              or (c.timezone is null and s.timezone is not null)
-              or (num_nonnulls(c.passenger_profile_id, c.driver_id, c.vendor_id) = 0 and s.profile is not null))",
-        tenant.0,
-        &ids,
-        &column(sightings, &found, |sighting| sighting.display_name.clone()) as &[Option<String>],
-        &column(sightings, &found, |sighting| sighting.locale.clone()) as &[Option<String>],
-        &column(sightings, &found, |sighting| sighting.timezone.clone()) as &[Option<String>],
-        &column(sightings, &found, |sighting| sighting.passenger_profile.map(|id| id.0)) as &[Option<Uuid>],
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-fn column<T>(
-    sightings: &[Sighting],
-    rows: &[(usize, ContactId)],
-    get: impl Fn(&Sighting) -> T,
-) -> Vec<T> {
-    rows.iter()
-        .map(|(index, _)| get(&sightings[*index]))
-        .collect()
 }

@@ -125,7 +125,7 @@ async fn judge(tx: &mut Tx, letters: &[Message]) -> Result<(Drained, Vec<Hint>),
             }),
         }
     }
-    quarantine::store(tx, "DISPATCH_QUEUE", TenantId(Uuid::nil()), &misfits).await?;
+    quarantine::store(tx, "DISPATCH_QUEUE", None, &misfits).await?;
     let rows = judged(tx, &jobs).await?;
     let poison = rows.iter().filter(|row| row.status == "CANCELLED").count();
     let hints: Vec<Hint> = rows

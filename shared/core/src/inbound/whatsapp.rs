@@ -1,162 +1,119 @@
 //! Meta's webhook: the handshake, and the payload.
 
-use super::InboundError;
-use super::accounts::Owners;
-use super::messages::{self, Attributed};
+use super::known::Door;
+use super::sorted::Source;
+use super::{InboundError, Ingested, people, take_in};
 use crate::channels::accounts;
-use crate::delivery::{self, StatusReport};
-use crate::model::{AccountId, Effect, TenantId};
+use crate::delivery::{Recorded, StatusReport};
+use crate::model::{Channel, TenantId};
 use crate::platform::{Database, DatabaseError};
 use crate::quarantine::{self, Misfit};
 use aws_lc_rs::{constant_time, digest};
-use comms_providers::event::{DeliveryFailure, DeliveryUpdate, EventKind, ProviderEvent};
+use comms_providers::event::{EventKind, ProviderEvent};
 use comms_providers::whatsapp::{VerifiedWebhook, webhook};
-use comms_providers::{OptOut, OutcomeClass, Scope};
-use std::collections::BTreeMap;
+use serde::Serialize;
 
-const SOURCE: &str = "META_WEBHOOK";
+const SOURCE: Source = Source {
+    channel: Channel::WhatsApp,
+    name: "META_WEBHOOK",
+    again: webhook::again,
+};
 
-/// What a payload came to. A repeat of the same one comes to nothing new.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Ingested {
-    pub messages: usize,
-    pub statuses: usize,
-    pub quarantined: usize,
-}
-
-/// Stores everything in the payload for its owners, in one transaction; `tenant` is whose door it came to. Accounts in any
-/// state still ingest.
+/// Stores everything in the payload for its owners. Accounts in any state still ingest.
 ///
 /// # Errors
 /// When the database does not answer: nothing is stored, and the provider must send it again.
 pub async fn ingest(
     database: &Database,
-    tenant: TenantId,
+    door: Door,
     raw: &VerifiedWebhook<'_>,
 ) -> Result<Ingested, InboundError> {
-    let mut tx = database.begin().await?;
     let events = match webhook::parse(raw) {
         Ok(events) => events,
         Err(error) => {
             tracing::warn!(error = %error, "webhook body does not read");
-            let misfit = Misfit {
-                reason: "UNREADABLE",
-                external_account_id: None,
-                payload: raw.raw().to_vec(),
-            };
-            quarantine::store(&mut tx, SOURCE, tenant, &[misfit]).await?;
-            tx.commit().await?;
-            return Ok(Ingested {
-                quarantined: 1,
-                ..Ingested::default()
-            });
+            return unreadable(database, door, raw).await;
         }
     };
-    let owners = Owners::find(&mut tx, tenant, &events).await?;
-    let sorted = Sorted::of(&events, &owners);
-    let mut ingested = Ingested {
-        quarantined: sorted.misfits.len(),
-        ..Ingested::default()
-    };
-    // Tenant by tenant, in one order for everybody, each in queries of its own.
-    for (owner, part) in &sorted.by_tenant {
-        ingested.messages += messages::store(&mut tx, *owner, &part.messages).await?;
-        ingested.statuses += delivery::record(&mut tx, *owner, &part.statuses).await?.new;
+    match statuses(database, door, &events).await? {
+        Some(ingested) => Ok(ingested),
+        None => take_in(database, SOURCE, door, events).await,
     }
-    quarantine::store(&mut tx, SOURCE, tenant, &sorted.misfits).await?;
+}
+
+async fn unreadable(
+    database: &Database,
+    door: Door,
+    raw: &VerifiedWebhook<'_>,
+) -> Result<Ingested, InboundError> {
+    let misfit = Misfit {
+        reason: quarantine::UNREADABLE,
+        external_account_id: None,
+        payload: raw.raw().to_vec(),
+    };
+    let mut tx = database.begin().await?;
+    quarantine::store(&mut tx, SOURCE.name, door.tenant(), &[misfit]).await?;
     tx.commit().await?;
-    Ok(ingested)
+    Ok(Ingested {
+        quarantined: 1,
+        ..Ingested::default()
+    })
 }
 
-/// The events of a payload by what happens to them.
-#[derive(Default)]
-struct Sorted<'a> {
-    by_tenant: BTreeMap<TenantId, Part<'a>>,
-    misfits: Vec<Misfit>,
+/// The account as the payload names it.
+#[derive(Debug, Serialize)]
+struct Named<'a> {
+    number: &'a str,
+    waba_id: Option<&'a str>,
 }
 
-#[derive(Default)]
-struct Part<'a> {
-    messages: Vec<Attributed<'a>>,
-    statuses: Vec<StatusReport>,
+#[derive(Debug, Serialize)]
+struct Statuses<'a> {
+    channel: Channel,
+    door: Option<TenantId>,
+    reports: Vec<StatusReport<Named<'a>>>,
 }
 
-impl<'a> Sorted<'a> {
-    fn of(events: &'a [ProviderEvent], owners: &Owners) -> Self {
-        let mut sorted = Self::default();
-        for event in events {
-            sorted.place(event, owners.of(event));
+/// Most payloads are one status. Statuses need no people, so the database finds their owners itself, in one round trip.
+/// `None`: there is something else in the payload, or somebody else's, and nothing was written.
+async fn statuses(
+    database: &Database,
+    door: Door,
+    events: &[ProviderEvent],
+) -> Result<Option<Ingested>, InboundError> {
+    let report = |event| {
+        let event: &ProviderEvent = event;
+        let EventKind::Status(update) = &event.kind else {
+            return None;
+        };
+        let account = event.account.as_ref()?;
+        let named = Named {
+            number: account.external_account_id.as_deref()?,
+            waba_id: account.waba_id.as_deref(),
+        };
+        let aliases = people::pair(update, Some(account));
+        let update = update.as_ref().clone();
+        Some(StatusReport::new(named, update, aliases, event.raw.clone()))
+    };
+    let Some(reports) = events.iter().map(report).collect::<Option<Vec<_>>>() else {
+        return Ok(None);
+    };
+    if reports.is_empty() {
+        return Ok(Some(Ingested::default()));
+    }
+    let statuses = Statuses {
+        channel: Channel::WhatsApp,
+        door: door.tenant(),
+        reports,
+    };
+    let recorded: Option<Recorded> = database.call("inbound_statuses", &statuses).await?;
+    Ok(recorded.map(|recorded| {
+        recorded.tell();
+        Ingested {
+            statuses: recorded.new,
+            ..Ingested::default()
         }
-        sorted
-    }
-
-    fn place(&mut self, event: &'a ProviderEvent, owner: Option<(TenantId, AccountId)>) {
-        let waba_id = event
-            .account
-            .as_ref()
-            .and_then(|account| account.waba_id.as_deref());
-        match (&event.kind, owner) {
-            (EventKind::Message(message), Some((tenant, account))) => {
-                let part = self.by_tenant.entry(tenant).or_default();
-                part.messages.push(Attributed {
-                    account,
-                    waba_id,
-                    message,
-                });
-            }
-            (EventKind::Status(update), Some((tenant, account))) => {
-                let part = self.by_tenant.entry(tenant).or_default();
-                part.statuses.push(report(account, update, event));
-            }
-            (EventKind::Message(_) | EventKind::Status(_), None) => {
-                self.misfits.push(misfit("UNKNOWN_ACCOUNT", event));
-            }
-            (EventKind::Malformed { .. }, _) => self.misfits.push(misfit("MALFORMED", event)),
-            (_, _) => {
-                self.misfits.push(misfit(quarantine::UNHANDLED, event));
-            }
-        }
-    }
-}
-
-fn report(account: AccountId, update: &DeliveryUpdate, event: &ProviderEvent) -> StatusReport {
-    StatusReport {
-        account,
-        external_message_id: update.external_message_id.clone(),
-        status: update.status,
-        provider_status: update.provider_status.clone(),
-        correlation_id: update.correlation_id,
-        occurred_at: update.occurred_at,
-        failure_code: update.failure.as_ref().map(|failure| failure.code.clone()),
-        failure_reason: update
-            .failure
-            .as_ref()
-            .map(|failure| failure.reason.clone()),
-        effect: update.failure.as_ref().map_or(Effect::None, effect),
-        raw: event.raw.clone(),
-    }
-}
-
-/// Some refusals come after the acceptance: a wish of the recipient's, a hold on the number.
-fn effect(failure: &DeliveryFailure) -> Effect {
-    match (failure.opt_out, failure.class) {
-        (Some(OptOut::Marketing), _) => Effect::OptOutMarketing,
-        (Some(OptOut::Everything), _) => Effect::OptOut,
-        (None, OutcomeClass::Hold(scope)) if scope != Scope::Template => Effect::ParkHold,
-        _ => Effect::None,
-    }
-}
-
-fn misfit(reason: &'static str, event: &ProviderEvent) -> Misfit {
-    let external_account_id = event
-        .account
-        .as_ref()
-        .and_then(|account| account.external_account_id.clone());
-    Misfit {
-        reason,
-        external_account_id,
-        payload: event.raw.to_string().into_bytes(),
-    }
+    }))
 }
 
 /// Meta's GET handshake (`hub.mode`, `hub.verify_token`).

@@ -45,6 +45,8 @@ ids! {
     ContactId,
     ConversationId,
     MessageId,
+    /// A row of `message_media`.
+    MediaId,
     /// A row of `trigger_runs`.
     RunId,
     /// A row of `notification_templates`.
@@ -59,4 +61,11 @@ ids! {
 impl TenantId {
     /// The platform itself: default rules and templates, payloads that belong to nobody. No operator has this id.
     pub const PLATFORM: Self = Self(Uuid::nil());
+}
+
+/// Whose something is: an account and its tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Owner {
+    pub tenant_id: TenantId,
+    pub account_id: AccountId,
 }

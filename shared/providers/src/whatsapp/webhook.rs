@@ -9,12 +9,15 @@
 //! Source: "Webhooks" of the Cloud API documentation. The payload version follows the subscription and not our
 //! calls, so unknown members, fields, types and statuses are normal.
 
+mod again;
 mod content;
 mod json;
 mod message;
 mod status;
 #[cfg(test)]
 mod tests;
+
+pub use again::again;
 
 use super::VerifiedWebhook;
 use crate::event::{AccountRef, EventKind, ProviderEvent};

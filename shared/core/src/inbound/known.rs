@@ -1,0 +1,165 @@
+//! What the database has of the numbers and people that a payload names, asked in one call.
+
+use crate::contacts::{self, Alias};
+use crate::model::{Channel, Owner, TenantId};
+use crate::platform::{Database, DatabaseError, Tx};
+use crate::quarantine;
+use comms_providers::event::{EventKind, ProviderEvent};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Through which door a payload came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// A tenant's own: it must own one of the numbers that the payload names, or nobody gets anything.
+    Tenant(TenantId),
+    /// The platform's: whoever owns a number gets what is about it.
+    App,
+}
+
+impl Door {
+    pub(super) fn tenant(self) -> Option<TenantId> {
+        match self {
+            Self::Tenant(tenant) => Some(tenant),
+            Self::App => None,
+        }
+    }
+}
+
+/// A number and its owner, in whatever state: everything inbound is ingested.
+#[derive(Debug, Deserialize)]
+struct Number {
+    #[serde(rename = "number")]
+    id: String,
+    #[serde(flatten)]
+    owner: Owner,
+    waba_id: Option<String>,
+    messaging_account_id: Option<String>,
+}
+
+/// A WhatsApp business account, once for each account of it here.
+#[derive(Debug, Deserialize)]
+struct Waba {
+    waba_id: String,
+    #[serde(flatten)]
+    owner: Owner,
+}
+
+/// See the module.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Loaded {
+    numbers: Vec<Number>,
+    wabas: Vec<Waba>,
+    pub people: Option<contacts::Known>,
+}
+
+/// Where an event belongs.
+#[derive(Debug)]
+pub(super) enum Place {
+    Account(Owner),
+    /// A business account's: everybody who has a number of it.
+    Business(Vec<Owner>),
+    /// Nobody's, and why.
+    Nowhere(&'static str),
+}
+
+impl Place {
+    pub fn owner(&self) -> Option<Owner> {
+        match self {
+            Self::Account(owner) => Some(*owner),
+            Self::Business(_) | Self::Nowhere(_) => None,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Question<'a> {
+    channel: Channel,
+    door: Option<TenantId>,
+    numbers: BTreeSet<&'a str>,
+    wabas: BTreeSet<&'a str>,
+    people: Vec<PersonSeen<'a>>,
+}
+
+/// Somebody that the payload names, at the number where.
+#[derive(Debug, Serialize)]
+pub(super) struct PersonSeen<'a> {
+    pub number: &'a str,
+    pub aliases: Vec<Alias>,
+}
+
+impl Loaded {
+    /// Begins the transaction that the payload is stored in, finds the owners, and locks and finds the people.
+    pub(super) async fn begin(
+        database: &Database,
+        channel: Channel,
+        door: Door,
+        events: &[ProviderEvent],
+        people: Vec<PersonSeen<'_>>,
+    ) -> Result<(Tx, Self), DatabaseError> {
+        let accounts = || events.iter().filter_map(|event| event.account.as_ref());
+        let question = Question {
+            channel,
+            door: door.tenant(),
+            numbers: accounts()
+                .filter_map(|account| account.external_account_id.as_deref())
+                .collect(),
+            // The numbers bring their own; a business account is asked for where there is no number.
+            wabas: accounts()
+                .filter(|account| account.external_account_id.is_none())
+                .filter_map(|account| account.waba_id.as_deref())
+                .collect(),
+            people,
+        };
+        database.begin_with("inbound_load", &question).await
+    }
+
+    /// By the number that the event names, else by the business account.
+    pub fn place(&self, event: &ProviderEvent) -> Place {
+        match &event.account {
+            _ if matches!(event.kind, EventKind::Malformed { .. }) => {
+                Place::Nowhere(quarantine::MALFORMED)
+            }
+            Some(account) => match &account.external_account_id {
+                Some(number) => self.number(number, account.waba_id.as_deref()),
+                None => self.business(account.waba_id.as_deref()),
+            },
+            None if matches!(event.kind, EventKind::Unhandled { .. }) => {
+                Place::Nowhere(quarantine::UNHANDLED)
+            }
+            None => Place::Nowhere(quarantine::UNKNOWN_ACCOUNT),
+        }
+    }
+
+    fn number(&self, named: &str, waba: Option<&str>) -> Place {
+        match self.numbers.iter().find(|number| number.id == named) {
+            None => Place::Nowhere(quarantine::UNKNOWN_ACCOUNT),
+            Some(number) if !number.may_be_of(waba) => Place::Nowhere(quarantine::WRONG_WABA),
+            Some(number) => Place::Account(number.owner),
+        }
+    }
+
+    fn business(&self, waba: Option<&str>) -> Place {
+        let owners: Vec<Owner> = self
+            .wabas
+            .iter()
+            .filter(|known| Some(known.waba_id.as_str()) == waba)
+            .map(|known| known.owner)
+            .collect();
+        if owners.is_empty() {
+            Place::Nowhere(quarantine::UNKNOWN_ACCOUNT)
+        } else {
+            Place::Business(owners)
+        }
+    }
+}
+
+impl Number {
+    /// Meta splits business accounts from messaging accounts; the payload may name either.
+    fn may_be_of(&self, waba: Option<&str>) -> bool {
+        let (Some(ours), Some(named)) = (self.waba_id.as_deref(), waba) else {
+            return true;
+        };
+        named == ours || Some(named) == self.messaging_account_id.as_deref()
+    }
+}

@@ -1,0 +1,112 @@
+//! Who stands behind an event, as aliases.
+
+use super::known::PersonSeen;
+use crate::contacts::{Alias, AliasKind, Sighting};
+use crate::model::Owner;
+use comms_providers::event::{AccountRef, Actor, DeliveryUpdate, EventKind, Person, ProviderEvent};
+
+/// The person that an event is about; as they are now, where they changed.
+pub(super) fn of(kind: &EventKind) -> Option<&Person> {
+    match kind {
+        EventKind::Message(message) => Some(&message.sender),
+        EventKind::Echo(echo) => Some(&echo.recipient),
+        EventKind::Reaction(reaction) => Some(actor(&reaction.by)),
+        EventKind::Edit(edit) => Some(actor(&edit.by)),
+        EventKind::Revoke(revoke) => Some(actor(&revoke.by)),
+        EventKind::PersonChanged(change) => Some(&change.after),
+        EventKind::Consent(change) => Some(&change.person),
+        EventKind::Status(_)
+        | EventKind::Template(_)
+        | EventKind::Account(_)
+        | EventKind::Unhandled { .. }
+        | EventKind::Malformed { .. } => None,
+    }
+}
+
+fn actor(by: &Actor) -> &Person {
+    let (Actor::Customer(person) | Actor::Us(person)) = by;
+    person
+}
+
+/// Everybody that the payload names at a number, to be locked and looked up.
+pub(super) fn seen(events: &[ProviderEvent]) -> Vec<PersonSeen<'_>> {
+    let seen = |event| {
+        let event: &ProviderEvent = event;
+        let number = event.account.as_ref()?.external_account_id.as_deref()?;
+        let mut aliases = aliases(of(&event.kind)?, scope(event.account.as_ref()));
+        aliases.extend(formerly(event));
+        Some(PersonSeen { number, aliases })
+    };
+    events.iter().filter_map(seen).collect()
+}
+
+/// The evidence of one event about one person.
+pub(super) fn sighting(event: &ProviderEvent, owner: Owner) -> Option<Sighting> {
+    let person = of(&event.kind)?;
+    Some(Sighting {
+        aliases: aliases(person, scope(event.account.as_ref())),
+        formerly: formerly(event),
+        display_name: person.name.clone(),
+        ..Sighting::new(owner.tenant_id)
+    })
+}
+
+fn formerly(event: &ProviderEvent) -> Vec<Alias> {
+    match &event.kind {
+        EventKind::PersonChanged(change) => aliases(&change.before, scope(event.account.as_ref())),
+        _ => Vec::new(),
+    }
+}
+
+/// The recipient's ids of a report that names more than one kind: which belong together.
+pub(super) fn pair(update: &DeliveryUpdate, account: Option<&AccountRef>) -> Vec<Alias> {
+    match &update.recipient {
+        Some(person) if person.user_id.is_some() => aliases(person, scope(account)),
+        _ => Vec::new(),
+    }
+}
+
+/// Business-scoped ids mean something within a business account.
+fn scope(account: Option<&AccountRef>) -> &str {
+    account
+        .and_then(|account| account.waba_id.as_deref())
+        .unwrap_or_default()
+}
+
+/// Strongest evidence first.
+fn aliases(person: &Person, scope: &str) -> Vec<Alias> {
+    let alias = |kind, scope: &str, value: &Option<String>| {
+        value.as_deref().map(|value| Alias::new(kind, scope, value))
+    };
+    [
+        alias(AliasKind::Bsuid, scope, &person.user_id),
+        alias(AliasKind::ParentBsuid, scope, &person.parent_user_id),
+        alias(AliasKind::WaId, "", &person.wa_id),
+        alias(AliasKind::Phone, "", &phone(person)),
+        alias(AliasKind::Email, "", &person.email),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// A `wa_id` is a phone number without its plus, unless it is something new.
+fn phone(person: &Person) -> Option<String> {
+    if person.phone.is_some() {
+        return person.phone.clone();
+    }
+    let digits = person.wa_id.as_deref()?;
+    let plausible = (7..=15).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !digits.starts_with('0');
+    plausible.then(|| format!("+{digits}"))
+}
+
+/// The address that an answer goes to.
+pub(super) fn address(person: &Person) -> String {
+    phone(person)
+        .or_else(|| person.email.clone())
+        .or_else(|| person.user_id.clone())
+        .or_else(|| person.wa_id.clone())
+        .unwrap_or_default()
+}

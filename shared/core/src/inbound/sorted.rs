@@ -1,0 +1,187 @@
+//! The events of one payload by what happens to them: rows for their owners, or quarantine.
+//!
+//! Nobody is asked here any more: owners and people are known, so this is a function of what came and what was found.
+
+use super::document::{Document, NewMessage, NewReaction, NewRevision, NewWish};
+use super::known::{Loaded, Place};
+use super::people::{self, address};
+use crate::contacts::{self, opt_out};
+use crate::delivery::StatusReport;
+use crate::model::{Channel, ContactId, Owner};
+use crate::quarantine::{self, Misfit};
+use comms_providers::Content;
+use comms_providers::event::{
+    EventKind, InboundMessage, PersonChange, PersonChangeKind, ProviderEvent,
+};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Sorted {
+    pub document: Document,
+    pub misfits: Vec<Misfit>,
+}
+
+/// How a channel's payloads are read.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    pub channel: Channel,
+    /// The name in quarantine.
+    pub name: &'static str,
+    /// Writes an event as a payload of its own, for quarantine and replay.
+    pub again: fn(&ProviderEvent) -> Vec<u8>,
+}
+
+impl Sorted {
+    pub fn of(events: Vec<ProviderEvent>, known: &Loaded, source: Source) -> Self {
+        let mut sorted = Self::default();
+        let places: Vec<Place> = events.iter().map(|event| known.place(event)).collect();
+        let sightings: Vec<contacts::Sighting> = events
+            .iter()
+            .zip(&places)
+            .filter_map(|(event, place)| people::sighting(event, place.owner()?))
+            .collect();
+        let mut contacts = sorted.decide(known, &sightings).into_iter();
+        for (event, place) in events.into_iter().zip(places) {
+            let contact = people::of(&event.kind)
+                .and(place.owner())
+                .and_then(|_| contacts.next());
+            match place {
+                Place::Nowhere(reason) => sorted.misfit(reason, &event, source),
+                Place::Account(owner) => sorted.file(event, owner, contact, source),
+                Place::Business(owners) => sorted.notice(&event, &owners, None, source),
+            }
+        }
+        sorted
+    }
+
+    fn decide(&mut self, known: &Loaded, sightings: &[contacts::Sighting]) -> Vec<ContactId> {
+        let Some(people) = &known.people else {
+            return Vec::new();
+        };
+        let decisions = contacts::decide(people, sightings);
+        let contacts = decisions.contacts.clone();
+        self.document.people = (!decisions.is_empty()).then_some(decisions);
+        contacts
+    }
+
+    fn file(
+        &mut self,
+        event: ProviderEvent,
+        owner: Owner,
+        contact: Option<ContactId>,
+        source: Source,
+    ) {
+        let document = &mut self.document;
+        match (event.kind, contact) {
+            (EventKind::Status(update), _) => {
+                let aliases = people::pair(&update, event.account.as_ref());
+                document
+                    .reports
+                    .push(StatusReport::new(owner, *update, aliases, event.raw));
+            }
+            (EventKind::Message(message), Some(contact)) => {
+                self.message(owner, contact, *message, source.channel);
+            }
+            (EventKind::Echo(echo), Some(contact)) => {
+                let address = address(&echo.recipient);
+                document
+                    .messages
+                    .push(NewMessage::echo(owner, contact, address, *echo));
+            }
+            (EventKind::Reaction(reaction), Some(contact)) => {
+                document
+                    .reactions
+                    .push(NewReaction::of(owner, contact, reaction));
+            }
+            (EventKind::Edit(edit), Some(contact)) => {
+                document
+                    .revisions
+                    .push(NewRevision::edit(owner, contact, *edit));
+            }
+            (EventKind::Revoke(revoke), Some(contact)) => {
+                document
+                    .revisions
+                    .push(NewRevision::revoke(owner, contact, revoke));
+            }
+            (EventKind::PersonChanged(change), Some(contact)) => {
+                let address = address(&change.after);
+                let kind = changed(&change);
+                document
+                    .messages
+                    .push(NewMessage::notice(owner, contact, address, kind, *change));
+            }
+            (kind, contact) => {
+                let event = ProviderEvent { kind, ..event };
+                self.notice(&event, &[owner], contact, source);
+            }
+        }
+    }
+
+    fn message(
+        &mut self,
+        owner: Owner,
+        contact: ContactId,
+        message: InboundMessage,
+        channel: Channel,
+    ) {
+        let wish = says(&message.content).and_then(|text| opt_out::wish(text, channel));
+        if let Some(wish) = wish {
+            self.document.wishes.push(NewWish {
+                tenant_id: owner.tenant_id,
+                contact_id: contact,
+                channel,
+                wish,
+            });
+        }
+        let speaks = !matches!(message.content, Content::System { .. });
+        let address = address(&message.sender);
+        let row = NewMessage::inbound(owner, channel, contact, address, message);
+        self.document.messages.push(NewMessage {
+            wakes: speaks,
+            opens_window: speaks && row.opens_window,
+            ..row
+        });
+    }
+
+    /// What is about an account and not about a message; what is neither is kept where people can look at it.
+    fn notice(
+        &mut self,
+        event: &ProviderEvent,
+        owners: &[Owner],
+        contact: Option<ContactId>,
+        source: Source,
+    ) {
+        let reason = match &event.kind {
+            EventKind::Malformed { .. } => quarantine::MALFORMED,
+            _ => quarantine::UNHANDLED,
+        };
+        self.misfit(reason, event, source);
+    }
+
+    fn misfit(&mut self, reason: &'static str, event: &ProviderEvent, source: Source) {
+        let account = event.account.as_ref();
+        self.misfits.push(Misfit {
+            reason,
+            external_account_id: account.and_then(|account| account.external_account_id.clone()),
+            payload: (source.again)(event),
+        });
+    }
+}
+
+/// The words of a message that may be a wish: typed, or tapped.
+fn says(content: &Content) -> Option<&str> {
+    match content {
+        Content::Text { body, .. } => Some(body),
+        Content::Sms(sms) => Some(&sms.body),
+        Content::Reply(tapped) => Some(&tapped.title),
+        _ => None,
+    }
+}
+
+fn changed(change: &PersonChange) -> &'static str {
+    match change.kind {
+        PersonChangeKind::Number => "user_changed_number",
+        PersonChangeKind::UserId => "user_changed_user_id",
+        PersonChangeKind::IdentityKey => "customer_identity_changed",
+    }
+}
