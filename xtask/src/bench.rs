@@ -1,14 +1,17 @@
-//! `bench cold` and `bench dispatch`: figures that anybody can measure again (docs/benchmarks.md).
+//! `bench cold`, `bench dispatch` and `bench webhook`: figures that anybody can measure again (docs/benchmarks.md).
 
 mod cold;
 mod dispatch;
+mod frame;
+mod webhook;
 
 use std::{path::PathBuf, process::Command};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 pub use cold::cold;
 pub use dispatch::{Plan, dispatch};
+pub use webhook::{WebhookPlan, webhook};
 
 use crate::{
     project::{Project, cargo},
@@ -17,6 +20,11 @@ use crate::{
 
 /// The function that is measured.
 const FUNCTION: &str = "dispatch-worker";
+
+fn number(text: &str) -> Result<usize> {
+    text.parse()
+        .with_context(|| format!("{text} is not a number"))
+}
 
 /// Builds a package's release binary as it is deployed: alone, so that no other crate's features get into it.
 fn release_binary(project: &Project, package: &str) -> Result<PathBuf> {

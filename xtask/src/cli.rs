@@ -26,6 +26,7 @@ Checks and tests:
   deny [advisories]         licences, bans and sources of the dependencies; advisories needs the network
   bench cold [RUNS]         cold start and memory of the dispatch worker's release build (default: 20 runs)
   bench dispatch [OPTIONS]  messages per second of the worker, beside its statements alone; its --help says more
+  bench webhook [OPTIONS]   requests per second of Meta's webhook, beside its statements alone; its --help says more
 
 Deployment:
   release [--x86-64]        cargo lambda build --release --locked for AWS, arm64 unless told otherwise
@@ -51,6 +52,8 @@ pub enum Command {
     BenchCold { runs: usize },
     BenchDispatchHelp,
     BenchDispatch(bench::Plan),
+    BenchWebhook(bench::WebhookPlan),
+    BenchWebhookHelp,
     Release(Processor),
 }
 
@@ -61,6 +64,10 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         // Passed on as they are, with no meaning of ours.
         ["psql", ..] => Command::Psql(all[1..].to_vec()),
         ["test", ref rest @ ..] => Command::Test(Plan::parse(rest)?),
+        ["bench", "webhook", "--help" | "-h"] => Command::BenchWebhookHelp,
+        ["bench", "webhook", ref rest @ ..] => {
+            Command::BenchWebhook(bench::WebhookPlan::parse(rest)?)
+        }
         ["bench", "dispatch", "--help" | "-h"] => Command::BenchDispatchHelp,
         [] | ["help", ..] => Command::Help,
         _ if words.iter().any(|word| matches!(*word, "--help" | "-h")) => Command::Help,

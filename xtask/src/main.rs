@@ -61,6 +61,8 @@ fn perform(command: Command) -> Result<()> {
         Command::Deny { advisories: true } => checks::advisories(&project)?,
         Command::Sqlx(mode) => prepare::prepare(&project, mode)?,
         Command::BenchCold { runs } => bench::cold(&project, runs)?,
+        Command::BenchWebhookHelp => print!("{}", bench::WebhookPlan::USAGE),
+        Command::BenchWebhook(plan) => bench::webhook(&project, &plan)?,
         Command::BenchDispatchHelp => print!("{}", bench::Plan::USAGE),
         Command::BenchDispatch(plan) => bench::dispatch(&project, &plan)?,
         Command::Release(processor) => release::build(&project, processor)?,

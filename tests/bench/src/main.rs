@@ -1,9 +1,10 @@
-//! `comms-bench`: the dispatch worker under load, and the same statements without it.
+//! `comms-bench`: the dispatch worker and Meta's webhook under load, and the same statements without them.
 //!
-//! Started by `cargo xtask bench dispatch`, which builds the worker and makes the database. docs/benchmarks.md says what
+//! Started by `cargo xtask bench dispatch` or `webhook`, which builds the function and makes the database. docs/benchmarks.md says what
 //! is measured and why it is comparable.
 
 mod anchor;
+mod copies;
 mod explain;
 mod floor;
 mod http;
@@ -15,6 +16,7 @@ mod rounds;
 mod seed;
 mod settings;
 mod stubs;
+mod webhook;
 mod wire;
 mod worker;
 
@@ -33,8 +35,9 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["seal"] => seal(),
-        [settings] => run(Settings::parse(settings)?),
-        _ => bail!("start this by: cargo xtask bench dispatch"),
+        ["webhook", settings] => webhook::run(settings::parse(settings)?),
+        [settings] => run(settings::parse(settings)?),
+        _ => bail!("start this by: cargo xtask bench dispatch, or webhook"),
     }
 }
 
@@ -121,6 +124,6 @@ fn claim(bench: &Bench, recording: &Recording) -> Result<Option<Claim>> {
 }
 
 /// Progress goes to stderr: stdout is for the table.
-fn step(text: &str) {
+pub fn step(text: &str) {
     eprintln!("→ {text}");
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::{
+    copies,
     floor::Script,
     proc,
     recorder::{Recorder, Recording},
@@ -18,7 +19,7 @@ use crate::{
     settings::Settings,
     stubs::Stubs,
     wire::Server,
-    worker::{Round, Sandbox},
+    worker::{Round, Sandbox, gives_back},
 };
 
 /// Everything that the rounds share.
@@ -42,6 +43,43 @@ pub struct Measured {
     pub bench_cpu: f64,
     pub peak_mb: f64,
     pub init_ms: Vec<f64>,
+}
+
+impl Measured {
+    /// Lets the sandboxes work the round off, and reads off what that cost.
+    pub fn of(round: &Round, running: &[Sandbox], postmaster: u32) -> Result<Self> {
+        let ready = round.ready(running.len())?;
+        let cpu = || -> Result<[f64; 3]> {
+            let mut worker = 0.0;
+            for sandbox in running {
+                worker += sandbox.cpu_seconds()?;
+            }
+            let postgres = proc::tree_cpu_seconds(postmaster)?;
+            Ok([worker, postgres, proc::cpu_seconds(std::process::id())?])
+        };
+        let before = cpu()?;
+        let took = round.run()?;
+        let after = cpu()?;
+        let mut peak_mb = 0.0_f64;
+        for sandbox in running {
+            peak_mb = peak_mb.max(sandbox.peak_mb()?);
+        }
+        let init_ms = running
+            .iter()
+            .zip(ready)
+            .map(|(sandbox, ready): (&Sandbox, Instant)| {
+                (ready - sandbox.spawned).as_secs_f64() * 1000.0
+            })
+            .collect();
+        Ok(Self {
+            took,
+            worker_cpu: after[0] - before[0],
+            postgres_cpu: after[1] - before[1],
+            bench_cpu: after[2] - before[2],
+            peak_mb,
+            init_ms,
+        })
+    }
 }
 
 /// What the floor came to.
@@ -106,27 +144,12 @@ impl Bench {
         format!("{}_round", self.settings.database)
     }
 
-    /// A fresh copy of the filled database, in memory and written to disk before anything is measured: messages that are
-    /// due were written a moment ago.
     pub fn fresh_database(&self) -> Result<()> {
-        let (round, template) = (self.round_database(), &self.settings.database);
-        let mut maintenance = self.server.connect("postgres")?;
-        for statement in [
-            format!("drop database if exists {round} with (force)"),
-            format!("create database {round} template {template} strategy file_copy"),
-        ] {
-            maintenance.query(&statement)?;
-        }
-        let mut copy = self.server.connect(&round)?;
-        for statement in [
-            "create extension if not exists pg_prewarm",
-            "select sum(pg_prewarm(c.oid)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
-              where n.nspname in ('communications', 'pg_catalog') and c.relkind in ('r', 'i')",
-            "checkpoint",
-        ] {
-            copy.query(statement)?;
-        }
-        Ok(())
+        copies::fresh(
+            &self.server,
+            &self.settings.database,
+            &self.round_database(),
+        )
     }
 
     fn worker_settings(&self, postgres_port: u16) -> Vec<(String, String)> {
@@ -166,7 +189,7 @@ impl Bench {
     pub fn record(&self) -> Result<Recording> {
         self.fresh_database()?;
         let (recorder, address) = Recorder::start(&self.server)?;
-        let round = Round::new(self.batches.iter().cloned());
+        let round = Round::new(self.batches.iter().cloned(), gives_back, None);
         let heard = recorder.clone();
         let _sandbox = self.sandbox(&round, 0, address.port(), move || heard.begin_batch())?;
         round.ready(1)?;
@@ -178,43 +201,14 @@ impl Bench {
     /// The worker in `sandboxes` processes, from the first invocation to the last answer.
     pub fn measure(&self, sandboxes: usize) -> Result<Measured> {
         self.fresh_database()?;
-        let round = Round::new(self.batches.iter().cloned());
+        let round = Round::new(self.batches.iter().cloned(), gives_back, None);
         let running = (0..sandboxes)
             .map(|number| self.sandbox(&round, number, self.server.port, || {}))
             .collect::<Result<Vec<Sandbox>>>()?;
-        let ready = round.ready(sandboxes)?;
-        let cpu = || -> Result<[f64; 3]> {
-            let mut worker = 0.0;
-            for sandbox in &running {
-                worker += sandbox.cpu_seconds()?;
-            }
-            let postgres = proc::tree_cpu_seconds(self.postmaster)?;
-            Ok([worker, postgres, proc::cpu_seconds(std::process::id())?])
-        };
-        let before = cpu()?;
-        let took = round.run()?;
-        let after = cpu()?;
-        let mut peak_mb = 0.0_f64;
-        for sandbox in &running {
-            peak_mb = peak_mb.max(sandbox.peak_mb()?);
-        }
-        let init_ms = running
-            .iter()
-            .zip(ready)
-            .map(|(sandbox, ready): (&Sandbox, Instant)| {
-                (ready - sandbox.spawned).as_secs_f64() * 1000.0
-            })
-            .collect();
+        let measured = Measured::of(&round, &running, self.postmaster)?;
         drop(running);
         self.verify()?;
-        Ok(Measured {
-            took,
-            worker_cpu: after[0] - before[0],
-            postgres_cpu: after[1] - before[1],
-            bench_cpu: after[2] - before[2],
-            peak_mb,
-            init_ms,
-        })
+        Ok(measured)
     }
 
     /// The recorded statements over as many connections as there were sandboxes.

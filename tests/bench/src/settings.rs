@@ -1,4 +1,4 @@
-//! What `cargo xtask bench dispatch` hands over: one JSON text, the only argument.
+//! What `cargo xtask bench dispatch` and `bench webhook` hand over: one JSON text.
 
 use std::path::PathBuf;
 
@@ -27,9 +27,21 @@ pub struct Settings {
     pub history: usize,
 }
 
-impl Settings {
-    pub fn parse(text: &str) -> Result<Self> {
-        serde_json::from_str(text)
-            .context("read the settings; start this by: cargo xtask bench dispatch")
-    }
+/// Of `bench webhook`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct WebhookSettings {
+    pub postgres_port: u16,
+    pub database: String,
+    /// The release build of the function.
+    pub function: PathBuf,
+    pub out: PathBuf,
+    pub commit: String,
+    /// A round's requests of each kind: a multiple of sixty.
+    pub requests: usize,
+    pub sandboxes: usize,
+    pub rounds: usize,
+}
+
+pub fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).context("read the settings; start this by: cargo xtask bench …")
 }

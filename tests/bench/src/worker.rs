@@ -1,4 +1,4 @@
-//! One sandbox: the worker's release binary and the Runtime API that feeds it.
+//! One sandbox: a function's release binary and the Runtime API that feeds it.
 //!
 //! The binary cannot tell this from Lambda: it asks its own endpoint for the next invocation, answers it, asks again.
 //! A sandbox handles one batch at a time, and which one it gets depends on who asks first, as with SQS.
@@ -9,6 +9,7 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -23,9 +24,20 @@ use crate::{
 /// A start or a batch that takes longer has hung.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The batches of one round and what became of them, shared by its sandboxes.
+/// The batches of one round and what became of them, shared by its sandboxes. A batch is one invocation's event.
 #[derive(Clone)]
-pub struct Round(Arc<(Mutex<State>, Condvar)>);
+pub struct Round(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    moved: Condvar,
+    /// Why an answer is none that an event without trouble gets.
+    problem: Problem,
+    /// The time from one event to the next; none: as fast as they are taken.
+    pace: Option<Duration>,
+}
+
+pub type Problem = fn(&Request) -> Option<String>;
 
 #[derive(Default)]
 struct State {
@@ -38,21 +50,41 @@ struct State {
     ready: Vec<(usize, Instant)>,
     first: Option<Instant>,
     last: Option<Instant>,
+    /// By sandbox: since when its event waits for an answer. In a paced round that is when the event was due.
+    since: Vec<(usize, Instant)>,
+    /// From then to the answer.
+    latencies: Vec<Duration>,
     /// The first answer that was not a clean one.
     failure: Option<String>,
 }
 
 impl Round {
-    pub fn new(batches: impl Iterator<Item = Arc<str>>) -> Self {
+    pub fn new(
+        batches: impl Iterator<Item = Arc<str>>,
+        problem: Problem,
+        pace: Option<Duration>,
+    ) -> Self {
         let state = State {
             waiting: batches.collect(),
             ..State::default()
         };
-        Self(Arc::new((Mutex::new(state), Condvar::new())))
+        Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            moved: Condvar::new(),
+            problem,
+            pace,
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From the event to its answer, of all events, the shortest first.
+    pub fn latencies(&self) -> Vec<Duration> {
+        let mut latencies = self.lock().latencies.clone();
+        latencies.sort_unstable();
+        latencies
     }
 
     /// Waits until `done`, and fails when nothing has moved for a while.
@@ -74,7 +106,7 @@ impl Round {
             }
             state = self
                 .0
-                .1
+                .moved
                 .wait_timeout(state, Duration::from_secs(1))
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
@@ -93,7 +125,7 @@ impl Round {
     /// Hands out everything and waits for the last answer; the time from the first invocation to it.
     pub fn run(&self) -> Result<Duration> {
         self.lock().open = true;
-        self.0.1.notify_all();
+        self.0.moved.notify_all();
         let state = self.wait("the batches", |state| {
             state.waiting.is_empty() && state.answered == state.handed_out
         })?;
@@ -109,12 +141,17 @@ impl Round {
             return self.next(sandbox, on_batch);
         }
         let mut state = self.lock();
+        let now = Instant::now();
         state.answered += 1;
-        state.last = Some(Instant::now());
-        if let Some(problem) = problem(request) {
+        state.last = Some(now);
+        if let Some(place) = state.since.iter().position(|(who, _)| *who == sandbox) {
+            let (_, since) = state.since.swap_remove(place);
+            state.latencies.push(now - since);
+        }
+        if let Some(problem) = (self.0.problem)(request) {
             state.failure.get_or_insert(problem);
         }
-        self.0.1.notify_all();
+        self.0.moved.notify_all();
         Some(Answer {
             status: 202,
             ..Answer::json(&"{}")
@@ -126,22 +163,42 @@ impl Round {
         let mut state = self.lock();
         if !state.ready.iter().any(|(who, _)| *who == sandbox) {
             state.ready.push((sandbox, Instant::now()));
-            self.0.1.notify_all();
+            self.0.moved.notify_all();
         }
         while !state.open || state.waiting.is_empty() {
-            state = self.0.1.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .0
+                .moved
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         let body = state.waiting.pop_front()?.to_string();
         state.handed_out += 1;
         let number = state.handed_out;
         on_batch();
-        state.first.get_or_insert_with(Instant::now);
+        let first = *state.first.get_or_insert_with(Instant::now);
+        let due = match self.0.pace {
+            Some(pace) => first + pace * u32::try_from(number - 1).unwrap_or(u32::MAX),
+            None => Instant::now(),
+        };
+        state.since.push((sandbox, due));
+        drop(state);
+        wait_until(due);
         Some(Answer {
             status: 200,
             headers: headers(number),
             body,
         })
     }
+}
+
+/// An event that is taken late has waited since it was due.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an even pace is the point of a paced round"
+)]
+fn wait_until(due: Instant) {
+    thread::sleep(due.saturating_duration_since(Instant::now()));
 }
 
 fn headers(number: usize) -> Vec<(&'static str, String)> {
@@ -164,11 +221,11 @@ fn headers(number: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Why an answer is none that a batch without trouble gets.
-fn problem(request: &Request) -> Option<String> {
+/// Why an answer is none that a batch of jobs without trouble gets.
+pub fn gives_back(request: &Request) -> Option<String> {
     let body = String::from_utf8_lossy(&request.body);
     if !request.line.contains("/response ") {
-        return Some(format!("the worker reports an error: {body}"));
+        return Some(format!("the function reports an error: {body}"));
     }
     let answer: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     let failures = answer["batchItemFailures"].as_array().map_or(0, Vec::len);

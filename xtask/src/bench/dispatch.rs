@@ -1,23 +1,14 @@
-//! `bench dispatch`: the frame around `comms-bench` (tests/bench), which measures.
-//!
-//! Here: the release builds, the project's own Postgres, a migrated database that is gone afterwards whatever happens.
-
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+//! `bench dispatch`: what is measured of the dispatch worker.
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::{FUNCTION, release_binary};
-use crate::{
-    postgres::{self, Postgres},
-    prepare,
-    project::{Project, cargo},
-    run, say,
+use super::{
+    FUNCTION,
+    frame::{commit, with_database},
+    number, release_binary,
 };
+use crate::{postgres, project::Project};
 
 /// What is measured, and how long it may take.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,91 +87,23 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
     }
 }
 
-fn number(text: &str) -> Result<usize> {
-    text.parse()
-        .with_context(|| format!("{text} is not a number"))
-}
-
 /// Measures, prints, and leaves nothing behind but the results.
 pub fn dispatch(project: &Project, plan: &Plan) -> Result<()> {
-    if project.own_database_url.is_some() {
-        bail!("this measures the project's own Postgres and its processes: unset DATABASE_URL");
-    }
     let worker = release_binary(project, FUNCTION)?;
-    let program = bench_program(project)?;
-    let server = postgres::start(project)?;
-    let out = project.state.join("bench");
-    fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
-    drop_left_behind(&server)?;
-    let database = format!("{PREFIX}{}", std::process::id());
-    let settings = json!({
-        "postgres_port": project.ports.postgres,
-        "database": database,
-        "worker": worker,
-        "pgbench": postgres::binaries(project)?.join("pgbench"),
-        "out": out,
-        "commit": commit(&project.root)?,
-        "messages": plan.messages,
-        "sandboxes": plan.sandboxes,
-        "rounds": plan.rounds,
-        "history": plan.history,
-    });
-    let measured = measure(project, &server, &database, &program, &settings.to_string());
-    for name in [format!("{database}_round"), database] {
-        let sql = format!("drop database if exists {name} with (force)");
-        server.query(&server.url, &sql)?;
-    }
-    measured?;
-    say::done(&format!("Written to {}", out.display()));
-    Ok(())
-}
-
-/// In the dev profile, whose dependencies are there already; its own code is optimised (Cargo.toml).
-fn bench_program(project: &Project) -> Result<PathBuf> {
-    const NAME: &str = "comms-bench";
-    let mut build = Command::new(cargo());
-    build
-        .args(["build", "--locked", "--package", NAME])
-        .current_dir(&project.root);
-    run::visible(&mut build, "cargo build")?;
-    Ok(project.debug_binary(NAME))
-}
-
-fn measure(
-    project: &Project,
-    server: &Postgres,
-    database: &str,
-    program: &Path,
-    settings: &str,
-) -> Result<()> {
-    server.query(&server.url, &format!("create database {database}"))?;
-    prepare::apply_migrations(project, server, &server.url_of(database)?)?;
-    // Its children are killed by itself; should it be killed, they lose their Runtime API and end.
-    run::visible(Command::new(program).arg(settings), "comms-bench")
-}
-
-/// With the process that made it in its name.
-const PREFIX: &str = "communications_bench_";
-
-/// Databases of runs that were interrupted.
-fn drop_left_behind(server: &Postgres) -> Result<()> {
-    let sql = format!("select datname from pg_database where starts_with(datname, '{PREFIX}')");
-    for name in server.query(&server.url, &sql)?.lines() {
-        let pid = name.trim_start_matches(PREFIX).trim_end_matches("_round");
-        if !Path::new("/proc").join(pid).exists() {
-            let sql = format!("drop database if exists {name} with (force)");
-            server.query(&server.url, &sql)?;
-        }
-    }
-    Ok(())
-}
-
-/// The commit that is measured, marked where the files differ from it.
-fn commit(root: &Path) -> Result<String> {
-    let mut git = Command::new("git");
-    git.args(["describe", "--always", "--dirty", "--abbrev=12"])
-        .current_dir(root);
-    Ok(run::quiet(&mut git, "git describe")?.trim().to_owned())
+    with_database(project, &[], |database, out| {
+        Ok(json!({
+            "postgres_port": project.ports.postgres,
+            "database": database,
+            "worker": worker,
+            "pgbench": postgres::binaries(project)?.join("pgbench"),
+            "out": out,
+            "commit": commit(&project.root)?,
+            "messages": plan.messages,
+            "sandboxes": plan.sandboxes,
+            "rounds": plan.rounds,
+            "history": plan.history,
+        }))
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,249 @@
+//! `bench webhook`: Meta's webhook under load. Two kinds of requests, each beside a replay of its own statements.
+
+mod bodies;
+mod report;
+
+use std::{fs, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{
+    copies,
+    floor::Script,
+    http::Request,
+    proc,
+    recorder::Recorder,
+    rounds::Measured,
+    settings::WebhookSettings,
+    step,
+    wire::Server,
+    worker::{Round, Sandbox},
+};
+use bodies::Kind;
+
+/// Updates of the one large body, and how many such bodies are timed.
+const LARGE: usize = 1000;
+const LARGE_BODIES: usize = 20;
+
+/// What a kind came to. Durations are from the event's due time to its answer.
+pub struct Row {
+    pub kind: Kind,
+    pub measured: Vec<Measured>,
+    pub floor: Vec<Duration>,
+    pub floor_postgres_cpu: Vec<f64>,
+    /// At half the measured rate, the shortest first.
+    pub latencies: Vec<Duration>,
+    pub network_round_trips: f64,
+}
+
+/// One request at a time, on one sandbox: the median.
+pub struct Large {
+    pub one: Duration,
+    pub thousand: Duration,
+}
+
+struct Bench {
+    settings: WebhookSettings,
+    server: Server,
+    postmaster: u32,
+}
+
+pub fn run(settings: WebhookSettings) -> Result<()> {
+    let load_at_start = proc::load();
+    let bench = Bench::prepare(settings)?;
+    let mut rows = Vec::new();
+    for kind in [Kind::Status, Kind::Inbound] {
+        rows.push(bench.row(kind)?);
+    }
+    let large = bench.large()?;
+    let document = report::document(&bench.settings, &rows, &large, &load_at_start);
+    report::print(&document);
+    let file = bench.settings.out.join("webhook.json");
+    fs::write(&file, format!("{document:#}\n")).with_context(|| format!("write {}", file.display()))
+}
+
+impl Bench {
+    fn prepare(settings: WebhookSettings) -> Result<Self> {
+        let server = Server {
+            port: settings.postgres_port,
+        };
+        let mut database = server.connect(&settings.database)?;
+        for setting in ["fsync", "synchronous_commit"] {
+            if database.value(&format!("show {setting}"))? != "on" {
+                bail!("{setting} is not on: what is not durable is not worth measuring");
+            }
+        }
+        let backend = database.value("select pg_backend_pid()")?.parse()?;
+        bodies::seed(&mut database, settings.requests)?;
+        Ok(Self {
+            settings,
+            server,
+            postmaster: proc::parent(backend)?,
+        })
+    }
+
+    fn round_database(&self) -> String {
+        format!("{}_round", self.settings.database)
+    }
+
+    fn fresh(&self) -> Result<()> {
+        copies::fresh(
+            &self.server,
+            &self.settings.database,
+            &self.round_database(),
+        )
+    }
+
+    /// The function and its floor take turns; then the function alone at half the rate, for the latencies.
+    fn row(&self, kind: Kind) -> Result<Row> {
+        let events = bodies::events(kind, self.settings.requests);
+        step(&format!(
+            "{kind:?}: recording what one sandbox says to Postgres (not measured)"
+        ));
+        self.fresh()?;
+        let (recorder, address) = Recorder::start(&self.server)?;
+        let heard = recorder.clone();
+        let round = Round::new(events.iter().cloned(), refused, None);
+        let sandbox = self.sandbox(&round, 0, address.port(), move || heard.begin_batch())?;
+        round.ready(1)?;
+        round.run()?;
+        drop(sandbox);
+        let recording = recorder.take();
+        let script = Script::of(&recording)?;
+        let mut row = Row {
+            kind,
+            measured: Vec::new(),
+            floor: Vec::new(),
+            floor_postgres_cpu: Vec::new(),
+            latencies: Vec::new(),
+            network_round_trips: bodies::ratio(recording.counts.network_round_trips, events.len()),
+        };
+        for number in 1..=self.settings.rounds {
+            step(&format!(
+                "{kind:?}: round {number} of {}",
+                self.settings.rounds
+            ));
+            row.measured.push(self.measure(kind, &events, None)?.0);
+            self.fresh()?;
+            let mut sessions = script.connect(&self.server, self.settings.sandboxes)?;
+            let before = proc::tree_cpu_seconds(self.postmaster)?;
+            row.floor.push(script.replay(&mut sessions)?);
+            row.floor_postgres_cpu
+                .push(proc::tree_cpu_seconds(self.postmaster)? - before);
+            self.verify(kind)?;
+        }
+        step(&format!("{kind:?}: at half the rate"));
+        let took = row
+            .measured
+            .iter()
+            .map(|one| one.took)
+            .min()
+            .unwrap_or_default();
+        let pace = took * 2 / u32::try_from(events.len())?;
+        row.latencies = self.measure(kind, &events, Some(pace))?.1;
+        Ok(row)
+    }
+
+    fn measure(
+        &self,
+        kind: Kind,
+        events: &[Arc<str>],
+        pace: Option<Duration>,
+    ) -> Result<(Measured, Vec<Duration>)> {
+        self.fresh()?;
+        let round = Round::new(events.iter().cloned(), refused, pace);
+        let running = (0..self.settings.sandboxes)
+            .map(|number| self.sandbox(&round, number, self.server.port, || {}))
+            .collect::<Result<Vec<Sandbox>>>()?;
+        let measured = Measured::of(&round, &running, self.postmaster)?;
+        drop(running);
+        self.verify(kind)?;
+        Ok((measured, round.latencies()))
+    }
+
+    /// A body with one status against a body with a thousand, one after the other on one sandbox.
+    fn large(&self) -> Result<Large> {
+        step("One body with 1,000 statuses beside bodies with one");
+        let median = |events: Vec<Arc<str>>| -> Result<Duration> {
+            self.fresh()?;
+            let round = Round::new(events.into_iter(), refused, None);
+            let sandbox = self.sandbox(&round, 0, self.server.port, || {})?;
+            round.ready(1)?;
+            round.run()?;
+            drop(sandbox);
+            let latencies = round.latencies();
+            latencies
+                .get(latencies.len() / 2)
+                .copied()
+                .context("nothing was answered")
+        };
+        Ok(Large {
+            one: median(bodies::status_bodies(1, LARGE))?,
+            thousand: median(bodies::status_bodies(LARGE, LARGE_BODIES))?,
+        })
+    }
+
+    fn sandbox(
+        &self,
+        round: &Round,
+        number: usize,
+        postgres_port: u16,
+        on_batch: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Sandbox> {
+        let log = self.settings.out.join(format!("webhook-{number}.log"));
+        let database = format!(
+            "postgres://postgres@127.0.0.1:{postgres_port}/{}?sslmode=disable",
+            self.round_database()
+        );
+        let environment = [
+            ("AWS_LAMBDA_FUNCTION_NAME", "communications-meta-webhook"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+            (
+                "AWS_LAMBDA_LOG_GROUP_NAME",
+                "/aws/lambda/communications-meta-webhook",
+            ),
+            ("AWS_LAMBDA_LOG_STREAM_NAME", "bench"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "bench"),
+            ("AWS_SECRET_ACCESS_KEY", "bench"),
+            ("DATABASE_URL", &database),
+            ("META_APP_SECRETS", bodies::APP_SECRETS),
+            ("META_VERIFY_TOKENS", "[\"bench\"]"),
+            ("MEDIA_QUEUE_URL", "http://127.0.0.1:9/0/media"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Sandbox::start(
+            &self.settings.function,
+            &environment,
+            &log,
+            round,
+            number,
+            on_batch,
+        )
+    }
+
+    /// A round counts only if everything is there, once.
+    fn verify(&self, kind: Kind) -> Result<()> {
+        let mut database = self.server.connect(&self.round_database())?;
+        let found = database.query(kind.check())?;
+        let wanted = kind.wanted(self.settings.requests);
+        if found != [wanted.clone()] {
+            bail!(
+                "{kind:?}: found {found:?} where {wanted:?} is due; see {}",
+                self.settings.out.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Everything is answered with 200 here.
+fn refused(request: &Request) -> Option<String> {
+    let body = String::from_utf8_lossy(&request.body);
+    let answer: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+    (!request.line.contains("/response ") || answer["statusCode"] != 200)
+        .then(|| format!("the webhook does not answer with 200: {body}"))
+}

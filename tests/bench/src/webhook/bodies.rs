@@ -1,0 +1,202 @@
+//! The data of a round and the requests to it: distinct, signed, as API Gateway hands them to the function.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use aws_lc_rs::hmac;
+use serde_json::{Value, json};
+
+use crate::{
+    seed::TENANTS,
+    wire::{Connection, Row},
+};
+
+const APP_SECRET: &str = "secret-of-the-benchmark";
+pub const APP_SECRETS: &str = "[\"secret-of-the-benchmark\"]";
+/// Texts that each customer writes; the first one makes contact, thread and window.
+const TEXTS_EACH: usize = 10;
+/// The first tenant's messages that only the large bodies are about begin here.
+const FIRST_OF_LARGE: usize = 1_000_000;
+const WORDS: [&str; 3] = ["sent", "delivered", "read"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One status a request; each message is sent, delivered, read.
+    Status,
+    /// One new text a request.
+    Inbound,
+}
+
+impl Kind {
+    pub fn check(self) -> &'static str {
+        match self {
+            Self::Status => {
+                "select (select count(*) from communications.message_status_events where message_id is not null),
+                        (select count(*) from communications.messages where status = 'READ')"
+            }
+            Self::Inbound => {
+                "select (select count(*) from communications.messages where direction = 'INBOUND'),
+                        (select count(*) from communications.conversations)"
+            }
+        }
+    }
+
+    pub fn wanted(self, requests: usize) -> Row {
+        let second = match self {
+            Self::Status => requests / WORDS.len(),
+            Self::Inbound => requests / TEXTS_EACH,
+        };
+        vec![Some(requests.to_string()), Some(second.to_string())]
+    }
+}
+
+/// Tenants with a number each, a sent message for every three status requests, and those of the large bodies.
+pub fn seed(database: &mut Connection, requests: usize) -> Result<()> {
+    let messages = requests / WORDS.len();
+    database.query(&format!(
+        "insert into communications.tenant_settings (tenant_id, name, default_locale, timezone)
+         select tenant, 'Operator ' || n, 'es', 'Europe/Madrid'
+           from (select n, format('0192f000-0000-7000-8000-00000000a%s', lpad(n::text, 3, '0'))::uuid as tenant
+                   from generate_series(0, {last}) n) t;
+         insert into communications.channel_accounts
+             (tenant_id, id, channel, provider, status, display_name, sender, external_account_id, waba_id)
+         select format('0192f000-0000-7000-8000-00000000a%s', lpad(n::text, 3, '0'))::uuid,
+                format('0192f000-0000-7000-8000-00000000b%s', lpad(n::text, 3, '0'))::uuid, 'WHATSAPP', 'META', 'ACTIVE',
+                'Operator ' || n, '+3491' || lpad(n::text, 7, '0'), '1000000000' || lpad(n::text, 5, '0'),
+                '2000000000' || lpad(n::text, 5, '0')
+           from generate_series(0, {last}) n;
+         insert into communications.contacts (tenant_id, id, display_name)
+         select format('0192f000-0000-7000-8000-00000000a%s', lpad((n % {TENANTS})::text, 3, '0'))::uuid,
+                format('0192f000-0000-7000-8000-c%s', lpad(n::text, 11, '0'))::uuid, 'Passenger ' || n
+           from generate_series(0, {messages} - 1) n
+         union all
+         select '0192f000-0000-7000-8000-00000000a000', format('0192f000-0000-7000-8000-c%s', lpad(n::text, 11, '0'))::uuid,
+                'Passenger ' || n
+           from generate_series({FIRST_OF_LARGE}, {FIRST_OF_LARGE} + {large} - 1) n;
+         insert into communications.contact_identities (tenant_id, kind, value, contact_id)
+         select tenant_id, 'phone', '+34' || 700000000 + right(id::text, 9)::int, id from communications.contacts;
+         -- Without triggers: a message is not born as sent.
+         set session_replication_role = replica;
+         insert into communications.messages
+             (tenant_id, id, direction, channel, account_id, contact_id, sender_kind, address, content, body, status, lane, category,
+              attempts, fence, external_message_id, sent_at)
+         select c.tenant_id, format('0192f000-0000-7000-8000-d%s', right(c.id::text, 11))::uuid, 'OUTBOUND', 'WHATSAPP', a.id, c.id,
+                'SYSTEM', '+34' || 700000000 + right(c.id::text, 9)::int, '{{\"type\": \"text\", \"body\": \"x\"}}', 'x', 'SENT',
+                'TRANSACTIONAL', 'TRANSACTIONAL', 1, 1, 'wamid.OUT' || right(c.id::text, 9)::int, now()
+           from communications.contacts c join communications.channel_accounts a on a.tenant_id = c.tenant_id;
+         set session_replication_role = origin",
+        last = TENANTS - 1,
+        large = super::LARGE * super::LARGE_BODIES,
+    ))?;
+    database.query("vacuum (analyze)")?;
+    Ok(())
+}
+
+/// A round's requests.
+pub fn events(kind: Kind, requests: usize) -> Vec<Arc<str>> {
+    match kind {
+        Kind::Status => {
+            let messages = requests / WORDS.len();
+            (0..requests)
+                .map(|n| {
+                    let (message, word) = (n % messages, WORDS[n / messages]);
+                    event(
+                        message % TENANTS,
+                        &statuses(message % TENANTS, &[status(message, word)]),
+                    )
+                })
+                .collect()
+        }
+        Kind::Inbound => (0..requests).map(text).collect(),
+    }
+}
+
+/// So many bodies of so many statuses of the first tenant each; no status comes twice.
+pub fn status_bodies(each: usize, bodies: usize) -> Vec<Arc<str>> {
+    (0..bodies)
+        .map(|body| {
+            let list = (0..each).map(|n| status(FIRST_OF_LARGE + body * each + n, "delivered"));
+            event(0, &statuses(0, &list.collect::<Vec<_>>()))
+        })
+        .collect()
+}
+
+fn status(message: usize, word: &str) -> Value {
+    let phone = format!("34{}", 700_000_000 + message);
+    json!({
+        "id": format!("wamid.OUT{message}"), "status": word, "timestamp": "1795428000",
+        "recipient_id": phone, "recipient_user_id": format!("ES.{}", 10_000_000_000_usize + message),
+        "biz_opaque_callback_data": format!("0192f000-0000-7000-8000-d{message:011}"),
+        "pricing": {"billable": true, "pricing_model": "PMP", "type": "regular", "category": "utility"},
+    })
+}
+
+fn statuses(tenant: usize, list: &[Value]) -> Value {
+    webhook(tenant, &json!({"statuses": list}))
+}
+
+fn text(n: usize) -> Arc<str> {
+    let customer = n / TEXTS_EACH;
+    let tenant = customer % TENANTS;
+    let (phone, user) = (
+        format!("34{}", 600_000_000 + customer),
+        format!("ES.{}", 20_000_000_000_usize + customer),
+    );
+    let body = webhook(
+        tenant,
+        &json!({
+            "contacts": [{"wa_id": phone, "user_id": user, "profile": {"name": format!("Customer {customer}")}}],
+            "messages": [{
+                "from": phone, "from_user_id": user, "id": format!("wamid.IN{n}"), "timestamp": "1795428000", "type": "text",
+                "text": {"body": "Hola, ¿a qué hora sale ahora el autobús de Madrid a Valencia?"},
+            }],
+        }),
+    );
+    event(tenant, &body)
+}
+
+fn webhook(tenant: usize, members: &Value) -> Value {
+    let mut value = json!({
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": format!("3491{tenant:07}"), "phone_number_id": format!("1000000000{tenant:05}")},
+    });
+    for (name, member) in members.as_object().into_iter().flatten() {
+        value[name] = member.clone();
+    }
+    json!({
+        "object": "whatsapp_business_account",
+        "entry": [{"id": format!("2000000000{tenant:05}"), "changes": [{"value": value, "field": "messages"}]}],
+    })
+}
+
+/// As API Gateway's HTTP API hands it to Lambda, signed as Meta signs.
+fn event(tenant: usize, body: &Value) -> Arc<str> {
+    let body = body.to_string();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, APP_SECRET.as_bytes());
+    let signature = hex::encode(hmac::sign(&key, body.as_bytes()));
+    let tenant = format!("0192f000-0000-7000-8000-00000000a{tenant:03}");
+    let path = format!("/api/webhooks/meta/{tenant}");
+    json!({
+        "version": "2.0", "routeKey": "POST /api/webhooks/meta/{tenant_id}", "rawPath": path, "rawQueryString": "",
+        "headers": {
+            "accept": "*/*", "content-type": "application/json", "content-length": body.len().to_string(),
+            "host": "api.example", "user-agent": "facebookexternalua", "x-forwarded-for": "203.0.113.9",
+            "x-forwarded-port": "443", "x-forwarded-proto": "https",
+            "x-hub-signature-256": format!("sha256={signature}"),
+        },
+        "requestContext": {
+            "accountId": "000000000000", "apiId": "api", "domainName": "api.example", "domainPrefix": "api",
+            "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.9", "userAgent": "facebookexternalua"},
+            "requestId": "JKJaXmPLvHcESHA=", "routeKey": "POST /api/webhooks/meta/{tenant_id}", "stage": "$default",
+            "time": "23/Nov/2026:10:00:00 +0000", "timeEpoch": 1_795_428_000_000_i64,
+        },
+        "pathParameters": {"tenant_id": tenant}, "body": body, "isBase64Encoded": false,
+    })
+    .to_string()
+    .into()
+}
+
+pub fn ratio(sum: u64, of: usize) -> f64 {
+    let number = |n: u64| u32::try_from(n).map_or(f64::INFINITY, f64::from);
+    number(sum) / number(of as u64)
+}

@@ -1,0 +1,100 @@
+//! `bench webhook`: what is measured of Meta's webhook.
+
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+
+use super::{
+    frame::{commit, with_database},
+    number, release_binary,
+};
+use crate::project::Project;
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct WebhookPlan {
+    requests: usize,
+    sandboxes: usize,
+    rounds: usize,
+}
+
+impl WebhookPlan {
+    pub const USAGE: &'static str = "\
+cargo xtask bench webhook [OPTIONS]
+
+Runs the release build of meta-webhook against a local Lambda Runtime API and the project's own Postgres (durable): signed
+bodies with one status each, then with one new text each, and a replay of its own statements without it as the floor.
+Prints a table and writes webhook.json into .local/bench.
+
+  --requests N   requests of each kind and round, a multiple of 60 (18000)
+  --sandboxes N  processes of the function (2)
+  --rounds N     how often each kind is measured, function and floor in turn; the medians count (3)
+  --quick        3,000 requests, one round; what follows it still counts
+
+The machine should have nothing else to do. docs/benchmarks.md says what the numbers mean.
+";
+
+    pub fn parse(words: &[&str]) -> Result<Self> {
+        let mut plan = Self {
+            requests: 18_000,
+            sandboxes: 2,
+            rounds: 3,
+        };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || {
+                words
+                    .next()
+                    .with_context(|| format!("{word} needs a value"))
+            };
+            match *word {
+                "--quick" => (plan.requests, plan.rounds) = (3_000, 1),
+                "--requests" => plan.requests = number(value()?)?,
+                "--sandboxes" => plan.sandboxes = number(value()?)?,
+                "--rounds" => plan.rounds = number(value()?)?,
+                _ => bail!("unknown: {word}\n\n{}", Self::USAGE),
+            }
+        }
+        if plan.requests == 0 || !plan.requests.is_multiple_of(60) {
+            bail!(
+                "--requests is a multiple of 60: three statuses a message, ten texts a customer, twenty tenants"
+            );
+        }
+        if plan.rounds == 0 || !(1..=16).contains(&plan.sandboxes) {
+            bail!("--rounds is at least 1, --sandboxes from 1 to 16");
+        }
+        Ok(plan)
+    }
+}
+
+pub fn webhook(project: &Project, plan: &WebhookPlan) -> Result<()> {
+    let function = release_binary(project, "meta-webhook")?;
+    with_database(project, &["webhook"], |database, out| {
+        Ok(json!({
+            "postgres_port": project.ports.postgres,
+            "database": database,
+            "function": function,
+            "out": out,
+            "commit": commit(&project.root)?,
+            "requests": plan.requests,
+            "sandboxes": plan.sandboxes,
+            "rounds": plan.rounds,
+        }))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_cannot_be_measured() {
+        assert!(WebhookPlan::parse(&["--quick", "--requests", "60"]).is_ok());
+        for line in [
+            ["--requests", "50"],
+            ["--rounds", "0"],
+            ["--sandboxes", "17"],
+            ["--fast", "1"],
+        ] {
+            assert!(WebhookPlan::parse(&line).is_err(), "{line:?}");
+        }
+    }
+}
