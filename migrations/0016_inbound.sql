@@ -125,7 +125,9 @@ create table communications.message_prices (
 
 -- What a report means beyond its message, kept with it: a report that waits for its message has its effect when it is matched.
 alter table communications.message_status_events
-    add column effect text not null default '';
+    add column effect text not null default '',
+    -- As in message_prices; only while the report waits.
+    add column price jsonb;
 
 -- Addresses that are not to be written to, whoever has them: they bounced for good, or complained.
 create table communications.suppressions (

@@ -194,13 +194,15 @@ begin
         select r.*
           from jsonb_to_recordset(p) as r (
                id uuid, tenant_id uuid, account_id uuid, external_message_id text, status text, provider_status text,
-               correlation_id uuid, occurred_at timestamptz, failure_code text, failure_reason text, effect text, raw jsonb)),
+               correlation_id uuid, occurred_at timestamptz, failure_code text, failure_reason text, effect text, raw jsonb,
+               price jsonb)),
     logged as (
         insert into communications.message_status_events
             (tenant_id, id, account_id, external_message_id, message_id, status, provider_status, failure_code,
-             failure_reason, occurred_at, effect, raw)
+             failure_reason, occurred_at, effect, raw, price)
         select r.tenant_id, r.id, r.account_id, r.external_message_id, coalesce(by_echo.id, by_id.id), r.status,
-               r.provider_status, r.failure_code, r.failure_reason, r.occurred_at, coalesce(r.effect, ''), r.raw
+               r.provider_status, r.failure_code, r.failure_reason, r.occurred_at, coalesce(r.effect, ''), r.raw,
+               case when coalesce(by_echo.id, by_id.id) is null then r.price end
           from reported r
           left join communications.messages by_echo
             on by_echo.tenant_id = r.tenant_id and by_echo.id = r.correlation_id
@@ -238,17 +240,9 @@ begin
     end if;
 
     if p @? '$[*].price ? (@ != null)' then
-        insert into communications.message_prices
-            (tenant_id, message_id, account_id, category, model, kind, billable, units, micros, currency, at)
-        select distinct on (m.tenant_id, m.message_id)
-               m.tenant_id, m.message_id, m.account_id, c.category, c.model, c.kind, c.billable, c.units, c.micros, c.currency, m.at
-          from unnest(v_keys, v_tenants, v_ids, v_accounts, v_at) as m (id, tenant_id, message_id, account_id, at)
-          join jsonb_to_recordset(p) as r (id uuid, price jsonb) on r.id = m.id
-         cross join jsonb_to_record(r.price) as c (category text, model text, kind text, billable boolean, units integer,
-                                                   micros bigint, currency text)
-         where jsonb_typeof(r.price) = 'object'
-         order by m.tenant_id, m.message_id, m.at
-        on conflict on constraint message_prices_pkey do nothing;
+        perform communications.store_prices(v_tenants, v_ids, v_accounts, v_at, array_agg(r.price order by k.n))
+           from unnest(v_keys) with ordinality as k (id, n)
+           join jsonb_to_recordset(p) as r (id uuid, price jsonb) on r.id = k.id;
     end if;
 
     if p @? '$[*].aliases[*]' then
@@ -264,17 +258,47 @@ begin
 end
 $$;
 
--- What reports mean beyond their messages.
-create function communications.apply_reported(p_tenants uuid[], p_ids uuid[], p_codes text[], p_effects text[]) returns void
+-- Once per message: the first that says one.
+create function communications.store_prices(
+        p_tenants uuid[], p_ids uuid[], p_accounts uuid[], p_at timestamptz[], p_prices jsonb[]) returns void
     language sql
 as $$
-    select communications.apply_effects(
+    insert into communications.message_prices
+        (tenant_id, message_id, account_id, category, model, kind, billable, units, micros, currency, at)
+    select distinct on (m.tenant_id, m.message_id)
+           m.tenant_id, m.message_id, m.account_id, c.category, c.model, c.kind, c.billable, c.units, c.micros, c.currency, m.at
+      from unnest(p_tenants, p_ids, p_accounts, p_at, p_prices) as m (tenant_id, message_id, account_id, at, price)
+     cross join jsonb_to_record(m.price) as c (category text, model text, kind text, billable boolean, units integer,
+                                               micros bigint, currency text)
+     where jsonb_typeof(m.price) = 'object'
+     order by m.tenant_id, m.message_id, m.at
+    on conflict on constraint message_prices_pkey do nothing;
+$$;
+
+-- What reports mean beyond their messages. BOUNCE: nobody has the address. COMPLAINT: whoever has it wants no more.
+create function communications.apply_reported(p_tenants uuid[], p_ids uuid[], p_codes text[], p_effects text[]) returns void
+    language plpgsql
+as $$
+begin
+    if p_effects && array ['BOUNCE', 'COMPLAINT'] then
+        insert into communications.suppressions (tenant_id, channel, address, reason, source)
+        select distinct on (m.tenant_id, m.channel, m.address) m.tenant_id, m.channel, m.address, e.effect, 'provider'
+          from unnest(p_tenants, p_ids, p_effects) as e (tenant_id, id, effect)
+          join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+         where e.effect in ('BOUNCE', 'COMPLAINT') and m.address <> ''
+         order by m.tenant_id, m.channel, m.address, e.effect desc
+        on conflict on constraint suppressions_pkey do nothing;
+    end if;
+
+    perform communications.apply_effects(
                array_agg(e.tenant_id), array_agg(e.id), array_agg(e.code), array_agg(null::text),
                -- How long an account waits on a hold that only a report told of: an hour.
-               array_agg(3600::float8), array_agg(e.effect), array_agg(null::integer))
-      from unnest(p_tenants, p_ids, p_codes, p_effects) as e (tenant_id, id, code, effect)
-     where e.effect <> ''
-    having count(*) > 0;
+               array_agg(3600::float8),
+               array_agg(case e.effect when 'COMPLAINT' then 'OPT_OUT' else e.effect end), array_agg(null::integer))
+       from unnest(p_tenants, p_ids, p_codes, p_effects) as e (tenant_id, id, code, effect)
+      where e.effect not in ('', 'BOUNCE')
+     having count(*) > 0;
+end
 $$;
 
 -- Gives waiting reports to messages ([[tenant, message], ...]) whose provider id has just become known, with all that they
@@ -286,12 +310,14 @@ as $$
 declare
     v_tenants   uuid[];
     v_ids       uuid[];
+    v_accounts  uuid[];
     v_statuses  text[];
     v_externals text[];
     v_at        timestamptz[];
     v_codes     text[];
     v_reasons   text[];
     v_effects   text[];
+    v_prices    jsonb[];
 begin
     with matched as (
         update communications.message_status_events e
@@ -300,16 +326,18 @@ begin
           join communications.messages m on m.tenant_id = (known ->> 0)::uuid and m.id = (known ->> 1)::uuid
          where e.tenant_id = m.tenant_id and e.account_id = m.account_id
            and e.external_message_id = m.external_message_id and e.message_id is null
-        returning m.tenant_id, m.id, e.status, e.external_message_id, e.occurred_at, e.failure_code, e.failure_reason, e.effect)
+        returning m.tenant_id, m.id, e.status, e.external_message_id, e.occurred_at, e.failure_code, e.failure_reason, e.effect,
+                  e.account_id, e.price)
     select array_agg(tenant_id), array_agg(id), array_agg(status), array_agg(external_message_id), array_agg(occurred_at),
-           array_agg(failure_code), array_agg(failure_reason), array_agg(effect)
-      into v_tenants, v_ids, v_statuses, v_externals, v_at, v_codes, v_reasons, v_effects
+           array_agg(failure_code), array_agg(failure_reason), array_agg(effect), array_agg(account_id), array_agg(price)
+      into v_tenants, v_ids, v_statuses, v_externals, v_at, v_codes, v_reasons, v_effects, v_accounts, v_prices
       from matched;
     if v_ids is null then
         return 0;
     end if;
     perform communications.project_reports(v_tenants, v_ids, v_statuses, v_externals, v_at, v_codes, v_reasons);
     perform communications.apply_reported(v_tenants, v_ids, v_codes, v_effects);
+    perform communications.store_prices(v_tenants, v_ids, v_accounts, v_at, v_prices);
     return cardinality(v_ids);
 end
 $$;
@@ -645,7 +673,7 @@ begin
         perform communications.note_wishes(p -> 'wishes');
     end if;
     if p ? 'notices' then
-        perform communications.store_notices(p -> 'notices');
+        v_answer := v_answer || jsonb_build_object('alerts', communications.store_notices(p -> 'notices'));
     end if;
     return v_answer;
 end

@@ -29,6 +29,8 @@ pub use faults::{End, Moment, Reports, killed_at};
 pub const HASURA_SECRET: &str = "local-hasura-secret";
 pub const APP_SECRET: &str = "test_app_secret";
 pub const VERIFY_TOKEN: &str = "local-verify-token";
+/// Of the app's own callback, which no tenant's account has.
+pub const APP_TOKEN: &str = "app-verify-token";
 
 /// See the module.
 pub struct World {
@@ -120,6 +122,10 @@ impl World {
             webhook: meta_webhook::Deps {
                 database: database(),
                 app_secrets: Secret::of("META_APP_SECRETS", format!("[\"{APP_SECRET}\"]").into()),
+                verify_tokens: Secret::of(
+                    "META_VERIFY_TOKENS",
+                    format!("[\"{APP_TOKEN}\"]").into(),
+                ),
             },
             scan: stuck_scan::Deps {
                 database: database(),

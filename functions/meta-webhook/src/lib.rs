@@ -1,10 +1,12 @@
-//! Meta's webhook: `GET` and `POST /api/webhooks/meta/{tenant_id}`.
+//! Meta's webhook: `GET` and `POST /api/webhooks/meta/{tenant_id}`, and `/api/webhooks/meta` for the app itself.
+//!
+//! A tenant's own path gets its messages and statuses. What is about accounts and templates comes to the app's path, which must
+//! therefore always exist; there whoever owns the number or the business account gets what is about it.
 //!
 //! 401 for what Meta did not sign, 503 while nothing can be stored (Meta then sends it again, for days), 200 for all
 //! that is committed, quarantine included: an error would only bring the same payload back.
 
 use comms_core::inbound::{self, Door, InboundError, Ingested, Verification};
-use comms_core::model::TenantId;
 use comms_core::platform::config::Secret;
 use comms_core::platform::{Aws, ConfigError, Database, Settings, telemetry};
 use comms_providers::whatsapp::signature::{self, verify};
@@ -18,6 +20,8 @@ pub struct Deps {
     pub database: Database,
     /// One secret per Meta app, and two of an app while it rotates.
     pub app_secrets: Secret,
+    /// What Meta is told in the app's dashboard; two while it changes.
+    pub verify_tokens: Secret,
 }
 
 impl Deps {
@@ -28,6 +32,7 @@ impl Deps {
         let deps = Self {
             database: Database::new(settings.secret("DATABASE_URL", &aws)),
             app_secrets: settings.secret("META_APP_SECRETS", &aws),
+            verify_tokens: settings.secret("META_VERIFY_TOKENS", &aws),
         };
         settings.done().map(|()| deps)
     }
@@ -35,32 +40,33 @@ impl Deps {
 
 /// Answers one call.
 pub async fn handle(deps: &Deps, request: Request) -> Response<String> {
-    let Some(tenant) = tenant(&request) else {
+    let Some(door) = door(&request) else {
         return text(StatusCode::NOT_FOUND, "no such tenant");
     };
     match *request.method() {
-        Method::GET => handshake(deps, tenant, &request).await,
-        Method::POST => receive(deps, tenant, &request).await,
+        Method::GET => handshake(deps, door, &request).await,
+        Method::POST => receive(deps, door, &request).await,
         _ => text(StatusCode::METHOD_NOT_ALLOWED, "GET or POST"),
     }
 }
 
-fn tenant(request: &Request) -> Option<TenantId> {
-    request
-        .path_parameters_ref()?
-        .first("tenant_id")?
-        .parse()
-        .ok()
+/// `None` for a path whose tenant is no id.
+fn door(request: &Request) -> Option<Door> {
+    let parameters = request.path_parameters_ref();
+    match parameters.and_then(|parameters| parameters.first("tenant_id")) {
+        Some(tenant) => tenant.parse().ok().map(Door::Tenant),
+        None => Some(Door::App),
+    }
 }
 
 /// Meta asks whether the endpoint is ours; only the challenge, as it came, is the answer.
-async fn handshake(deps: &Deps, tenant: TenantId, request: &Request) -> Response<String> {
+async fn handshake(deps: &Deps, door: Door, request: &Request) -> Response<String> {
     let query = request.query_string_parameters();
     let call = Verification {
         mode: query.first("hub.mode"),
         verify_token: query.first("hub.verify_token"),
     };
-    match inbound::verify_subscription(&deps.database, tenant, &call).await {
+    match is_ours(deps, door, &call).await {
         Ok(true) => match query.first("hub.challenge") {
             Some(challenge) => text(StatusCode::OK, challenge),
             None => text(StatusCode::BAD_REQUEST, "hub.challenge is missing"),
@@ -70,34 +76,44 @@ async fn handshake(deps: &Deps, tenant: TenantId, request: &Request) -> Response
     }
 }
 
-async fn receive(deps: &Deps, tenant: TenantId, request: &Request) -> Response<String> {
-    match ingest(deps, tenant, request).await {
+async fn is_ours(deps: &Deps, door: Door, call: &Verification<'_>) -> Result<bool, InboundError> {
+    match door {
+        Door::Tenant(tenant) => Ok(call.is_of_tenant(&deps.database, tenant).await?),
+        Door::App => Ok(call.names_one_of(&deps.verify_tokens.list().await?)),
+    }
+}
+
+async fn receive(deps: &Deps, door: Door, request: &Request) -> Response<String> {
+    let tenant = door.tenant().map(tracing::field::display);
+    match ingest(deps, door, request).await {
         Ok(ingested) => {
-            tracing::info!(tenant.id = %tenant, messages = ingested.messages, statuses = ingested.statuses, quarantined = ingested.quarantined, "webhook");
+            tracing::info!(
+                tenant.id = tenant,
+                messages = ingested.messages,
+                statuses = ingested.statuses,
+                quarantined = ingested.quarantined,
+                "webhook"
+            );
             let body = json!({"messages": ingested.messages, "statuses": ingested.statuses, "quarantined": ingested.quarantined});
             text(StatusCode::OK, &body.to_string())
         }
         Err(InboundError::Signature(error)) => {
             telemetry::metric("SignatureRefused", 1.0, &[("Door", "META")]);
-            tracing::warn!(tenant.id = %tenant, %error, "webhook refused");
+            tracing::warn!(tenant.id = tenant, %error, "webhook refused");
             text(StatusCode::UNAUTHORIZED, "signature refused")
         }
         Err(error) => later(&error),
     }
 }
 
-async fn ingest(
-    deps: &Deps,
-    tenant: TenantId,
-    request: &Request,
-) -> Result<Ingested, InboundError> {
+async fn ingest(deps: &Deps, door: Door, request: &Request) -> Result<Ingested, InboundError> {
     let header = request
         .headers()
         .get(signature::HEADER)
         .and_then(|value| value.to_str().ok());
     let secrets = deps.app_secrets.list().await?;
     let verified = verify(request.body(), header, &secrets)?;
-    inbound::ingest(&deps.database, Door::Tenant(tenant), &verified).await
+    inbound::ingest(&deps.database, door, &verified).await
 }
 
 fn later(error: &dyn std::error::Error) -> Response<String> {

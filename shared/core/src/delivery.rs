@@ -122,9 +122,11 @@ fn word(status: DeliveryStatus) -> &'static str {
     }
 }
 
-/// Some refusals come after the acceptance: a wish of the recipient's, a hold on the number.
+/// Some refusals come after the acceptance: a wish of the recipient's, an address that is none, a hold on the number.
 fn effect(failure: &DeliveryFailure) -> Effect {
     match (failure.opt_out, failure.class) {
+        (Some(OptOut::Everything), _) if failure.address_is_bad => Effect::Complaint,
+        (None, _) if failure.address_is_bad => Effect::Bounce,
         (Some(OptOut::Marketing), _) => Effect::OptOutMarketing,
         (Some(OptOut::Everything), _) => Effect::OptOut,
         (None, OutcomeClass::Hold(scope)) if scope != Scope::Template => Effect::ParkHold,

@@ -6,6 +6,7 @@
 
 mod document;
 mod known;
+mod notices;
 mod people;
 mod sorted;
 mod whatsapp;
@@ -13,7 +14,7 @@ mod whatsapp;
 pub use document::{Document, NewMedia, NewMessage, NewWish, Stored};
 pub use known::Door;
 pub use sorted::Source;
-pub use whatsapp::{Verification, ingest, verify_subscription};
+pub use whatsapp::{Verification, ingest};
 
 use crate::model::{MediaId, TenantId};
 use crate::platform::{ConfigError, Database, DatabaseError};

@@ -1,9 +1,10 @@
 //! What one payload comes to, in the shape that `communications.inbound_store` takes.
 
+use super::notices::Notice;
 use crate::contacts::{self, Wish};
 use crate::delivery::StatusReport;
 use crate::model::{Channel, ContactId, MediaId, MessageId, Owner, TenantId};
-use crate::platform::{DatabaseError, Tx};
+use crate::platform::{DatabaseError, Tx, telemetry};
 use comms_providers::Content;
 use comms_providers::event::{
     Actor, Echo, Edit, InboundMedia, InboundMessage, PersonChange, Reaction, Revoke,
@@ -32,7 +33,7 @@ pub struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub wishes: Vec<NewWish>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub notices: Vec<Value>,
+    pub notices: Vec<Notice>,
 }
 
 /// What was new of it.
@@ -41,6 +42,8 @@ pub struct Document {
 pub struct Stored {
     pub messages: usize,
     pub reports: crate::delivery::Recorded,
+    /// Notices that a person should look at.
+    pub alerts: u32,
     /// Files to fetch, once this is committed.
     pub media: Vec<(TenantId, MediaId)>,
 }
@@ -53,6 +56,13 @@ impl Document {
     pub async fn store(&self, tx: Tx) -> Result<Stored, DatabaseError> {
         let stored: Stored = tx.commit_with("inbound_store", self).await?;
         stored.reports.tell();
+        if stored.alerts > 0 {
+            tracing::warn!(
+                notices = stored.alerts,
+                "a provider has notices about accounts"
+            );
+            telemetry::metric("AccountNotice", f64::from(stored.alerts), &[]);
+        }
         Ok(stored)
     }
 }
@@ -282,11 +292,15 @@ fn actor_kind(by: &Actor) -> &'static str {
     }
 }
 
-/// STOP, or its opposite.
+/// What somebody wants of us, in the shape that `communications.note_wishes` takes.
 #[derive(Debug, Serialize)]
 pub struct NewWish {
     pub tenant_id: TenantId,
     pub contact_id: ContactId,
     pub channel: Channel,
     pub wish: Wish,
+    pub basis: &'static str,
+    pub source: &'static str,
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
 }

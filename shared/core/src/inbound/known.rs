@@ -18,7 +18,9 @@ pub enum Door {
 }
 
 impl Door {
-    pub(super) fn tenant(self) -> Option<TenantId> {
+    /// Whose door it is; `None` for the platform's.
+    #[must_use]
+    pub fn tenant(self) -> Option<TenantId> {
         match self {
             Self::Tenant(tenant) => Some(tenant),
             Self::App => None,

@@ -4,15 +4,16 @@
 
 use super::document::{Document, NewMessage, NewReaction, NewRevision, NewWish};
 use super::known::{Loaded, Place};
+use super::notices::Notice;
 use super::people::{self, address};
-use crate::contacts::{self, opt_out};
+use crate::contacts::{self, Wish, opt_out};
 use crate::delivery::StatusReport;
 use crate::model::{Channel, ContactId, Owner};
 use crate::quarantine::{self, Misfit};
-use comms_providers::Content;
 use comms_providers::event::{
-    EventKind, InboundMessage, PersonChange, PersonChangeKind, ProviderEvent,
+    ConsentChange, EventKind, InboundMessage, PersonChange, PersonChangeKind, ProviderEvent,
 };
+use comms_providers::{Content, OptOut};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ impl Sorted {
             match place {
                 Place::Nowhere(reason) => sorted.misfit(reason, &event, source),
                 Place::Account(owner) => sorted.file(event, owner, contact, source),
-                Place::Business(owners) => sorted.notice(&event, &owners, None, source),
+                Place::Business(owners) => sorted.notice(&event, &owners, source),
             }
         }
         sorted
@@ -110,9 +111,14 @@ impl Sorted {
                     .messages
                     .push(NewMessage::notice(owner, contact, address, kind, *change));
             }
-            (kind, contact) => {
+            (EventKind::Consent(change), Some(contact)) => {
+                document
+                    .wishes
+                    .push(told(owner, contact, source.channel, &change));
+            }
+            (kind, _) => {
                 let event = ProviderEvent { kind, ..event };
-                self.notice(&event, &[owner], contact, source);
+                self.notice(&event, &[owner], source);
             }
         }
     }
@@ -131,6 +137,9 @@ impl Sorted {
                 contact_id: contact,
                 channel,
                 wish,
+                basis: "said so",
+                source: "message",
+                at: message.sent_at,
             });
         }
         let speaks = !matches!(message.content, Content::System { .. });
@@ -144,18 +153,15 @@ impl Sorted {
     }
 
     /// What is about an account and not about a message; what is neither is kept where people can look at it.
-    fn notice(
-        &mut self,
-        event: &ProviderEvent,
-        owners: &[Owner],
-        contact: Option<ContactId>,
-        source: Source,
-    ) {
-        let reason = match &event.kind {
-            EventKind::Malformed { .. } => quarantine::MALFORMED,
-            _ => quarantine::UNHANDLED,
-        };
-        self.misfit(reason, event, source);
+    fn notice(&mut self, event: &ProviderEvent, owners: &[Owner], source: Source) {
+        let notices: Vec<Notice> = owners
+            .iter()
+            .filter_map(|owner| Notice::of(event, *owner))
+            .collect();
+        if notices.is_empty() {
+            self.misfit(quarantine::UNHANDLED, event, source);
+        }
+        self.document.notices.extend(notices);
     }
 
     fn misfit(&mut self, reason: &'static str, event: &ProviderEvent, source: Source) {
@@ -175,6 +181,25 @@ fn says(content: &Content) -> Option<&str> {
         Content::Sms(sms) => Some(&sms.body),
         Content::Reply(tapped) => Some(&tapped.title),
         _ => None,
+    }
+}
+
+/// A wish that the provider passes on.
+fn told(owner: Owner, contact: ContactId, channel: Channel, change: &ConsentChange) -> NewWish {
+    let wish = match (change.what, change.granted) {
+        (OptOut::Everything, false) => Wish::Stop,
+        (OptOut::Everything, true) => Wish::Start,
+        (OptOut::Marketing, false) => Wish::StopMarketing,
+        (OptOut::Marketing, true) => Wish::StartMarketing,
+    };
+    NewWish {
+        tenant_id: owner.tenant_id,
+        contact_id: contact,
+        channel,
+        wish,
+        basis: "told the provider",
+        source: "provider",
+        at: change.at,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::quarantine::{self, Misfit};
 use aws_lc_rs::{constant_time, digest};
 use comms_providers::event::{EventKind, ProviderEvent};
 use comms_providers::whatsapp::{VerifiedWebhook, webhook};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
 const SOURCE: Source = Source {
@@ -123,23 +124,52 @@ pub struct Verification<'a> {
     pub verify_token: Option<&'a str>,
 }
 
-/// Is this the tenant's own verify token? Compared as hashes, in constant time.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn verify_subscription(
-    database: &Database,
-    tenant: TenantId,
-    call: &Verification<'_>,
-) -> Result<bool, DatabaseError> {
-    let (Some("subscribe"), Some(token)) = (call.mode, call.verify_token) else {
-        return Ok(false);
+impl Verification<'_> {
+    /// Does it name a verify token of the tenant's accounts?
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn is_of_tenant(
+        &self,
+        database: &Database,
+        tenant: TenantId,
+    ) -> Result<bool, DatabaseError> {
+        let Some(given) = self.hash() else {
+            return Ok(false);
+        };
+        let mut tx = database.begin().await?;
+        let hashes = accounts::verify_token_hashes(&mut tx, tenant).await?;
+        tx.commit().await?;
+        Ok(is_among(&given, hashes.iter().map(String::as_str)))
+    }
+
+    /// Does it name one of these tokens?
+    #[must_use]
+    pub fn names_one_of(&self, tokens: &[SecretString]) -> bool {
+        let hashes: Vec<String> = tokens
+            .iter()
+            .map(|token| hash(token.expose_secret()))
+            .collect();
+        self.hash()
+            .is_some_and(|given| is_among(&given, hashes.iter().map(String::as_str)))
+    }
+
+    fn hash(&self) -> Option<String> {
+        match (self.mode, self.verify_token) {
+            (Some("subscribe"), Some(token)) => Some(hash(token)),
+            _ => None,
+        }
+    }
+}
+
+fn hash(token: &str) -> String {
+    hex::encode(digest::digest(&digest::SHA256, token.as_bytes()))
+}
+
+/// Compared as hashes, in constant time.
+fn is_among<'a>(given: &str, hashes: impl Iterator<Item = &'a str>) -> bool {
+    let same = |hash: &str| {
+        constant_time::verify_slices_are_equal(given.as_bytes(), hash.as_bytes()).is_ok()
     };
-    let mut tx = database.begin().await?;
-    let hashes = accounts::verify_token_hashes(&mut tx, tenant).await?;
-    tx.commit().await?;
-    let given = hex::encode(digest::digest(&digest::SHA256, token.as_bytes()));
-    Ok(hashes.iter().fold(false, |matches, hash| {
-        matches | constant_time::verify_slices_are_equal(given.as_bytes(), hash.as_bytes()).is_ok()
-    }))
+    hashes.fold(false, |matches, hash| matches | same(hash))
 }

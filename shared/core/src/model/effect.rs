@@ -1,6 +1,6 @@
 //! What a provider's answer or report means for others than the message that it is about.
 
-/// The words are those of `communications.apply_effects`.
+/// The words are those of `communications.apply_effects`; a bounce and a complaint are `communications.apply_reported`'s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     None,
@@ -19,6 +19,10 @@ pub enum Effect {
     /// The recipient wants no more of this channel.
     OptOut,
     OptOutMarketing,
+    /// Nobody has this address.
+    Bounce,
+    /// Whoever has this address has complained.
+    Complaint,
 }
 
 impl Effect {
@@ -34,6 +38,8 @@ impl Effect {
             Self::Trouble => "TROUBLE",
             Self::OptOut => "OPT_OUT",
             Self::OptOutMarketing => "OPT_OUT_MARKETING",
+            Self::Bounce => "BOUNCE",
+            Self::Complaint => "COMPLAINT",
         }
     }
 }
