@@ -3,6 +3,8 @@
 //! Every parser answers these; everything above reads only these. Text from outside stays text: nothing here is
 //! trusted for routing until the tenant is known to own `account`.
 
+pub mod mail;
+
 use crate::{Content, OptOut, OutcomeClass};
 use serde_json::Value;
 use time::OffsetDateTime;

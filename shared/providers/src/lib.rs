@@ -8,10 +8,13 @@
 //! calls back, `webhook` (its callbacks as events). docs/adding-a-channel.md has the steps.
 
 mod aws;
+pub mod aws_inbound;
 pub mod command;
 pub mod eum;
 pub mod event;
 pub mod http;
+mod json;
+pub mod mail;
 pub mod outcome;
 pub mod ses;
 pub mod sms;

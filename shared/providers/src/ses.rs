@@ -1,10 +1,14 @@
-//! Amazon SES (API v2): sending email.
+//! Amazon SES (API v2): sending email, what becomes of it, and what comes in.
 //!
 //! [`SesClient`] sends; [`codes`] says what an error code means for us; [`mime`] writes the message itself, because
 //! SES takes `Reply-To`, `In-Reply-To` and `List-Unsubscribe` together with attachments best as a whole message.
+//! [`event`] reads the reports, [`received`] the notices of new mail, and [`reply_token`] the address that answers go to.
 
 mod codes;
+pub mod event;
 mod mime;
+pub mod received;
+pub mod reply_token;
 mod send;
 
 pub use send::{SesClient, SesSender};

@@ -1,7 +1,9 @@
 //! Text messages: how many parts a text takes, and what both SMS adapters ask of a command.
 //!
-//! Nothing is sent from here; see [`crate::sns`] and [`crate::eum`].
+//! Nothing is sent from here; see [`crate::sns`] and [`crate::eum`]. What people write to our numbers is read by
+//! [`inbound`], whichever of the two sends from them.
 
+pub mod inbound;
 mod segments;
 
 pub use segments::{Encoding, Segments, segments};

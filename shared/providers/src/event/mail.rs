@@ -1,0 +1,75 @@
+//! That a mail came, and where it lies: what is known before anybody reads it.
+//!
+//! The envelope says whose it is; what stands in the mail's own headers is the sender's word and routes nothing.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+/// A mail came to one of our domains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailNotice {
+    /// The provider's id of the mail, not the sender's `Message-ID`. The same mail may be told about several times.
+    pub external_message_id: String,
+    /// Whom it was delivered to, Bcc included: `local@domain` in lower case, each once.
+    pub recipients: Vec<String>,
+    /// Where a bounce of it would go, in lower case; `None` for `<>`, which is itself a bounce or an automatic answer.
+    pub envelope_from: Option<String>,
+    pub verdicts: Verdicts,
+    pub body: MailBody,
+    pub received_at: OffsetDateTime,
+}
+
+/// Where the mail itself is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MailBody {
+    /// In a bucket, as it came.
+    Stored { bucket: String, key: String },
+    /// In the notice: a small one.
+    Inline(Vec<u8>),
+}
+
+/// What the provider found out about a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Verdicts {
+    pub spam: Verdict,
+    pub virus: Verdict,
+    pub spf: Verdict,
+    pub dkim: Verdict,
+    pub dmarc: Verdict,
+    /// What the sender's domain asks for where DMARC failed.
+    pub dmarc_policy: Option<DmarcPolicy>,
+}
+
+/// `Unknown` stands for a word that is not listed and for none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Verdict {
+    Pass,
+    Fail,
+    Gray,
+    ProcessingFailed,
+    /// Scanning is off.
+    Disabled,
+    #[default]
+    Unknown,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DmarcPolicy {
+    None,
+    Quarantine,
+    Reject,
+}
+
+impl Verdicts {
+    /// May the mail's From be believed? Not where its domain's own rules say that it was not sent by it.
+    #[must_use]
+    pub fn sender_is_forged(&self) -> bool {
+        self.dmarc == Verdict::Fail
+            && matches!(
+                self.dmarc_policy,
+                Some(DmarcPolicy::Reject | DmarcPolicy::Quarantine)
+            )
+    }
+}
