@@ -12,9 +12,14 @@ alter table communications.messages
     add column revoked_at timestamptz;
 
 create index messages_rfc_message_id on communications.messages (tenant_id, rfc_message_id) where rfc_message_id is not null;
--- Delivery reports of SMS name the message and nothing else: neither account nor tenant.
-create index messages_sms_external on communications.messages (external_message_id)
-    where channel = 'SMS' and external_message_id is not null;
+-- Reports of AWS may name the message and nothing else: neither account nor tenant.
+create index messages_external_at_aws on communications.messages (external_message_id)
+    where channel in ('EMAIL', 'SMS') and direction = 'OUTBOUND' and external_message_id is not null;
+
+-- Whose an account is that a provider echoes, and whose the domain that a mail was sent to.
+create index channel_accounts_echoed on communications.channel_accounts (id);
+create index channel_accounts_reply_domain on communications.channel_accounts (lower(provider_config #>> '{public,reply_domain}'))
+    where channel = 'EMAIL';
 
 -- The newest reaction of each person to each message, also to one that is not here (yet). An empty emoji is one that was
 -- taken away: kept, so that an older one that comes late does not bring it back.

@@ -82,17 +82,31 @@ pub fn from_hasura(path: &str, secret: &str, body: &Value) -> Request {
 
 #[must_use]
 pub fn from_meta(tenant: TenantId, webhook: &SignedWebhook) -> Request {
+    let path = format!("/api/webhooks/meta/{tenant}");
+    posted_by_meta(&path, &json!({"tenant_id": tenant}), webhook)
+}
+
+/// Meta's call of the app's own callback.
+#[must_use]
+pub fn from_meta_to_app(webhook: &SignedWebhook) -> Request {
+    posted_by_meta("/api/webhooks/meta", &json!({}), webhook)
+}
+
+fn posted_by_meta(path: &str, parameters: &Value, webhook: &SignedWebhook) -> Request {
     let headers =
         json!({"content-type": "application/json", "x-hub-signature-256": webhook.signature});
     let body = String::from_utf8(webhook.body.clone()).unwrap();
-    http(
-        "POST",
-        &format!("/api/webhooks/meta/{tenant}"),
-        &json!({"tenant_id": tenant}),
-        &[],
-        &headers,
-        &body,
-    )
+    http("POST", path, parameters, &[], &headers, &body)
+}
+
+/// A body as Meta would sign it.
+#[must_use]
+pub fn signed_by_meta(app_secret: &str, body: &Value) -> SignedWebhook {
+    let body = body.to_string().into_bytes();
+    SignedWebhook {
+        signature: comms_simulator::sign(app_secret, &body),
+        body,
+    }
 }
 
 /// An SQS batch with these bodies; record `n` has the id `record-n`.

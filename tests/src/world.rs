@@ -196,6 +196,12 @@ impl World {
         meta_webhook::handle(&self.webhook, calls::from_meta(tenant, webhook)).await
     }
 
+    /// Meta posts a body to the app's own callback.
+    pub async fn meta_tells_the_app(&self, body: &Value) -> Response<String> {
+        let webhook = calls::signed_by_meta(APP_SECRET, body);
+        meta_webhook::handle(&self.webhook, calls::from_meta_to_app(&webhook)).await
+    }
+
     /// A customer of the first operator writes, and Meta posts it.
     pub async fn customer_writes(&self, inbound: &Inbound) -> Response<String> {
         let number = self.iberia.phone_number_id;

@@ -4,10 +4,14 @@
 //! quarantine, and the rest of the payload goes on. Two round trips: one finds the owners and locks and finds the people, one
 //! writes and commits; reports alone take one.
 
+pub mod aws;
 mod document;
 mod known;
+pub mod mail;
 mod notices;
+mod pending;
 mod people;
+pub mod replay;
 mod sorted;
 mod whatsapp;
 
@@ -18,11 +22,9 @@ pub use whatsapp::{Verification, ingest};
 
 use crate::model::{MediaId, TenantId};
 use crate::platform::{ConfigError, Database, DatabaseError};
-use crate::quarantine;
 use comms_providers::event::ProviderEvent;
 use comms_providers::whatsapp::signature::SignatureError;
-use known::Loaded;
-use sorted::Sorted;
+use pending::Pending;
 
 /// Why a webhook call was not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,8 @@ pub enum InboundError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Mail(#[from] mail::FetchError),
 }
 
 /// What a payload came to. A repeat of the same one comes to nothing new.
@@ -46,6 +50,15 @@ pub struct Ingested {
     pub media: Vec<(TenantId, MediaId)>,
 }
 
+impl Ingested {
+    fn add(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.statuses += other.statuses;
+        self.quarantined += other.quarantined;
+        self.media.extend(other.media);
+    }
+}
+
 /// Stores all events for their owners, in one transaction. Accounts in any state still ingest.
 ///
 /// # Errors
@@ -56,15 +69,6 @@ pub async fn take_in(
     door: Door,
     events: Vec<ProviderEvent>,
 ) -> Result<Ingested, InboundError> {
-    let people = people::seen(&events);
-    let (mut tx, known) = Loaded::begin(database, source.channel, door, &events, people).await?;
-    let sorted = Sorted::of(events, &known, source);
-    quarantine::store(&mut tx, source.name, door.tenant(), &sorted.misfits).await?;
-    let stored = sorted.document.store(tx).await?;
-    Ok(Ingested {
-        messages: stored.messages,
-        statuses: stored.reports.new,
-        quarantined: sorted.misfits.len(),
-        media: stored.media,
-    })
+    let pending = Pending::of(database, source, door, events).await?;
+    Ok(pending.commit(source.name, door).await?)
 }

@@ -1,7 +1,8 @@
-//! What every room stands on: settings, the database, the queues, telemetry, Hasura's envelope.
+//! What every room stands on: settings, the database, the queues, the clock, telemetry, Hasura's envelope.
 
 pub mod aws;
 mod backend;
+pub mod clock;
 pub mod config;
 pub mod database;
 pub mod hasura;

@@ -17,6 +17,15 @@ pub const WRONG_WABA: &str = "WRONG_WABA";
 /// The body is no webhook at all.
 pub const UNREADABLE: &str = "UNREADABLE";
 
+/// A report about a message that nobody has: it may be ahead of our own commit, so the scan tries it again.
+pub const UNKNOWN_MESSAGE: &str = "UNKNOWN_MESSAGE";
+/// A mail that its provider found to be what nobody should get, or not from whom it says.
+pub const VIRUS: &str = "VIRUS";
+pub const SPAM: &str = "SPAM";
+pub const FORGED: &str = "FORGED";
+/// A mail of our own that came back.
+pub const LOOP: &str = "LOOP";
+
 /// Something that came in and has no place.
 #[derive(Debug, Clone)]
 pub struct Misfit {
@@ -25,6 +34,18 @@ pub struct Misfit {
     pub external_account_id: Option<String>,
     /// As it came, for replay.
     pub payload: Vec<u8>,
+}
+
+impl Misfit {
+    /// Where the payload names no account.
+    #[must_use]
+    pub fn of(reason: &'static str, payload: Vec<u8>) -> Self {
+        Self {
+            reason,
+            external_account_id: None,
+            payload,
+        }
+    }
 }
 
 /// Stores all misfits in one statement, under the platform: no tenant may see what is not known to be its own.
@@ -88,5 +109,40 @@ pub async fn store(
             "payload quarantined"
         );
     }
+    Ok(())
+}
+
+/// Ends a row's time in quarantine, with the transaction that takes it in. `false`: somebody else has.
+///
+/// # Errors
+/// When the database does not answer.
+pub(crate) async fn mark_replayed(tx: &mut Tx, id: Uuid) -> Result<bool, DatabaseError> {
+    let marked = sqlx::query!(
+        "update communications.quarantine set replayed_at = now(), replays = replays + 1, replay_error = null
+          where tenant_id = communications.platform_tenant() and id = $1 and replayed_at is null",
+        id
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(marked.rows_affected() == 1)
+}
+
+/// Why it stays.
+///
+/// # Errors
+/// When the database does not answer.
+pub(crate) async fn note_failed_replay(
+    tx: &mut Tx,
+    id: Uuid,
+    reason: &str,
+) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "update communications.quarantine set replays = replays + 1, replay_error = $2
+          where tenant_id = communications.platform_tenant() and id = $1",
+        id,
+        reason
+    )
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }

@@ -61,6 +61,8 @@ pub struct Skipped {
 pub enum SkipReason {
     NoActiveAccount,
     NoAddress,
+    /// It bounced for good, or whoever has it complained.
+    AddressSuppressed,
     NoTemplate,
     TemplateError,
     NoConsent,
@@ -71,7 +73,7 @@ impl SkipReason {
     pub(super) fn outcome(self) -> RecipientOutcome {
         match self {
             Self::NoActiveAccount => RecipientOutcome::NoActiveAccount,
-            Self::NoAddress => RecipientOutcome::NoAddress,
+            Self::NoAddress | Self::AddressSuppressed => RecipientOutcome::NoAddress,
             Self::NoTemplate => RecipientOutcome::NoTemplate,
             Self::TemplateError => RecipientOutcome::TemplateError,
             Self::NoConsent => RecipientOutcome::Suppressed,

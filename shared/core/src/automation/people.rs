@@ -13,6 +13,7 @@ use uuid::Uuid;
 pub(super) struct People {
     contacts: HashMap<PassengerProfileId, ContactId>,
     consenting: HashSet<(ContactId, Channel)>,
+    suppressed: HashSet<(Channel, String)>,
     threads: HashMap<ContactId, ConversationId>,
 }
 
@@ -43,6 +44,7 @@ impl People {
             .map(|step| step.channel.to_string())
             .collect();
         let consenting = consenting(tx, tenant, &found, &channels, rule.category).await?;
+        let suppressed = suppressed(tx, tenant, &reachable, &channels).await?;
         let threads = inbox::live_threads(tx, tenant, &found).await?;
         let threads = threads
             .into_iter()
@@ -51,6 +53,7 @@ impl People {
         Ok(Self {
             contacts,
             consenting,
+            suppressed,
             threads,
         })
     }
@@ -62,6 +65,11 @@ impl People {
 
     pub(super) fn consents(&self, contact: ContactId, channel: Channel) -> bool {
         self.consenting.contains(&(contact, channel))
+    }
+
+    /// Did it bounce for good, or did whoever has it complain?
+    pub(super) fn is_suppressed(&self, channel: Channel, address: &str) -> bool {
+        self.suppressed.contains(&(channel, address.to_owned()))
     }
 
     /// The live conversation, when there is one.
@@ -111,5 +119,32 @@ async fn consenting(
     Ok(rows
         .into_iter()
         .filter_map(|row| Some((row.contact, row.channel.parse().ok()?)))
+        .collect())
+}
+
+async fn suppressed(
+    tx: &mut Tx,
+    tenant: TenantId,
+    passengers: &[&Passenger],
+    channels: &[String],
+) -> Result<HashSet<(Channel, String)>, DatabaseError> {
+    let addresses: Vec<String> = passengers
+        .iter()
+        .flat_map(|passenger| [&passenger.phone, &passenger.email])
+        .flatten()
+        .cloned()
+        .collect();
+    let rows = sqlx::query!(
+        "select channel, address from communications.suppressions
+          where tenant_id = $1 and channel = any($2) and address = any($3)",
+        tenant.0,
+        channels,
+        &addresses
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((row.channel.parse().ok()?, row.address)))
         .collect())
 }

@@ -137,6 +137,9 @@ impl Planner<'_> {
         let mut walk = Walk::default();
         for step in &self.rule.steps {
             let skip = match self.ready(step, passenger, variables) {
+                Ok(ready) if people.is_suppressed(step.channel, &ready.address) => {
+                    (SkipReason::AddressSuppressed, None)
+                }
                 Ok(ready) if people.consents(contact, step.channel) => {
                     walk.usable.push(ready);
                     continue;

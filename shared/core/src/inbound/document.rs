@@ -49,6 +49,18 @@ pub struct Stored {
 }
 
 impl Document {
+    /// Is there nothing to write?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.people.is_none()
+            && self.messages.is_empty()
+            && self.reactions.is_empty()
+            && self.revisions.is_empty()
+            && self.reports.is_empty()
+            && self.wishes.is_empty()
+            && self.notices.is_empty()
+    }
+
     /// Stores it in the caller's transaction and ends it, in one round trip.
     ///
     /// # Errors
@@ -192,7 +204,7 @@ impl NewMessage {
     }
 }
 
-fn preview(body: &str) -> String {
+pub(super) fn preview(body: &str) -> String {
     body.chars().take(PREVIEW_CHARACTERS).collect()
 }
 

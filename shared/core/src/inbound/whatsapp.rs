@@ -1,6 +1,7 @@
 //! Meta's webhook: the handshake, and the payload.
 
 use super::known::Door;
+use super::pending::Pending;
 use super::sorted::Source;
 use super::{InboundError, Ingested, people, take_in};
 use crate::channels::accounts;
@@ -14,9 +15,12 @@ use comms_providers::whatsapp::{VerifiedWebhook, webhook};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
+/// The name in quarantine.
+pub(super) const NAME: &str = "META_WEBHOOK";
+
 const SOURCE: Source = Source {
     channel: Channel::WhatsApp,
-    name: "META_WEBHOOK",
+    name: NAME,
     again: webhook::again,
 };
 
@@ -40,6 +44,18 @@ pub async fn ingest(
         Some(ingested) => Ok(ingested),
         None => take_in(database, SOURCE, door, events).await,
     }
+}
+
+/// What quarantine keeps, as events again.
+pub(super) fn events_again(payload: &[u8]) -> Result<Vec<ProviderEvent>, webhook::ParseError> {
+    webhook::parse(&VerifiedWebhook::kept(payload))
+}
+
+pub(super) async fn pending(
+    database: &Database,
+    events: Vec<ProviderEvent>,
+) -> Result<Pending, InboundError> {
+    Pending::of(database, SOURCE, Door::App, events).await
 }
 
 async fn unreadable(

@@ -3,9 +3,9 @@
 //! Nothing personal or secret: ids, counts, codes and our own words only. Errors are logged once, where they are
 //! handled, as a chain (`chain`).
 
+use super::clock;
 use serde_json::{Map, Value, json};
 use std::error::Error;
-use time::OffsetDateTime;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// The CloudWatch namespace of every metric of the service.
@@ -117,12 +117,8 @@ fn emf(metrics: &[Metric], dimensions: &[(&str, &str)], timestamp_ms: i128) -> V
     Value::Object(line)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one clock of the process; due times come from the database's"
-)]
 fn clock_ms() -> i128 {
-    OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000
+    clock::now().unix_timestamp_nanos() / 1_000_000
 }
 
 /// An error and all its causes in one line: `claim: database: connection refused`.

@@ -1,7 +1,7 @@
 //! Who a webhook is from.
 //!
-//! Meta signs the raw bytes of the body with the secret of the app. Only [`verify`] makes a [`VerifiedWebhook`],
-//! and only a [`VerifiedWebhook`] can be parsed, so an unsigned payload cannot reach the service by mistake.
+//! Meta signs the raw bytes of the body with the secret of the app. Only [`verify`] makes a [`VerifiedWebhook`]
+//! of what comes in, and only a [`VerifiedWebhook`] can be parsed, so an unsigned payload cannot reach the service by mistake.
 //! The older SHA-1 header is not read at all.
 //!
 //! Source: `X-Hub-Signature-256`, Graph API webhooks documentation.
@@ -19,6 +19,12 @@ const PREFIX: &str = "sha256=";
 pub struct VerifiedWebhook<'a>(&'a [u8]);
 
 impl<'a> VerifiedWebhook<'a> {
+    /// Bytes that were verified when they came, and were kept since.
+    #[must_use]
+    pub fn kept(raw: &'a [u8]) -> Self {
+        Self(raw)
+    }
+
     /// The body as it came, byte for byte.
     #[must_use]
     pub fn raw(&self) -> &'a [u8] {

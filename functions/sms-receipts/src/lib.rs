@@ -1,0 +1,53 @@
+//! What became of text messages that SNS sent: it says so in CloudWatch Logs, and nowhere else.
+//!
+//! Lambda calls asynchronously: an error makes it call again, twice, and then the event goes to the dead-letter queue.
+
+use comms_core::inbound::aws::{self, SMS_LOG};
+use comms_core::inbound::{InboundError, Ingested};
+use comms_core::platform::{Aws, ConfigError, Database, Settings};
+use comms_providers::sns::log::{self, LogError};
+use serde_json::Value;
+
+#[derive(Debug)]
+pub struct Deps {
+    pub database: Database,
+}
+
+/// Why an event was not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptsError {
+    /// It is no log at all, and will be none next time.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Inbound(#[from] InboundError),
+}
+
+impl Deps {
+    /// # Errors
+    /// Naming every setting that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let mut settings = Settings::from_env();
+        let database = Database::new(settings.secret("DATABASE_URL", &Aws::default()));
+        settings.done().map(|()| Self { database })
+    }
+}
+
+/// Takes in all lines of one event.
+///
+/// # Errors
+/// [`ReceiptsError`]; nothing is then stored.
+pub async fn handle(deps: &Deps, event: &Value) -> Result<Ingested, ReceiptsError> {
+    let read = log::read(event)?;
+    if read.lines.is_empty() {
+        return Ok(Ingested::default());
+    }
+    let events = read.lines.into_iter().map(|line| line.event).collect();
+    let ingested = aws::reports(&deps.database, SMS_LOG, events).await?;
+    tracing::info!(
+        statuses = ingested.statuses,
+        quarantined = ingested.quarantined,
+        "sms log"
+    );
+    Ok(ingested)
+}

@@ -1,0 +1,198 @@
+//! What AWS tells by SNS and by logs: what became of emails and text messages, and texts that came in.
+//!
+//! A report finds its message by our own tag, else by the provider's id; the tenant is the message's. A report whose message nobody has
+//! may be ahead of our own commit: it waits in quarantine as [`UNKNOWN_MESSAGE`], and the scan tries it again.
+
+use super::document::Document;
+use super::known::Door;
+use super::mail::{self, Arrived, Mailroom};
+use super::pending::Pending;
+use super::sorted::Source;
+use super::{InboundError, Ingested};
+use crate::delivery::{Recorded, StatusReport};
+use crate::model::Channel;
+use crate::platform::Database;
+use crate::quarantine::{self, MALFORMED, Misfit, UNHANDLED, UNKNOWN_MESSAGE};
+use comms_providers::aws_inbound::{self, Notification};
+use comms_providers::event::mail::MailNotice;
+use comms_providers::event::{EventKind, ProviderEvent};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// The name in quarantine of what came as a message of SNS.
+pub const NOTIFICATIONS: &str = "AWS_NOTIFICATION";
+/// And of what came as a line of a log.
+pub const SMS_LOG: &str = "SMS_LOG";
+
+/// Texts that people wrote. The numbers they wrote to say whose they are.
+const TEXTS: Source = Source {
+    channel: Channel::Sms,
+    name: NOTIFICATIONS,
+    again,
+};
+
+/// The provider's JSON, which reads again as the same event.
+fn again(event: &ProviderEvent) -> Vec<u8> {
+    event.raw.to_string().into_bytes()
+}
+
+/// The account that our tag in the report names; nothing else is known of the owner yet.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Echoed {
+    account_id: Option<Uuid>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    recorded: Recorded,
+    /// Places of the reports whose message nobody has.
+    unknown: Vec<usize>,
+}
+
+/// Logs and projects reports; what is no report is kept in quarantine under `source`.
+///
+/// # Errors
+/// When the database does not answer: nothing is stored, and it must come again.
+pub async fn reports(
+    database: &Database,
+    source: &str,
+    events: Vec<ProviderEvent>,
+) -> Result<Ingested, InboundError> {
+    let pending = pending_reports(database, events).await?;
+    Ok(pending.commit(source, Door::App).await?)
+}
+
+pub(super) async fn pending_reports(
+    database: &Database,
+    events: Vec<ProviderEvent>,
+) -> Result<Pending, InboundError> {
+    let mut misfits = Vec::new();
+    let mut reports: Vec<StatusReport<Echoed>> = Vec::new();
+    for event in events {
+        let payload = again(&event);
+        match event.kind {
+            EventKind::Status(update) => {
+                let account_id = event.account.and_then(|account| account.account_id);
+                let echoed = Echoed { account_id };
+                reports.push(StatusReport::new(echoed, *update, Vec::new(), event.raw));
+            }
+            EventKind::Malformed { .. } => misfits.push(Misfit::of(MALFORMED, payload)),
+            _ => misfits.push(Misfit::of(UNHANDLED, payload)),
+        }
+    }
+    let (tx, answer): (_, Answer) = database.begin_with("aws_reports", &reports).await?;
+    let unknown = answer
+        .unknown
+        .iter()
+        .filter_map(|place| reports.get(*place));
+    misfits.extend(
+        unknown.map(|report| Misfit::of(UNKNOWN_MESSAGE, report.raw.to_string().into_bytes())),
+    );
+    Ok(Pending {
+        tx,
+        misfits,
+        document: Document::default(),
+        recorded: answer.recorded,
+    })
+}
+
+/// One message of SNS.
+#[derive(Debug, Clone)]
+pub struct Notified {
+    message: String,
+    what: Notification,
+}
+
+impl Notified {
+    /// `sent_at` is the envelope's time, for what has none of its own.
+    #[must_use]
+    pub fn of(message: &str, sent_at: OffsetDateTime) -> Self {
+        Self {
+            what: aws_inbound::read(message, sent_at),
+            message: message.to_owned(),
+        }
+    }
+
+    /// A body that none of our topics sent; nothing in it is acted on.
+    #[must_use]
+    pub fn strange(body: &str) -> Self {
+        Self {
+            what: Notification::Unknown {
+                reason: "a strange topic",
+                raw: Value::Null,
+            },
+            message: body.to_owned(),
+        }
+    }
+}
+
+/// Takes in everything: reports together, texts together, each mail by itself. What is repeated changes nothing.
+///
+/// # Errors
+/// When the database or the mail bucket does not answer; the same again is safe.
+pub async fn notified(
+    database: &Database,
+    mailroom: &Mailroom,
+    all: Vec<Notified>,
+) -> Result<Ingested, InboundError> {
+    let (mut reported, mut texts, mut mails, mut misfits) = (vec![], vec![], vec![], vec![]);
+    for Notified { message, what } in all {
+        match what {
+            Notification::SesEvents(events) | Notification::EumEvents(events) => {
+                reported.extend(events);
+            }
+            Notification::InboundSms(event) => texts.push(*event),
+            Notification::Mail(notice) => mails.push((message, notice)),
+            Notification::Ignored(why) => tracing::debug!(why, "notification ignored"),
+            Notification::Unknown { .. } => {
+                misfits.push(Misfit::of(UNHANDLED, message.into_bytes()));
+            }
+        }
+    }
+    let mut ingested = Ingested::default();
+    if !reported.is_empty() || !misfits.is_empty() {
+        let mut pending = pending_reports(database, reported).await?;
+        pending.misfits.append(&mut misfits);
+        ingested.add(pending.commit(NOTIFICATIONS, Door::App).await?);
+    }
+    if !texts.is_empty() {
+        let pending = pending_texts(database, texts).await?;
+        ingested.add(pending.commit(NOTIFICATIONS, Door::App).await?);
+    }
+    for (message, notice) in mails {
+        ingested.add(arrived(database, mailroom, message.as_bytes(), &notice).await?);
+    }
+    Ok(ingested)
+}
+
+async fn arrived(
+    database: &Database,
+    mailroom: &Mailroom,
+    message: &[u8],
+    notice: &MailNotice,
+) -> Result<Ingested, InboundError> {
+    let raw = match mailroom.fetch(&notice.body).await {
+        Ok(raw) => raw,
+        Err(error) if error.is_transient() => return Err(error.into()),
+        // Kept with its notice: nobody can read it, and everybody can see that it came.
+        Err(error) => {
+            tracing::error!(%error, "a mail cannot be fetched");
+            Vec::new()
+        }
+    };
+    let arrived = Arrived {
+        notice,
+        message,
+        raw: &raw,
+    };
+    mail::take_in(database, &mailroom.secrets().await?, arrived).await
+}
+
+pub(super) async fn pending_texts(
+    database: &Database,
+    events: Vec<ProviderEvent>,
+) -> Result<Pending, InboundError> {
+    Pending::of(database, TEXTS, Door::App, events).await
+}

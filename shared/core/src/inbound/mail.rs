@@ -1,0 +1,235 @@
+//! A mail that somebody wrote to one of our domains becomes a message of their thread.
+//!
+//! Whose it is, the envelope says: the tenant by the domain, and by the signed token in the address that answers go to. Who wrote it, its
+//! `From` says, and nothing else: a token or a `References` header only helps to tell apart people who share a mailbox, and shows what was
+//! answered. So whoever gets hold of a token writes in a thread of their own and never in somebody else's. What the provider found to be
+//! malicious, unwanted or forged is kept in quarantine, where an operator can release it; a virus never is.
+
+mod claims;
+mod room;
+mod row;
+
+pub use room::{FetchError, Mailroom};
+
+use super::InboundError;
+use super::document::{Document, NewWish};
+use super::pending::Pending;
+use crate::contacts::{self, Alias, AliasKind, Sighting, Wish, opt_out};
+use crate::delivery::Recorded;
+use crate::model::{Channel, ContactId};
+use crate::platform::Database;
+use crate::quarantine::{self, Misfit};
+use claims::{Loaded, Question, Thread};
+use comms_providers::event::mail::{MailNotice, Verdict};
+use comms_providers::mail::{self, Automatic, Mail};
+use secrecy::SecretString;
+
+/// A mail and what its provider said of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrived<'a> {
+    pub notice: &'a MailNotice,
+    /// The notice as it came: what quarantine keeps.
+    pub message: &'a [u8],
+    /// The mail itself.
+    pub raw: &'a [u8],
+}
+
+/// Does a person stand behind it?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Release {
+    /// Nobody has looked.
+    Unseen,
+    /// An operator let it out of quarantine: spam and forgery are taken in.
+    ByOperator,
+}
+
+/// Stores a mail for everybody it was sent to.
+///
+/// # Errors
+/// When the database does not answer: nothing is stored, and the mail must come again.
+pub async fn take_in(
+    database: &Database,
+    reply_secrets: &[SecretString],
+    arrived: Arrived<'_>,
+) -> Result<super::Ingested, InboundError> {
+    let pending = pending(database, reply_secrets, arrived, Release::Unseen).await?;
+    Ok(pending
+        .commit(super::aws::NOTIFICATIONS, super::Door::App)
+        .await?)
+}
+
+pub(super) async fn pending(
+    database: &Database,
+    reply_secrets: &[SecretString],
+    arrived: Arrived<'_>,
+    release: Release,
+) -> Result<Pending, InboundError> {
+    if let Some(reason) = unwanted(arrived.notice, release) {
+        return misfit(database, reason, arrived).await;
+    }
+    let Ok(mail) = mail::read(arrived.raw) else {
+        return misfit(database, quarantine::UNREADABLE, arrived).await;
+    };
+    if mail.automatic == Automatic::Loop {
+        return misfit(database, quarantine::LOOP, arrived).await;
+    }
+    let Some(sender) = Sender::of(arrived.notice, &mail) else {
+        return misfit(database, quarantine::MALFORMED, arrived).await;
+    };
+    let question = Question::of(arrived.notice, &mail, &sender);
+    let (tx, loaded): (_, Loaded) = database.begin_with("mail_load", &question).await?;
+    let threads = loaded.threads(&question, reply_secrets);
+    let mut pending = Pending {
+        tx,
+        misfits: Vec::new(),
+        document: Document::default(),
+        recorded: Recorded::default(),
+    };
+    if threads.is_empty() {
+        let reason = quarantine::UNKNOWN_ACCOUNT;
+        pending
+            .misfits
+            .push(Misfit::of(reason, arrived.message.to_vec()));
+        return Ok(pending);
+    }
+    let contacts = decide(&loaded, &threads, &sender, &mut pending.document);
+    for (thread, contact) in threads.iter().zip(contacts) {
+        file(
+            thread,
+            contact,
+            arrived.notice,
+            &mail,
+            &sender,
+            &mut pending.document,
+        );
+    }
+    Ok(pending)
+}
+
+/// Why nobody gets it.
+fn unwanted(notice: &MailNotice, release: Release) -> Option<&'static str> {
+    let verdicts = &notice.verdicts;
+    if verdicts.virus == Verdict::Fail {
+        Some(quarantine::VIRUS)
+    } else if release == Release::ByOperator {
+        None
+    } else if verdicts.sender_is_forged() {
+        Some(quarantine::FORGED)
+    } else if verdicts.spam == Verdict::Fail {
+        Some(quarantine::SPAM)
+    } else {
+        None
+    }
+}
+
+async fn misfit(
+    database: &Database,
+    reason: &'static str,
+    arrived: Arrived<'_>,
+) -> Result<Pending, InboundError> {
+    Ok(Pending {
+        tx: database.begin().await?,
+        misfits: vec![Misfit::of(reason, arrived.message.to_vec())],
+        document: Document::default(),
+        recorded: Recorded::default(),
+    })
+}
+
+/// Who wrote: whom `From` names, else who would get the bounce.
+struct Sender {
+    address: String,
+    name: Option<String>,
+}
+
+impl Sender {
+    fn of(notice: &MailNotice, mail: &Mail) -> Option<Self> {
+        let named = mail.from.as_ref().map(|from| Self {
+            address: from.address.clone(),
+            name: from.name.clone(),
+        });
+        let bounced_to = || {
+            Some(Self {
+                address: notice.envelope_from.clone()?,
+                name: None,
+            })
+        };
+        named.or_else(bounced_to)
+    }
+
+    fn alias(&self) -> Alias {
+        Alias::new(AliasKind::Email, "", &self.address)
+    }
+}
+
+/// The contact in each tenant. People who share a mailbox are told apart by the message of ours that they answer from the very address it
+/// went to.
+fn decide(
+    loaded: &Loaded,
+    threads: &[Thread],
+    sender: &Sender,
+    document: &mut Document,
+) -> Vec<ContactId> {
+    let unknown: Vec<Sighting> = threads
+        .iter()
+        .filter(|thread| thread.addressee(&sender.address).is_none())
+        .map(|thread| Sighting {
+            aliases: vec![sender.alias()],
+            display_name: sender.name.clone(),
+            ..Sighting::new(thread.owner.tenant_id)
+        })
+        .collect();
+    let nobody = contacts::Known::default();
+    let decisions = contacts::decide(loaded.people.as_ref().unwrap_or(&nobody), &unknown);
+    let mut decided = decisions.contacts.clone().into_iter();
+    let contacts = threads
+        .iter()
+        .filter_map(|thread| thread.addressee(&sender.address).or_else(|| decided.next()))
+        .collect();
+    document.people = (!decisions.is_empty()).then_some(decisions);
+    contacts
+}
+
+fn file(
+    thread: &Thread,
+    contact: ContactId,
+    notice: &MailNotice,
+    mail: &Mail,
+    sender: &Sender,
+    document: &mut Document,
+) {
+    let unsubscribes = thread.unsubscribes(notice);
+    let wish = if unsubscribes.is_some() {
+        Some(Wish::StopMarketing)
+    } else {
+        wish(mail)
+    };
+    if let Some(wish) = wish {
+        document.wishes.push(NewWish {
+            tenant_id: thread.owner.tenant_id,
+            contact_id: unsubscribes.unwrap_or(contact),
+            channel: Channel::Email,
+            wish,
+            basis: "said so",
+            source: "message",
+            at: notice.received_at,
+        });
+    }
+    if unsubscribes.is_none() {
+        let row = row::of(thread, contact, notice, mail, sender.address.clone());
+        document.messages.push(row);
+    }
+}
+
+/// In the text, or in the subject of a mail without one.
+fn wish(mail: &Mail) -> Option<Wish> {
+    if mail.automatic != Automatic::No {
+        return None;
+    }
+    let subject = mail.subject.as_deref().unwrap_or_default();
+    let said = if mail.visible_text.trim().is_empty() {
+        subject
+    } else {
+        &mail.visible_text
+    };
+    opt_out::wish(said, Channel::Email)
+}

@@ -1,0 +1,178 @@
+//! Whose a mail is, and what it answers: what its addresses and headers claim, and what of that the database bears out.
+
+use super::Sender;
+use crate::contacts::{Alias, Known};
+use crate::model::{AccountId, ContactId, MessageId, Owner, TenantId};
+use comms_providers::event::mail::MailNotice;
+use comms_providers::mail::Mail;
+use comms_providers::ses::reply_token::{self, Token};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Ids of a mail that are looked up, nearest first; a long thread names hundreds.
+const ANSWERS: usize = 20;
+/// The local part of the address behind `List-Unsubscribe`.
+const UNSUBSCRIBE: &str = "unsubscribe+";
+
+#[derive(Debug, Serialize)]
+pub(super) struct Question {
+    recipients: Vec<Recipient>,
+    /// Ids that the mail says it answers: the provider's, which is the left part of what it wrote, and the headers' own.
+    answers: Vec<String>,
+    aliases: Vec<Alias>,
+}
+
+#[derive(Debug, Serialize)]
+struct Recipient {
+    domain: String,
+    message_id: Option<Uuid>,
+    #[serde(skip)]
+    token: Option<Token>,
+}
+
+impl Question {
+    pub fn of(notice: &MailNotice, mail: &Mail, sender: &Sender) -> Self {
+        let nearest = mail.in_reply_to.iter().chain(mail.references.iter().rev());
+        let mut answers = Vec::new();
+        for id in nearest.take(ANSWERS) {
+            let provider = id.split_once('@').map(|(left, _)| left.to_owned());
+            answers.extend(provider);
+            answers.push(id.clone());
+        }
+        Self {
+            recipients: notice
+                .recipients
+                .iter()
+                .filter_map(|r| recipient(r))
+                .collect(),
+            answers,
+            aliases: vec![sender.alias()],
+        }
+    }
+
+    /// Is this the message of a token that was signed for the tenant?
+    fn signed(&self, message: MessageId, tenant: TenantId, secrets: &[SecretString]) -> bool {
+        let tokens = self
+            .recipients
+            .iter()
+            .filter_map(|recipient| recipient.token);
+        tokens
+            .filter(|token| token.message == message.0)
+            .any(|token| reply_token::verify(&token, secrets, tenant.0))
+    }
+}
+
+fn recipient(address: &str) -> Option<Recipient> {
+    let (local, domain) = address.rsplit_once('@')?;
+    let token = reply_token::read(local);
+    Some(Recipient {
+        domain: domain.to_owned(),
+        message_id: token
+            .map(|token| token.message)
+            .or_else(|| unsubscribed(local)),
+        token,
+    })
+}
+
+fn unsubscribed(local: &str) -> Option<Uuid> {
+    Uuid::try_parse(local.strip_prefix(UNSUBSCRIBE)?).ok()
+}
+
+/// What `communications.mail_load` answers.
+#[derive(Debug, Deserialize)]
+pub(super) struct Loaded {
+    owners: Vec<Found>,
+    pub people: Option<Known>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Found {
+    tenant_id: TenantId,
+    account_id: AccountId,
+    /// Does the domain belong to this tenant alone?
+    alone: bool,
+    /// The message that a recipient's address names: a claim.
+    token: Option<MessageId>,
+    answered: Option<Answered>,
+}
+
+/// A message of the tenant that the mail answers.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Answered {
+    pub message_id: MessageId,
+    pub contact_id: ContactId,
+    /// Where it went.
+    pub address: String,
+    pub external_message_id: Option<String>,
+}
+
+/// One tenant's side of a mail.
+#[derive(Debug)]
+pub(super) struct Thread {
+    pub owner: Owner,
+    pub answered: Option<Answered>,
+}
+
+impl Loaded {
+    /// Those whose claim holds. A token that nobody signed for the tenant names nothing, and where only the token could say whose a shared
+    /// domain's mail is, it is nobody's.
+    pub fn threads(&self, question: &Question, secrets: &[SecretString]) -> Vec<Thread> {
+        let thread = |found: &Found| {
+            let claimed = found.token.is_some();
+            let holds = found
+                .token
+                .is_some_and(|message| question.names(message, found.tenant_id, secrets));
+            if claimed && !holds && !found.alone {
+                return None;
+            }
+            let answered = found
+                .answered
+                .clone()
+                .filter(|answered| holds || found.token != Some(answered.message_id));
+            Some(Thread {
+                owner: Owner {
+                    tenant_id: found.tenant_id,
+                    account_id: found.account_id,
+                },
+                answered,
+            })
+        };
+        self.owners.iter().filter_map(thread).collect()
+    }
+}
+
+impl Question {
+    /// Signed, or the address to unsubscribe at: whoever has that may do nothing but unsubscribe.
+    fn names(&self, message: MessageId, tenant: TenantId, secrets: &[SecretString]) -> bool {
+        let unsigned = |recipient: &Recipient| {
+            recipient.token.is_none() && recipient.message_id == Some(message.0)
+        };
+        self.signed(message, tenant, secrets) || self.recipients.iter().any(unsigned)
+    }
+}
+
+impl Thread {
+    /// The contact whom the answered message went to, if that is who writes.
+    pub fn addressee(&self, sender: &str) -> Option<ContactId> {
+        let answered = self.answered.as_ref()?;
+        answered
+            .address
+            .eq_ignore_ascii_case(sender)
+            .then_some(answered.contact_id)
+    }
+
+    /// The contact who unsubscribes, where the mail went to the address for that.
+    pub fn unsubscribes(&self, notice: &MailNotice) -> Option<ContactId> {
+        let answered = self.answered.as_ref()?;
+        let here = |address: &String| {
+            let local = address.rsplit_once('@').map(|(local, _)| local);
+            local.and_then(unsubscribed) == Some(answered.message_id.0)
+        };
+        notice
+            .recipients
+            .iter()
+            .any(here)
+            .then_some(answered.contact_id)
+    }
+}

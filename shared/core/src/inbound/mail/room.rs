@@ -1,0 +1,77 @@
+//! Where mails lie until they are read, and the secrets that answers are signed with.
+
+use crate::platform::config::{Secret, aws_code};
+use crate::platform::{Aws, ConfigError};
+use aws_sdk_s3::error::ProvideErrorMetadata;
+use comms_providers::event::mail::MailBody;
+use secrecy::SecretString;
+
+/// SES takes no larger one.
+const LARGEST: i64 = 42_000_000;
+
+/// The bucket that SES writes to.
+#[derive(Debug)]
+pub struct Mailroom {
+    pub aws: Aws,
+    /// A notice that names another bucket is not followed.
+    pub bucket: String,
+    /// Of reply tokens: the newest first, two while they change.
+    pub reply_secrets: Secret,
+}
+
+/// Why a mail could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("the mail lies in a bucket that is not ours")]
+    Elsewhere,
+    #[error("the mail is not in its bucket any more")]
+    Gone,
+    #[error("the mail is larger than SES takes")]
+    TooLarge,
+    #[error("the mail bucket does not answer: {0}")]
+    Unavailable(String),
+}
+
+impl FetchError {
+    /// May it go better later?
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl Mailroom {
+    /// The mail itself.
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn fetch(&self, body: &MailBody) -> Result<Vec<u8>, FetchError> {
+        let (bucket, key) = match body {
+            MailBody::Inline(raw) => return Ok(raw.clone()),
+            MailBody::Stored { bucket, key } => (bucket, key),
+        };
+        if *bucket != self.bucket {
+            return Err(FetchError::Elsewhere);
+        }
+        let client = self.aws.s3().await;
+        let answer = client.get_object().bucket(bucket).key(key).send().await;
+        let object = answer.map_err(|error| match error.code() {
+            Some("NoSuchKey") => FetchError::Gone,
+            _ => FetchError::Unavailable(aws_code(&error)),
+        })?;
+        if object
+            .content_length()
+            .is_some_and(|length| length > LARGEST)
+        {
+            return Err(FetchError::TooLarge);
+        }
+        let broken = |_| FetchError::Unavailable("the answer broke off".to_owned());
+        Ok(object.body.collect().await.map_err(broken)?.to_vec())
+    }
+
+    /// # Errors
+    /// When they cannot be had.
+    pub async fn secrets(&self) -> Result<Vec<SecretString>, ConfigError> {
+        self.reply_secrets.list().await
+    }
+}

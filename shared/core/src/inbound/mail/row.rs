@@ -1,0 +1,106 @@
+//! A mail as a row of `messages`.
+
+use super::claims::Thread;
+use crate::inbound::document::{NewMedia, NewMessage, preview};
+use crate::model::{Channel, ContactId, MediaId, MessageId};
+use comms_providers::Content;
+use comms_providers::command::Email;
+use comms_providers::event::mail::{MailBody, MailNotice};
+use comms_providers::mail::{Attachment, Automatic, Mail};
+use serde_json::json;
+use time::Duration;
+
+/// How long the mail bucket keeps a mail for its files to be taken out of.
+const MAIL_LIFE: Duration = Duration::days(30);
+
+/// What is shown is the new part; the whole text, and the HTML that is safe to show, stand in the content.
+pub(super) fn of(
+    thread: &Thread,
+    contact: ContactId,
+    notice: &MailNotice,
+    mail: &Mail,
+    sender: String,
+) -> NewMessage {
+    let subject = mail.subject.clone().unwrap_or_default();
+    let body = if mail.visible_text.trim().is_empty() {
+        subject.clone()
+    } else {
+        mail.visible_text.clone()
+    };
+    // An answer to a message of another contact is shown as what it is: somebody else's mail.
+    let answered = thread
+        .answered
+        .as_ref()
+        .filter(|answered| answered.contact_id == contact);
+    NewMessage {
+        id: MessageId::generate(),
+        owner: thread.owner,
+        channel: Channel::Email,
+        contact_id: contact,
+        direction: "INBOUND",
+        // An absence notice is nobody's question.
+        wakes: mail.automatic == Automatic::No,
+        opens_window: false,
+        address: mail
+            .reply_to
+            .first()
+            .map_or(sender, |to| to.address.clone()),
+        preview: preview(&if subject.is_empty() {
+            body.clone()
+        } else {
+            format!("{subject} – {body}")
+        }),
+        body,
+        content: Content::Email(Email {
+            subject,
+            text: Some(mail.text.clone()).filter(|text| !text.is_empty()),
+            html: mail.html.clone(),
+            ..Email::default()
+        }),
+        external_message_id: notice.external_message_id.clone(),
+        reply_to: answered.and_then(|answered| answered.external_message_id.clone()),
+        rfc_message_id: mail.message_id.clone(),
+        context: Some(json!({
+            "automatic": word(mail.automatic),
+            "verdicts": notice.verdicts,
+            "to": mail.to.iter().map(|to| &to.address).collect::<Vec<_>>(),
+            "cc": mail.cc.iter().map(|to| &to.address).collect::<Vec<_>>(),
+            "cut": mail.cut,
+            // Somebody wrote to the address that another contact was given.
+            "answers_another": thread.answered.is_some() && answered.is_none(),
+        })),
+        sent_at: notice.received_at,
+        media: files(notice, &mail.attachments),
+    }
+}
+
+fn word(automatic: Automatic) -> Option<&'static str> {
+    match automatic {
+        Automatic::No => None,
+        Automatic::AutoReply => Some("auto-reply"),
+        Automatic::Bounce => Some("bounce"),
+        Automatic::List => Some("list"),
+        Automatic::Loop => Some("loop"),
+    }
+}
+
+/// Taken out of the stored mail later; a mail that came inside its notice is too small to have been worth storing, and keeps the names of
+/// its files alone.
+fn files(notice: &MailNotice, attachments: &[Attachment]) -> Vec<NewMedia> {
+    let MailBody::Stored { key, .. } = &notice.body else {
+        return Vec::new();
+    };
+    let file = |(ordinal, file): (i16, &Attachment)| NewMedia {
+        id: MediaId::generate(),
+        ordinal,
+        kind: if file.inline { "inline" } else { "attachment" }.to_owned(),
+        source: "MAIL",
+        source_ref: format!("{key}#{}", file.ordinal),
+        source_url: None,
+        mime_type: Some(file.mime_type.clone()),
+        filename: Some(file.filename.clone()),
+        declared_sha256: None,
+        expires_at: notice.received_at + MAIL_LIFE,
+    };
+    (0..).zip(attachments).map(file).collect()
+}

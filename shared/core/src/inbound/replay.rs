@@ -1,0 +1,280 @@
+//! Quarantine, taken in again: after the account was connected, the parser learnt, or an operator looked.
+//!
+//! Each row is a payload of its own and a transaction of its own: it ends in quarantine as replayed together with what became of it, or
+//! stays with the reason. Twice at once, or after it was replayed, is once. A payload was verified when it came in, so it goes to whoever
+//! owns its number, whichever door it came through.
+
+use super::mail::{self, Arrived, Mailroom, Release};
+use super::pending::Pending;
+use super::{Door, InboundError, aws, whatsapp};
+use crate::model::{MediaId, TenantId};
+use crate::platform::Database;
+use crate::quarantine::{self, UNKNOWN_MESSAGE};
+use comms_providers::aws_inbound::{self, Notification};
+use comms_providers::sns;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Rows of one call.
+pub const MOST: u32 = 1_000;
+
+/// Which rows. All that is named must hold; rows that were replayed are left out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Selection {
+    pub ids: Option<Vec<Uuid>>,
+    /// META_WEBHOOK, AWS_NOTIFICATION or SMS_LOG.
+    pub source: Option<String>,
+    /// Such as UNKNOWN_ACCOUNT; see docs/runbook.md.
+    pub reason: Option<String>,
+    /// As the provider names it: a phone number id.
+    pub external_account_id: Option<String>,
+    /// First seen not before, and before.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub since: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub until: Option<OffsetDateTime>,
+    /// At most so many, the oldest first; 1,000 is the most.
+    pub limit: Option<u32>,
+    /// Say what would be tried, and try nothing.
+    pub dry_run: bool,
+}
+
+impl Selection {
+    /// Does it name nothing to select by?
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.ids.is_none()
+            && self.source.is_none()
+            && self.reason.is_none()
+            && self.external_account_id.is_none()
+            && self.since.is_none()
+            && self.until.is_none()
+    }
+}
+
+/// What became of the rows.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Replayed {
+    /// Rows that were looked at; in a dry run those that would be.
+    pub matched: usize,
+    /// Rows that are where they belong now.
+    pub replayed: usize,
+    /// Rows that stay, each with its reason of now.
+    pub kept: Vec<Kept>,
+    /// Messages that came of it.
+    pub messages: usize,
+    pub statuses: usize,
+    #[serde(skip)]
+    pub media: Vec<(TenantId, MediaId)>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    pub id: Uuid,
+    pub reason: String,
+}
+
+struct Row {
+    id: Uuid,
+    source: String,
+    payload: Vec<u8>,
+    first_seen_at: OffsetDateTime,
+}
+
+/// Takes in again what the selection names. A row that fails stays, and the others go on.
+///
+/// # Errors
+/// When the database does not answer; rows that were replayed until then stay replayed.
+pub async fn replay(
+    database: &Database,
+    mailroom: &Mailroom,
+    selection: &Selection,
+) -> Result<Replayed, InboundError> {
+    let rows = select(database, selection).await?;
+    let mut replayed = Replayed {
+        matched: rows.len(),
+        ..Replayed::default()
+    };
+    if selection.dry_run {
+        return Ok(replayed);
+    }
+    for row in rows {
+        one(database, mailroom, row, &mut replayed).await?;
+    }
+    Ok(replayed)
+}
+
+/// Reports whose message was not known when they came: after a minute, two, four …, for about three days.
+///
+/// # Errors
+/// As [`replay`].
+pub async fn waiting(
+    database: &Database,
+    mailroom: &Mailroom,
+    limit: i64,
+) -> Result<Replayed, InboundError> {
+    let mut tx = database.begin().await?;
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, source, payload, first_seen_at from communications.quarantine
+          where tenant_id = communications.platform_tenant() and reason = $1 and replayed_at is null and replays < 12
+            and first_seen_at + interval '1 minute' * 2 ^ replays <= now()
+          order by first_seen_at limit $2",
+        UNKNOWN_MESSAGE,
+        limit
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(crate::platform::DatabaseError::from)?;
+    tx.commit().await?;
+    let mut replayed = Replayed {
+        matched: rows.len(),
+        ..Replayed::default()
+    };
+    for row in rows {
+        one(database, mailroom, row, &mut replayed).await?;
+    }
+    Ok(replayed)
+}
+
+async fn select(database: &Database, selection: &Selection) -> Result<Vec<Row>, InboundError> {
+    let limit = selection.limit.unwrap_or(MOST).min(MOST);
+    let mut tx = database.begin().await?;
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, source, payload, first_seen_at from communications.quarantine
+          where tenant_id = communications.platform_tenant() and replayed_at is null
+            and ($1::uuid[] is null or id = any($1))
+            and ($2::text is null or source = $2)
+            and ($3::text is null or reason = $3)
+            and ($4::text is null or external_account_id = $4)
+            and ($5::timestamptz is null or first_seen_at >= $5)
+            and ($6::timestamptz is null or first_seen_at < $6)
+          order by first_seen_at, id limit $7",
+        selection.ids.as_deref(),
+        selection.source.as_deref(),
+        selection.reason.as_deref(),
+        selection.external_account_id.as_deref(),
+        selection.since,
+        selection.until,
+        i64::from(limit)
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(crate::platform::DatabaseError::from)?;
+    tx.commit().await?;
+    Ok(rows)
+}
+
+async fn one(
+    database: &Database,
+    mailroom: &Mailroom,
+    row: Row,
+    replayed: &mut Replayed,
+) -> Result<(), InboundError> {
+    let mut pending = match pending(database, mailroom, &row).await {
+        Ok(pending) => pending,
+        // About this payload alone.
+        Err(Fault::Payload(reason)) => return keep(database, &row, reason, replayed).await,
+        Err(Fault::Inbound(InboundError::Database(error))) if error.is_about_rows() => {
+            return keep(database, &row, "REFUSED", replayed).await;
+        }
+        Err(Fault::Inbound(error)) => return Err(error),
+    };
+    if let Some(misfit) = pending.misfits.first() {
+        let reason = misfit.reason;
+        pending.tx.rollback().await?;
+        return keep(database, &row, reason, replayed).await;
+    }
+    if !quarantine::mark_replayed(&mut pending.tx, row.id).await? {
+        // Somebody else was faster.
+        return Ok(pending.tx.rollback().await?);
+    }
+    match pending.commit(&row.source, Door::App).await {
+        Ok(ingested) => {
+            replayed.replayed += 1;
+            replayed.messages += ingested.messages;
+            replayed.statuses += ingested.statuses;
+            replayed.media.extend(ingested.media);
+            Ok(())
+        }
+        Err(error) if error.is_about_rows() => keep(database, &row, "REFUSED", replayed).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+enum Fault {
+    /// The reason why this payload cannot be taken in.
+    Payload(&'static str),
+    Inbound(InboundError),
+}
+
+impl<E: Into<InboundError>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::Inbound(error.into())
+    }
+}
+
+async fn pending(database: &Database, mailroom: &Mailroom, row: &Row) -> Result<Pending, Fault> {
+    match row.source.as_str() {
+        whatsapp::NAME => {
+            let events = whatsapp::events_again(&row.payload)
+                .map_err(|_| Fault::Payload(quarantine::UNREADABLE))?;
+            Ok(whatsapp::pending(database, events).await?)
+        }
+        aws::SMS_LOG => {
+            Ok(aws::pending_reports(database, vec![sns::log::again(&row.payload)]).await?)
+        }
+        aws::NOTIFICATIONS => notification(database, mailroom, row).await,
+        _ => Err(Fault::Payload(quarantine::UNHANDLED)),
+    }
+}
+
+async fn notification(
+    database: &Database,
+    mailroom: &Mailroom,
+    row: &Row,
+) -> Result<Pending, Fault> {
+    let message = String::from_utf8_lossy(&row.payload);
+    match aws_inbound::read(&message, row.first_seen_at) {
+        Notification::SesEvents(events) | Notification::EumEvents(events) => {
+            Ok(aws::pending_reports(database, events).await?)
+        }
+        Notification::InboundSms(event) => Ok(aws::pending_texts(database, vec![*event]).await?),
+        Notification::Mail(notice) => {
+            let raw = match mailroom.fetch(&notice.body).await {
+                Ok(raw) => raw,
+                Err(error) if error.is_transient() => return Err(InboundError::from(error).into()),
+                Err(_gone) => return Err(Fault::Payload(quarantine::UNREADABLE)),
+            };
+            let arrived = Arrived {
+                notice: &notice,
+                message: &row.payload,
+                raw: &raw,
+            };
+            let secrets = mailroom.secrets().await?;
+            Ok(mail::pending(database, &secrets, arrived, Release::ByOperator).await?)
+        }
+        Notification::Ignored(_) | Notification::Unknown { .. } => {
+            Err(Fault::Payload(quarantine::UNHANDLED))
+        }
+    }
+}
+
+async fn keep(
+    database: &Database,
+    row: &Row,
+    reason: &'static str,
+    replayed: &mut Replayed,
+) -> Result<(), InboundError> {
+    let mut tx = database.begin().await?;
+    quarantine::note_failed_replay(&mut tx, row.id, reason).await?;
+    tx.commit().await?;
+    replayed.kept.push(Kept {
+        id: row.id,
+        reason: reason.to_owned(),
+    });
+    Ok(())
+}

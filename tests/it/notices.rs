@@ -1,0 +1,127 @@
+//! What Meta says about templates and accounts, on the app's own callback.
+
+use comms_tests::calls;
+use comms_tests::world::{APP_TOKEN, VERIFY_TOKEN, World};
+use serde_json::{Value, json};
+
+async fn posted(world: &World, field: &str, time: i64, value: &Value) {
+    let body = json!({
+        "object": "whatsapp_business_account",
+        "entry": [{"id": world.iberia.waba_id, "time": time, "changes": [{"field": field, "value": value}]}]
+    });
+    let response = world.meta_tells_the_app(&body).await;
+    assert_eq!(response.status(), 200, "{}", response.body());
+}
+
+#[tokio::test]
+async fn a_ban_parks_the_account_and_its_end_releases_it() {
+    let world = World::new().await;
+    let ban = |state: &str| json!({"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": state, "waba_ban_date": "November 24, 2026"}});
+    posted(&world, "account_update", 100, &ban("DISABLE")).await;
+    assert_eq!(status(&world).await, ("SUSPENDED".to_owned(), 1));
+    // The same again, and the other tenant's account, stay what they are.
+    posted(&world, "account_update", 100, &ban("DISABLE")).await;
+    assert_eq!(status(&world).await, ("SUSPENDED".to_owned(), 1));
+    let others: i64 = world
+        .scalar("select count(*) from communications.channel_accounts where status = 'SUSPENDED'")
+        .await;
+    assert_eq!(others, 1);
+    posted(&world, "account_update", 200, &ban("REINSTATE")).await;
+    assert_eq!(status(&world).await.0, "ACTIVE");
+    // An old notice that comes late changes nothing any more.
+    posted(&world, "account_update", 150, &ban("SCHEDULE_FOR_DISABLE")).await;
+    assert_eq!(status(&world).await.0, "ACTIVE");
+}
+
+async fn status(world: &World) -> (String, i64) {
+    sqlx::query_as(
+        "select a.status, (select count(*) from communications.channel_account_events e
+                            where e.tenant_id = a.tenant_id and e.account_id = a.id)
+           from communications.channel_accounts a where a.tenant_id = $1 and a.channel = 'WHATSAPP'",
+    )
+    .bind(world.iberia.tenant.0)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn the_newest_notice_about_a_template_counts() {
+    let world = World::new().await;
+    let notice = |event: &str| {
+        json!({"event": event, "message_template_id": 99, "message_template_name": "trip_delayed",
+               "message_template_language": "es", "reason": null})
+    };
+    posted(
+        &world,
+        "message_template_status_update",
+        300,
+        &notice("PAUSED"),
+    )
+    .await;
+    posted(
+        &world,
+        "message_template_status_update",
+        200,
+        &notice("APPROVED"),
+    )
+    .await;
+    posted(
+        &world,
+        "message_template_quality_update",
+        250,
+        &json!({"previous_quality_score": "GREEN", "new_quality_score": "RED", "message_template_id": 99,
+                "message_template_name": "trip_delayed", "message_template_language": "es"}),
+    )
+    .await;
+    let rows: Vec<(uuid::Uuid, String, String, String)> = sqlx::query_as(
+        "select tenant_id, name, status, quality from communications.whatsapp_templates",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        rows,
+        [(
+            world.iberia.tenant.0,
+            "trip_delayed".to_owned(),
+            "PAUSED".to_owned(),
+            "RED".to_owned()
+        )]
+    );
+}
+
+#[tokio::test]
+async fn a_notice_about_nobody_we_know_is_kept() {
+    let world = World::new().await;
+    let body = json!({"object": "whatsapp_business_account", "entry": [{"id": "999", "time": 1,
+        "changes": [{"field": "account_update", "value": {"event": "ACCOUNT_DELETED"}}]}]});
+    assert_eq!(world.meta_tells_the_app(&body).await.status(), 200);
+    let reason: String = world
+        .scalar("select reason from communications.quarantine")
+        .await;
+    assert_eq!(reason, "UNKNOWN_ACCOUNT");
+}
+
+#[tokio::test]
+async fn the_apps_callback_knows_its_own_token_and_no_tenants() {
+    let world = World::new().await;
+    for (token, expected) in [(APP_TOKEN, 200), (VERIFY_TOKEN, 403), ("", 403)] {
+        let query = [
+            ("hub.mode", "subscribe"),
+            ("hub.verify_token", token),
+            ("hub.challenge", "42"),
+        ];
+        let request = calls::http(
+            "GET",
+            "/api/webhooks/meta",
+            &json!({}),
+            &query,
+            &json!({}),
+            "",
+        );
+        let response = meta_webhook::handle(&world.webhook, request).await;
+        assert_eq!(response.status(), expected, "{token}");
+        assert_eq!(response.body() == "42", expected == 200);
+    }
+}

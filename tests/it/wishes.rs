@@ -1,0 +1,112 @@
+//! What people want of us, by word or by the provider: in force with the commit that stores it.
+
+use crate::intake::trip;
+use crate::webhook::ana;
+use comms_tests::world::World;
+use serde_json::json;
+
+async fn consents(world: &World) -> Vec<(String, String, bool)> {
+    sqlx::query_as(
+        "select channel, category, granted from communications.current_consents order by channel, category",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn stop_keeps_back_what_is_queued_already() {
+    let world = World::new().await;
+    world
+        .trip_is_delayed(&trip(&world, &world.iberia).await)
+        .await;
+    assert_eq!(world.customer_writes(&ana("STOP")).await.status(), 200);
+    world.step_dispatch().await;
+    let hers: String = world
+        .scalar("select status from communications.messages where direction = 'OUTBOUND' and address = '+34600111222'")
+        .await;
+    assert_eq!(hers, "SUPPRESSED");
+    let calls = world.simulator.calls();
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.to.as_deref() != Some("34600111222")),
+        "{calls:?}"
+    );
+    assert!(!calls.is_empty(), "the others still hear of it");
+    // Her word itself is in her thread.
+    assert_eq!(world.count("conversations").await, 1);
+}
+
+#[tokio::test]
+async fn the_same_word_again_is_one_wish_and_start_takes_it_back() {
+    let world = World::new().await;
+    let stop = world
+        .simulator
+        .signed_inbound(world.iberia.phone_number_id, &ana("Baja"))
+        .unwrap();
+    for _ in 0..3 {
+        assert_eq!(
+            world.meta_posts(world.iberia.tenant, &stop).await.status(),
+            200
+        );
+    }
+    assert_eq!(world.count("consents").await, 3);
+    assert!(
+        consents(&world)
+            .await
+            .iter()
+            .all(|(_, _, granted)| !granted)
+    );
+
+    world.customer_writes(&ana("start")).await;
+    let granted: Vec<_> = consents(&world)
+        .await
+        .into_iter()
+        .filter_map(|(_, category, granted)| granted.then_some(category))
+        .collect();
+    assert_eq!(
+        granted,
+        ["OTP", "TRANSACTIONAL"],
+        "nobody had agreed to marketing"
+    );
+}
+
+#[tokio::test]
+async fn the_provider_passes_a_wish_on() {
+    let world = World::new().await;
+    let number = world.iberia.number();
+    for (value, expected) in [("stop", false), ("resume", true)] {
+        let at = if value == "stop" {
+            1_795_428_000
+        } else {
+            1_795_428_060
+        };
+        let payload = world
+            .simulator
+            .builder()
+            .change(
+                world.iberia.waba_id,
+                "user_preferences",
+                &json!({
+                    "messaging_product": "whatsapp",
+                    "metadata": {"display_phone_number": number.display_phone_number, "phone_number_id": number.phone_number_id},
+                    "contacts": [{"profile": {"name": "Ana"}, "wa_id": "34600111222", "user_id": "ES.1349"}],
+                    "user_preferences": [{"wa_id": "34600111222", "user_id": "ES.1349", "detail": "User requested",
+                                          "category": "marketing_messages", "value": value, "timestamp": at}]
+                }),
+            )
+            .build();
+        assert_eq!(
+            world
+                .meta_posts(world.iberia.tenant, &payload)
+                .await
+                .status(),
+            200
+        );
+        assert_eq!(
+            consents(&world).await,
+            [("WHATSAPP".to_owned(), "MARKETING".to_owned(), expected)]
+        );
+    }
+}
