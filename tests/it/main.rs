@@ -2,6 +2,7 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a fault in a test is a failed test")]
 
+mod aws_reports;
 mod breakers;
 mod cancel;
 mod clock;
@@ -23,12 +24,14 @@ mod hints;
 mod inbox;
 mod intake;
 mod lives;
+mod mails;
 mod notices;
 mod order;
 mod outages;
 mod pacing;
 mod parking;
 mod planted;
+mod quarantine;
 mod queue_faults;
 mod refusals;
 mod replay;

@@ -1,11 +1,14 @@
 //! The calls that reach the functions, as API Gateway and SQS hand them over.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use aws_lambda_events::sqs::SqsEvent;
 use comms_core::model::{DispatchMessageJob, TenantId, UserId};
 use comms_core::platform::hasura::SECRET_HEADER;
 use comms_simulator::SignedWebhook;
 use lambda_http::Request;
 use serde_json::{Value, json};
+use std::io::Write;
 use uuid::Uuid;
 
 /// An API Gateway HTTP API event (payload 2.0) as the function's request.
@@ -126,4 +129,21 @@ pub fn batch(jobs: &[DispatchMessageJob]) -> SqsEvent {
         .iter()
         .map(DispatchMessageJob::body)
         .collect::<Vec<_>>())
+}
+
+/// An event of CloudWatch Logs with these lines.
+#[must_use]
+pub fn sms_log(lines: &[Value]) -> Value {
+    let events: Vec<Value> = lines
+        .iter()
+        .enumerate()
+        .map(|(place, line)| json!({"id": place.to_string(), "timestamp": 1_795_428_005_000_i64, "message": line.to_string()}))
+        .collect();
+    let log = json!({
+        "messageType": "DATA_MESSAGE", "owner": "000000000000", "logStream": "s", "subscriptionFilters": ["receipts"],
+        "logGroup": "sns/us-east-1/000000000000/DirectPublishToPhoneNumber", "logEvents": events
+    });
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(log.to_string().as_bytes()).unwrap();
+    json!({"awslogs": {"data": STANDARD.encode(packed.finish().unwrap())}})
 }

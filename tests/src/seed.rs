@@ -178,8 +178,13 @@ impl Operator {
     /// # Errors
     /// When the database refuses.
     pub async fn connect_email(&self, pool: &PgPool) -> Result<AccountId> {
-        let domain = format!("mail-{}.example", self.phone_number_id);
-        self.connect(pool, "EMAIL", "SES", &domain).await
+        self.connect(pool, "EMAIL", "SES", &self.mail_domain()).await
+    }
+
+    /// Its email domain, once it is connected.
+    #[must_use]
+    pub fn mail_domain(&self) -> String {
+        format!("mail-{}.example", self.phone_number_id)
     }
 
     /// Gives the tenant an ACTIVE SMS sender beside its number.

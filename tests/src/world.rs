@@ -3,6 +3,7 @@
 //! Postgres and the emulated AWS are real and shared; everything a test can see is its own. Workers are stepped by hand,
 //! so a test says when what happens. A world that is dropped while a message is still being sent fails its test.
 
+pub mod aws;
 mod databases;
 mod faults;
 
@@ -43,6 +44,7 @@ pub struct World {
     pub actions: Backend,
     pub webhook: meta_webhook::Deps,
     pub scan: stuck_scan::Deps,
+    pub aws_events: aws_events::Deps,
     aws: Aws,
     queue_url: String,
     dead_letter_url: String,
@@ -108,6 +110,7 @@ impl World {
             ))
         };
         Self {
+            aws_events: aws::deps(database(), &aws).await,
             worker: worker(database(), queues.clone(), &aws, &simulator.url()),
             events: Backend {
                 door: door(),

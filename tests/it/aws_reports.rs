@@ -1,0 +1,260 @@
+//! What AWS reports about emails and texts finds its message by our tag or its id, and has all its effects.
+
+use comms_core::model::{AccountId, MessageId, TenantId};
+use comms_tests::world::World;
+use comms_tests::world::aws::TOPIC;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A message of the first operator's that its provider has.
+struct Sent {
+    id: Uuid,
+    account: AccountId,
+    external: String,
+}
+
+async fn sent(world: &World, account: AccountId, channel: &str, address: &str) -> Sent {
+    let (id, external) = (Uuid::now_v7(), format!("x-{}", Uuid::now_v7().simple()));
+    let tenant = world.iberia.tenant;
+    sqlx::query(
+        "with person as (
+             insert into communications.contacts (tenant_id, id) values ($1, gen_random_uuid()) returning id),
+         queued as (
+             insert into communications.messages
+                 (tenant_id, id, direction, channel, account_id, contact_id, sender_kind, address, content, status, lane, category,
+                  attempts)
+             select $1, $2, 'OUTBOUND', $4, $3, id, 'SYSTEM', $5, '{\"type\": \"text\", \"body\": \"t\"}', 'QUEUED', 'TRANSACTIONAL',
+                    'TRANSACTIONAL', 1 from person)
+         select 1",
+    )
+    .bind(tenant)
+    .bind(id)
+    .bind(account)
+    .bind(channel)
+    .bind(address)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    sqlx::query("update communications.messages set status = 'SENT', external_message_id = $2, sent_at = now() where id = $1")
+        .bind(id)
+        .bind(&external)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    Sent {
+        id,
+        account,
+        external,
+    }
+}
+
+fn mail_of(sent: &Sent, tenant: TenantId) -> Value {
+    json!({
+        "timestamp": "2026-11-23T09:59:58.000Z", "messageId": sent.external, "source": "Iberia <hola@iberia.example>",
+        "destination": ["eva@example.org"], "headersTruncated": false, "headers": [], "commonHeaders": {},
+        "tags": {"tenant_id": [tenant], "account_id": [sent.account], "message_id": [sent.id]}
+    })
+}
+
+fn bounce(mail: &Value, kind: &str, sub_kind: &str) -> Value {
+    json!({
+        "eventType": "Bounce", "mail": mail,
+        "bounce": {"bounceType": kind, "bounceSubType": sub_kind, "timestamp": "2026-11-23T10:00:02.000Z", "feedbackId": "f-1",
+                   "bouncedRecipients": [{"emailAddress": "eva@example.org", "action": "failed", "status": "5.1.1", "diagnosticCode": "smtp; 550"}]}
+    })
+}
+
+fn delivery(mail: &Value) -> Value {
+    json!({"eventType": "Delivery", "mail": mail,
+           "delivery": {"timestamp": "2026-11-23T10:00:01.000Z", "processingTimeMillis": 9, "recipients": ["eva@example.org"],
+                        "smtpResponse": "250 ok", "reportingMTA": "a1"}})
+}
+
+async fn status(world: &World, sent: &Sent) -> String {
+    sqlx::query_scalar("select status from communications.messages where id = $1")
+        .bind(sent.id)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_delivery_is_found_by_its_tags_or_by_its_id() {
+    let world = World::new().await;
+    let account = world.iberia.connect_email(&world.pool).await.unwrap();
+    let (tagged, untagged) = (
+        sent(&world, account, "EMAIL", "eva@example.org").await,
+        sent(&world, account, "EMAIL", "leo@example.org").await,
+    );
+    let mut without = mail_of(&untagged, world.iberia.tenant);
+    without["tags"] = json!({});
+    let told = [delivery(&mail_of(&tagged, world.iberia.tenant)), delivery(&without)];
+    for _ in 0..2 {
+        assert!(world.aws_tells(&told).await.is_empty());
+    }
+    assert_eq!(status(&world, &tagged).await, "DELIVERED");
+    assert_eq!(status(&world, &untagged).await, "DELIVERED");
+    assert_eq!(world.count("message_status_events").await, 2);
+    assert_eq!(world.count("quarantine").await, 0);
+}
+
+#[tokio::test]
+async fn a_hard_bounce_ends_the_address_and_a_soft_one_does_not() {
+    let world = World::new().await;
+    let account = world.iberia.connect_email(&world.pool).await.unwrap();
+    let soft = sent(&world, account, "EMAIL", "full@example.org").await;
+    let hard = sent(&world, account, "EMAIL", "nobody@example.org").await;
+    let tenant = world.iberia.tenant;
+    world
+        .aws_tells(&[
+            bounce(&mail_of(&soft, tenant), "Transient", "MailboxFull"),
+            bounce(&mail_of(&hard, tenant), "Permanent", "General"),
+        ])
+        .await;
+    assert_eq!(status(&world, &soft).await, "FAILED");
+    assert_eq!(status(&world, &hard).await, "FAILED");
+    let suppressed: Vec<(Uuid, String, String)> =
+        sqlx::query_as("select tenant_id, address, reason from communications.suppressions")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(suppressed, [(tenant.0, "nobody@example.org".to_owned(), "BOUNCE".to_owned())]);
+
+    // What is queued for it does not leave; a mailbox of the same name at another tenant is none of ours.
+    let next = sent(&world, account, "EMAIL", "nobody@example.org").await;
+    sqlx::query("delete from communications.messages where id = $1").bind(next.id).execute(&world.pool).await.unwrap();
+    let queued = queue(&world, account, "nobody@example.org").await;
+    world.step_dispatch().await;
+    let ended: String = sqlx::query_scalar("select status from communications.messages where id = $1")
+        .bind(queued.0)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(ended, "SUPPRESSED");
+}
+
+async fn queue(world: &World, account: AccountId, address: &str) -> MessageId {
+    let id = MessageId::generate();
+    sqlx::query(
+        "insert into communications.messages
+             (tenant_id, id, direction, channel, account_id, contact_id, sender_kind, address, content, status, lane, category)
+         select $1, $2, 'OUTBOUND', 'EMAIL', $3, c.id, 'SYSTEM', $4, '{\"type\": \"text\", \"body\": \"t\"}', 'QUEUED', 'TRANSACTIONAL',
+                'TRANSACTIONAL' from communications.contacts c limit 1",
+    )
+    .bind(world.iberia.tenant)
+    .bind(id)
+    .bind(account)
+    .bind(address)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    id
+}
+
+#[tokio::test]
+async fn a_complaint_is_an_opt_out_and_no_failure() {
+    let world = World::new().await;
+    let account = world.iberia.connect_email(&world.pool).await.unwrap();
+    let sent = sent(&world, account, "EMAIL", "eva@example.org").await;
+    let mail = mail_of(&sent, world.iberia.tenant);
+    world.aws_tells(&[delivery(&mail)]).await;
+    world
+        .aws_tells(&[json!({"eventType": "Complaint", "mail": mail,
+            "complaint": {"complainedRecipients": [{"emailAddress": "eva@example.org"}], "timestamp": "2026-11-23T11:00:00.000Z",
+                          "feedbackId": "c-1", "complaintSubType": null, "complaintFeedbackType": "abuse"}})])
+        .await;
+    assert_eq!(status(&world, &sent).await, "DELIVERED");
+    assert_eq!(world.count("suppressions where reason = 'COMPLAINT'").await, 1);
+    assert_eq!(world.count("current_consents where not granted and channel = 'EMAIL'").await, 3);
+}
+
+fn line(message: &str, status: &str, response: &str) -> Value {
+    json!({
+        "notification": {"messageId": message, "timestamp": "2026-11-23 10:00:00.123"},
+        "delivery": {"numberOfMessageParts": 2, "destination": "+34600999000", "priceInUSD": 0.0645, "smsType": "Transactional",
+                     "providerResponse": response, "dwellTimeMs": 599},
+        "status": status
+    })
+}
+
+#[tokio::test]
+async fn the_log_of_texts_brings_receipts_prices_and_wishes() {
+    let world = World::new().await;
+    let account = world.iberia.connect_sms(&world.pool).await.unwrap();
+    let (arrived, refused) = (
+        sent(&world, account, "SMS", "+34600999000").await,
+        sent(&world, account, "SMS", "+34600999001").await,
+    );
+    let lines = [
+        line(&arrived.external, "SUCCESS", "Message has been accepted by phone"),
+        line(&refused.external, "FAILURE", "Phone number is opted out"),
+    ];
+    assert_eq!(world.sms_log_says(&lines).await, 2);
+    assert_eq!(world.sms_log_says(&lines).await, 0);
+    assert_eq!(status(&world, &arrived).await, "DELIVERED");
+    assert_eq!(status(&world, &refused).await, "FAILED");
+    let price: (i64, i32) = sqlx::query_as("select micros, units from communications.message_prices where message_id = $1")
+        .bind(arrived.id)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(price, (64_500, 2));
+    assert_eq!(world.count("current_consents where not granted and channel = 'SMS'").await, 3);
+}
+
+#[tokio::test]
+async fn a_report_ahead_of_our_commit_waits_and_is_taken_in_by_the_scan() {
+    let world = World::new().await;
+    let account = world.iberia.connect_sms(&world.pool).await.unwrap();
+    let early = line("not-yet", "SUCCESS", "Message has been accepted by phone");
+    assert_eq!(world.sms_log_says(&[early]).await, 0);
+    let reason: String = world.scalar("select reason from communications.quarantine").await;
+    assert_eq!(reason, "UNKNOWN_MESSAGE");
+
+    let sent = sent(&world, account, "SMS", "+34600999000").await;
+    sqlx::query("update communications.messages set external_message_id = 'not-yet' where id = $1")
+        .bind(sent.id)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(status(&world, &sent).await, "SENT", "its minute is not over");
+    world.execute("update communications.quarantine set first_seen_at = now() - interval '2 minutes'").await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(status(&world, &sent).await, "DELIVERED");
+    assert_eq!(world.count("quarantine where replayed_at is null").await, 0);
+}
+
+#[tokio::test]
+async fn a_text_to_our_number_is_a_message_in_its_thread() {
+    let world = World::new().await;
+    world.iberia.connect_sms(&world.pool).await.unwrap();
+    let text = |id: &str, to: &str, body: &str| {
+        json!({"originationNumber": "+34600999000", "destinationNumber": to, "messageKeyword": "KEYWORD_1",
+               "messageBody": body, "inboundMessageId": id})
+    };
+    let ours = format!("+{}", world.iberia.display_number);
+    let told = [text("s-1", &ours, "¿a qué hora sale?"), text("s-2", &ours, "STOP"), text("s-3", "+10000000000", "nobody's")];
+    for _ in 0..2 {
+        assert!(world.aws_tells(&told).await.is_empty());
+    }
+    assert_eq!(world.count("messages where direction = 'INBOUND' and channel = 'SMS'").await, 2);
+    assert_eq!((world.count("conversations").await, world.count("contacts").await), (1, 1));
+    assert_eq!(world.count("quarantine where reason = 'UNKNOWN_ACCOUNT'").await, 1);
+    assert_eq!(world.count("current_consents where not granted and channel = 'SMS'").await, 3);
+}
+
+#[tokio::test]
+async fn what_our_topics_did_not_send_is_kept_and_not_acted_on() {
+    let world = World::new().await;
+    let account = world.iberia.connect_email(&world.pool).await.unwrap();
+    let sent = sent(&world, account, "EMAIL", "eva@example.org").await;
+    let message = bounce(&mail_of(&sent, world.iberia.tenant), "Permanent", "General");
+    let record = comms_tests::world::aws::record(0, &message.to_string());
+    let body = record["body"].as_str().unwrap().replace(TOPIC, "arn:aws:sns:us-east-1:999999999999:theirs");
+    let event = json!({"Records": [{"messageId": "r", "body": body, "attributes": {}}]});
+    let answer = aws_events::handle(&world.aws_events, event).await;
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+    assert_eq!(status(&world, &sent).await, "SENT");
+    assert_eq!(world.count("quarantine").await, 1);
+}
