@@ -28,6 +28,8 @@ pub use faults::{End, Moment, Reports, killed_at};
 
 pub const HASURA_SECRET: &str = "local-hasura-secret";
 pub const APP_SECRET: &str = "test_app_secret";
+/// Signs the addresses that answers to emails go to.
+pub const REPLY_TOKEN_SECRET: &str = "test_reply_token_secret";
 pub const VERIFY_TOKEN: &str = "local-verify-token";
 
 /// See the module.
@@ -322,6 +324,13 @@ impl World {
     }
 }
 
+fn reply_secrets() -> Secret {
+    Secret::of(
+        "REPLY_TOKEN_SECRETS",
+        format!("[\"{REPLY_TOKEN_SECRET}\"]").into(),
+    )
+}
+
 fn worker(database: Database, queues: Queues, aws: &Aws, simulator: &str) -> Worker {
     let graph =
         GraphUrl::parse(&format!("{}/v26.0", simulator.trim_end_matches("/v26.0"))).unwrap();
@@ -329,7 +338,12 @@ fn worker(database: Database, queues: Queues, aws: &Aws, simulator: &str) -> Wor
     Worker {
         database,
         queues,
-        adapters: Adapters::new(aws, vault, WhatsAppClient::new(client().unwrap(), graph)),
+        adapters: Adapters::new(
+            aws,
+            vault,
+            reply_secrets(),
+            WhatsAppClient::new(client().unwrap(), graph),
+        ),
     }
 }
 

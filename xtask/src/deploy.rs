@@ -23,7 +23,7 @@ const STACK: &str = "communications";
 const BUCKET: &str = "communications-artifacts";
 
 /// The secrets of the local stack by name, and the template parameters that take their ARNs.
-const SECRETS: [(&str, &str); 4] = [
+const SECRETS: [(&str, &str); 5] = [
     ("DatabaseSecretArn", "communications/database"),
     (
         "MigrationDatabaseSecretArn",
@@ -31,6 +31,7 @@ const SECRETS: [(&str, &str); 4] = [
     ),
     ("HasuraSecretArn", "communications/hasura"),
     ("MetaSecretArn", "communications/meta"),
+    ("ReplyTokenSecretArn", "communications/reply-token"),
 ];
 
 /// What the emulator's stack outputs are called in `.local/env`.
@@ -84,8 +85,13 @@ fn fingerprint(project: &Project, env: &EnvFile) -> Result<String> {
     let emulator = emulator::service(project)
         .pid()
         .context("the emulator does not run")?;
-    let settings = ["DATABASE_URL", "HASURA_SECRET", "META_APP_SECRET"]
-        .map(|key| env.get(key).unwrap_or_default());
+    let settings = [
+        "DATABASE_URL",
+        "HASURA_SECRET",
+        "META_APP_SECRET",
+        "REPLY_TOKEN_SECRET",
+    ]
+    .map(|key| env.get(key).unwrap_or_default());
     Ok(format!(
         "{}\nemulator {emulator}\n{settings:?}\n",
         functions::fingerprint(project)?
@@ -100,6 +106,7 @@ fn put_secrets(project: &Project, venv: &Venv, env: &EnvFile) -> Result<Value> {
         "communications/migration-database": database,
         "communications/hasura": json!([env.require("HASURA_SECRET")?]).to_string(),
         "communications/meta": json!([env.require("META_APP_SECRET")?]).to_string(),
+        "communications/reply-token": json!([env.require("REPLY_TOKEN_SECRET")?]).to_string(),
     });
     let mut command = venv.python();
     command
