@@ -29,6 +29,8 @@ pub use faults::{End, Moment, Reports, killed_at};
 
 pub const HASURA_SECRET: &str = "local-hasura-secret";
 pub const APP_SECRET: &str = "test_app_secret";
+/// Signs the addresses that answers to emails go to.
+pub const REPLY_TOKEN_SECRET: &str = "test_reply_token_secret";
 pub const VERIFY_TOKEN: &str = "local-verify-token";
 /// Of the app's own callback, which no tenant's account has.
 pub const APP_TOKEN: &str = "app-verify-token";
@@ -337,6 +339,13 @@ impl World {
     }
 }
 
+fn reply_secrets() -> Secret {
+    Secret::of(
+        "REPLY_TOKEN_SECRETS",
+        format!("[\"{REPLY_TOKEN_SECRET}\"]").into(),
+    )
+}
+
 fn worker(database: Database, queues: Queues, aws: &Aws, simulator: &str) -> Worker {
     let graph =
         GraphUrl::parse(&format!("{}/v26.0", simulator.trim_end_matches("/v26.0"))).unwrap();
@@ -344,7 +353,12 @@ fn worker(database: Database, queues: Queues, aws: &Aws, simulator: &str) -> Wor
     Worker {
         database,
         queues,
-        adapters: Adapters::new(aws, vault, WhatsAppClient::new(client().unwrap(), graph)),
+        adapters: Adapters::new(
+            aws,
+            vault,
+            reply_secrets(),
+            WhatsAppClient::new(client().unwrap(), graph),
+        ),
     }
 }
 

@@ -32,6 +32,7 @@ const SECRETS: &[(&str, &str)] = &[
     ("HasuraSecretArn", "communications/hasura"),
     ("MetaSecretArn", "communications/meta"),
     ("MetaVerifyTokenSecretArn", "communications/meta-verify"),
+    ("ReplyTokenSecretArn", "communications/reply-token"),
 ];
 
 /// What the emulator's stack outputs are called in `.local/env`.
@@ -90,6 +91,7 @@ fn fingerprint(project: &Project, env: &EnvFile) -> Result<String> {
         "HASURA_SECRET",
         "META_APP_SECRET",
         "META_VERIFY_TOKEN",
+        "REPLY_TOKEN_SECRET",
     ]
     .map(|key| env.get(key).unwrap_or_default());
     Ok(format!(
@@ -107,6 +109,7 @@ fn put_secrets(project: &Project, venv: &Venv, env: &EnvFile) -> Result<Value> {
         "communications/hasura": json!([env.require("HASURA_SECRET")?]).to_string(),
         "communications/meta": json!([env.require("META_APP_SECRET")?]).to_string(),
         "communications/meta-verify": json!([env.require("META_VERIFY_TOKEN")?]).to_string(),
+        "communications/reply-token": json!([env.require("REPLY_TOKEN_SECRET")?]).to_string(),
     });
     let mut command = venv.python();
     command

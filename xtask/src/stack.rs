@@ -71,7 +71,12 @@ fn settings(project: &Project, database: &str, env: &mut EnvFile) -> Result<()> 
         &format!("{}/v26.0", simulator::url(project)),
     )?;
     env.set("HASURA_SECRET_HEADER", HASURA_SECRET_HEADER)?;
-    for key in ["HASURA_SECRET", "META_APP_SECRET", "META_VERIFY_TOKEN"] {
+    for key in [
+        "HASURA_SECRET",
+        "META_APP_SECRET",
+        "META_VERIFY_TOKEN",
+        "REPLY_TOKEN_SECRET",
+    ] {
         env.set_once(key, random_secret)?;
     }
     Ok(())

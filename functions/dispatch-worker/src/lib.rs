@@ -22,13 +22,19 @@ pub fn worker_from_env() -> Result<Worker, Error> {
     let database = Database::new(settings.secret("DATABASE_URL", &aws));
     let queues = Queues::from_settings(&mut settings, &aws);
     let vault = Vault::new(&aws, &settings.required("KMS_KEY_ID"));
+    let reply_secrets = settings.secret("REPLY_TOKEN_SECRETS", &aws);
     let graph =
         GraphUrl::parse(&settings.or("META_GRAPH_URL", "https://graph.facebook.com/v26.0"))?;
     settings.done()?;
     Ok(Worker {
         database,
         queues,
-        adapters: Adapters::new(&aws, vault, WhatsAppClient::new(client()?, graph)),
+        adapters: Adapters::new(
+            &aws,
+            vault,
+            reply_secrets,
+            WhatsAppClient::new(client()?, graph),
+        ),
     })
 }
 

@@ -5,21 +5,25 @@
 //! decides whose it is; `From` is the sender's word.
 
 mod automatic;
+mod body;
 mod bounce;
 mod danger;
 mod headers;
 mod html;
+mod limits;
 mod parts;
 mod quotes;
 #[cfg(test)]
 mod tests;
 
 pub use automatic::Automatic;
+pub(crate) use automatic::LOOP_HEADER;
 pub use bounce::{Bounce, BouncedRecipient};
 pub use danger::is_dangerous;
 pub use headers::Mailbox;
 pub use parts::{Attachment, attachment};
 
+use mail_parser::{HeaderName, Message, MessageParser};
 use time::OffsetDateTime;
 
 /// Everything of one mail but the bytes of its files.
@@ -54,21 +58,101 @@ pub struct Mail {
     pub cut: bool,
 }
 
-/// The bytes are no mail.
+/// Why a mail is not read. Trying again would not help; the stored bytes are all there is of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MailError {
     #[error("the mail is empty or has no header")]
     NoHeader,
     #[error("the mail is larger than 40 MB")]
     TooLarge,
+    #[error("the mail has more layers than a mail has")]
+    TooNested,
 }
+
+/// Bytes of a mail: what SES takes.
+const SIZE_LIMIT: usize = 40_000_000;
+/// Bytes of the text that is kept, and of the HTML that is made safe.
+const TEXT_LIMIT: usize = 256 * 1024;
 
 /// Reads a mail.
 ///
 /// # Errors
 ///
-/// [`MailError`]; sending it again would not help.
+/// [`MailError`] names the limit; what is missing in a mail is no error.
 pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
-    let _ = raw;
-    Err(MailError::NoHeader)
+    let parsed = parse(raw)?;
+    let headers = headers::of(&parsed);
+    let mut cut = parts::has_more(&parsed);
+    let (mut text, mut html) = (body::text(&parsed), body::html(&parsed));
+    for written in std::iter::once(&mut text).chain(&mut html) {
+        cut |= shorten(written, TEXT_LIMIT);
+    }
+    let html = html.map(|html| html::safe(&html));
+    let attachments = parts::list(&parsed, html.as_deref());
+    let bounce = bounce::read(&parsed);
+    Ok(Mail {
+        message_id: headers.ids("Message-ID").into_iter().next(),
+        in_reply_to: headers.ids("In-Reply-To"),
+        references: headers.ids("References"),
+        from: headers.from(),
+        reply_to: headers.mailboxes(HeaderName::ReplyTo),
+        to: headers.mailboxes(HeaderName::To),
+        cc: headers.mailboxes(HeaderName::Cc),
+        subject: headers.subject(),
+        date: headers.date(),
+        visible_text: quotes::visible(&text),
+        text,
+        html,
+        automatic: automatic::of(&headers, bounce.is_some()),
+        bounce,
+        attachments,
+        cut,
+    })
+}
+
+fn parse(raw: &[u8]) -> Result<Message<'_>, MailError> {
+    if raw.len() > SIZE_LIMIT {
+        return Err(MailError::TooLarge);
+    }
+    if limits::is_too_nested(raw) {
+        return Err(MailError::TooNested);
+    }
+    MessageParser::default()
+        .parse(raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(raw))
+        .filter(has_header)
+        .ok_or(MailError::NoHeader)
+}
+
+/// Bytes that are no mail at all parse as a header without a name.
+fn has_header(mail: &Message<'_>) -> bool {
+    let headers = mail.parts.first().map_or(&[][..], |root| &root.headers);
+    headers.iter().any(|header| {
+        let name = header.name();
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic())
+    })
+}
+
+/// Ends a text before `limit`, between two characters. Was it longer?
+fn shorten(text: &mut String, limit: usize) -> bool {
+    if text.len() <= limit {
+        return false;
+    }
+    text.truncate(text.floor_char_boundary(limit));
+    true
+}
+
+/// What a `text` column takes, on one line.
+fn one_line(text: &str, limit: usize) -> String {
+    let clean: String = text
+        .chars()
+        .filter(|c| !is_hidden(*c))
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(limit)
+        .collect();
+    clean.trim().to_owned()
+}
+
+/// Characters that are not seen but change how others are: they can make `exe.fdp` look like `pdf.exe` backwards.
+fn is_hidden(c: char) -> bool {
+    matches!(c, '\0' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

@@ -8,7 +8,8 @@ mod segments;
 
 pub use segments::{Encoding, Segments, segments};
 
-use crate::{Content, Recipient, Refusal, SendMessageCommand};
+use crate::{Content, Recipient, Refusal, SendMessageCommand, json};
+use serde_json::Value;
 
 /// A text message to a number, as both adapters send it.
 #[derive(Debug, Clone, Copy)]
@@ -54,9 +55,72 @@ pub(crate) fn is_price(text: &str) -> bool {
     })
 }
 
+/// Longest number that belongs to a service within one country, and has no international form.
+const SHORT_CODE: usize = 6;
+
+/// A number in E.164, with its `+` whether or not it came with one; a short code as it is.
+pub(crate) fn number(value: &Value, pointer: &str) -> Option<String> {
+    let digits = json::text(value, pointer)?.trim();
+    let digits = digits.strip_prefix('+').unwrap_or(digits);
+    let is_number =
+        (3..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| {
+        if digits.len() <= SHORT_CODE {
+            digits.to_owned()
+        } else {
+            format!("+{digits}")
+        }
+    })
+}
+
+/// A price in USD as millionths, from a number or the text of one.
+pub(crate) fn micros(price: Option<&Value>) -> Option<i64> {
+    let price = match price? {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    // Dearer than any text message; past it the number is a mistake.
+    if !(0.0..=1_000_000.0).contains(&price) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
+    Some((price * 1_000_000.0).round() as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_price_is_counted_in_millionths() {
+        assert_eq!(micros(Some(&json!(0.00645))), Some(6450));
+        assert_eq!(micros(Some(&json!("0.1"))), Some(100_000));
+        assert_eq!(micros(Some(&json!(0))), Some(0));
+        for none in [
+            json!(null),
+            json!(-1),
+            json!(1e300),
+            json!("free"),
+            json!("NaN"),
+            json!([]),
+        ] {
+            assert_eq!(micros(Some(&none)), None, "{none}");
+        }
+        assert_eq!(micros(None), None);
+    }
+
+    #[test]
+    fn numbers_have_a_plus() {
+        let number = |text: &str| number(&json!({"n": text}), "/n");
+        assert_eq!(number("+12125550101").as_deref(), Some("+12125550101"));
+        assert_eq!(number(" 12125550101").as_deref(), Some("+12125550101"));
+        assert_eq!(number("12345").as_deref(), Some("12345"));
+        for none in ["", "+", "TREN", "+1 212", "12"] {
+            assert_eq!(number(none), None, "{none}");
+        }
+    }
 
     #[test]
     fn prices_have_a_point_and_few_digits() {

@@ -178,6 +178,7 @@ impl Bench {
             ("TRANSACTIONAL_QUEUE_URL", &format!("{aws}/0/transactional")),
             ("BULK_QUEUE_URL", &format!("{aws}/0/bulk")),
             ("KMS_KEY_ID", "bench"),
+            ("REPLY_TOKEN_SECRETS", "[\"bench\"]"),
             ("META_GRAPH_URL", &graph),
         ]
         .into_iter()

@@ -227,7 +227,12 @@ impl World {
         Worker {
             database: self.database(),
             queues: Queues::single(&self.aws, &self.queue_url),
-            adapters: Adapters::new(&self.aws, self.vault(), WhatsAppClient::new(http, graph)),
+            adapters: Adapters::new(
+                &self.aws,
+                self.vault(),
+                super::reply_secrets(),
+                WhatsAppClient::new(http, graph),
+            ),
         }
     }
 

@@ -161,6 +161,7 @@ const SETTINGS: [(&str, &str); 16] = [
     ),
     ("BULK_QUEUE_URL", "http://127.0.0.1:9/0/bulk"),
     ("KMS_KEY_ID", "bench"),
+    ("REPLY_TOKEN_SECRETS", "[\"bench\"]"),
     ("META_GRAPH_URL", "http://127.0.0.1:9/v26.0"),
     ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
 ];

@@ -7,8 +7,9 @@ use super::claim::{Claimed, Sender};
 use crate::channels::vault::{Owner, ProviderConfig};
 use crate::channels::{Vault, VaultError};
 use crate::platform::Aws;
+use crate::platform::config::Secret;
 use comms_providers::eum::{EumClient, EumSender};
-use comms_providers::ses::{SesClient, SesSender};
+use comms_providers::ses::{SesClient, SesSender, reply_token};
 use comms_providers::sns::{SnsClient, SnsSender};
 use comms_providers::whatsapp::{WhatsAppClient, WhatsAppSender};
 use comms_providers::{Content, OutcomeClass, Recipient, Refusal, SendMessageCommand, SendOutcome};
@@ -21,6 +22,7 @@ use tokio::sync::OnceCell;
 pub struct Adapters {
     aws: Aws,
     vault: Vault,
+    reply_secrets: Secret,
     whatsapp: WhatsAppClient,
     ses: OnceCell<SesClient>,
     sns: OnceCell<SnsClient>,
@@ -28,11 +30,13 @@ pub struct Adapters {
 }
 
 impl Adapters {
+    /// `reply_secrets` sign the addresses that answers to emails go to: a list, of which the first signs.
     #[must_use]
-    pub fn new(aws: &Aws, vault: Vault, whatsapp: WhatsAppClient) -> Self {
+    pub fn new(aws: &Aws, vault: Vault, reply_secrets: Secret, whatsapp: WhatsAppClient) -> Self {
         Self {
             aws: aws.clone(),
             vault,
+            reply_secrets,
             whatsapp,
             ses: OnceCell::new(),
             sns: OnceCell::new(),
@@ -52,7 +56,7 @@ impl Adapters {
         match sender.provider.as_str() {
             "META" => self.send_whatsapp(message, &command).await,
             "SES" => {
-                let settings = ses_sender(message, settings(sender)?);
+                let settings = self.ses_sender(message, settings(sender)?).await?;
                 let client = self
                     .ses
                     .get_or_init(async || SesClient::new(self.aws.config().await));
@@ -78,6 +82,41 @@ impl Adapters {
                 "this build has no adapter for the account's provider",
             )),
         }
+    }
+
+    async fn ses_sender(
+        &self,
+        message: &Claimed,
+        settings: SesSettings,
+    ) -> Result<SesSender, Refusal> {
+        let reply_to = match &settings.reply_domain {
+            Some(domain) => Some(self.reply_address(message, domain).await?),
+            None => None,
+        };
+        Ok(SesSender {
+            from_address: settings.from_address,
+            from_name: settings.from_name,
+            reply_domain: settings.reply_domain,
+            reply_to,
+            unsubscribe_url: settings.unsubscribe_url,
+            configuration_set: settings.configuration_set,
+            tenant_name: settings.tenant_name,
+            tags: echoed(message),
+        })
+    }
+
+    /// An email without it would be answered into nowhere, so it waits until there is a secret.
+    async fn reply_address(&self, message: &Claimed, domain: &str) -> Result<String, Refusal> {
+        let refusal = |reason: &str| Refusal::new(OutcomeClass::Retryable, "reply-secret", reason);
+        let secrets = self.reply_secrets.list().await.map_err(|error| {
+            tracing::error!(%error, "an email waits for the secret of its reply address");
+            refusal("the secret of reply addresses was not read")
+        })?;
+        let secret = secrets
+            .first()
+            .ok_or_else(|| refusal("there is no secret of reply addresses"))?;
+        let local = reply_token::sign(secret, message.tenant.0, message.message.0);
+        Ok(format!("{local}@{domain}"))
     }
 
     /// The newest credentials; while they rotate, and the newest are refused, also the ones before. A refusal is known
@@ -155,18 +194,6 @@ struct SesSettings {
     unsubscribe_url: Option<String>,
     configuration_set: Option<String>,
     tenant_name: Option<String>,
-}
-
-fn ses_sender(message: &Claimed, settings: SesSettings) -> SesSender {
-    SesSender {
-        from_address: settings.from_address,
-        from_name: settings.from_name,
-        reply_domain: settings.reply_domain,
-        unsubscribe_url: settings.unsubscribe_url,
-        configuration_set: settings.configuration_set,
-        tenant_name: settings.tenant_name,
-        tags: echoed(message),
-    }
 }
 
 /// `provider_config.public` of an SMS account at SNS.

@@ -1,4 +1,9 @@
-//! Who wrote to whom, and what it answers.
+//! Who wrote to whom, what it answers, and what else stands above a mail.
+
+use super::one_line;
+use mail_parser::{Address, HeaderName, HeaderValue, Message};
+use std::borrow::Cow;
+use time::OffsetDateTime;
 
 /// Somebody's address, with the name that stands before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -6,4 +11,147 @@ pub struct Mailbox {
     pub name: Option<String>,
     /// `local@domain` in lower case.
     pub address: String,
+}
+
+/// Addresses of one header, and ids of one header, that are kept.
+const MAILBOXES: usize = 100;
+const IDS: usize = 100;
+/// Bytes of an id: longer ones do not fit into an index.
+const ID_LIMIT: usize = 512;
+const ADDRESS_LIMIT: usize = 320;
+/// Characters.
+const NAME_LIMIT: usize = 200;
+const SUBJECT_LIMIT: usize = 500;
+
+/// The headers of a mail, with the bytes that they were read from.
+pub(super) struct Headers<'a>(&'a Message<'a>);
+
+pub(super) fn of<'a>(mail: &'a Message<'a>) -> Headers<'a> {
+    Headers(mail)
+}
+
+impl Headers<'_> {
+    /// Every header of that name as it was written, folds undone.
+    pub fn raw(&self, name: &str) -> Vec<String> {
+        let mail = self.0;
+        let headers = mail.parts.first().map_or(&[][..], |root| &root.headers);
+        headers
+            .iter()
+            .filter(|header| header.name().eq_ignore_ascii_case(name))
+            .map(|header| {
+                let (start, end) = (header.offset_start as usize, header.offset_end as usize);
+                let bytes = mail.raw_message.get(start..end).unwrap_or_default();
+                let text: Cow<'_, str> = String::from_utf8_lossy(bytes);
+                text.replace(['\r', '\n'], "").trim().to_owned()
+            })
+            .collect()
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        !self.raw(name).is_empty()
+    }
+
+    /// The ids of all headers of that name, without brackets, each once. What is no id is passed over.
+    pub fn ids(&self, name: &str) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for text in self.raw(name) {
+            for id in ids(&text) {
+                if !found.contains(&id) {
+                    found.push(id);
+                }
+            }
+        }
+        // The latest stand at the end.
+        let surplus = found.len().saturating_sub(IDS);
+        found.split_off(surplus)
+    }
+
+    /// `Sender` stands in for a `From` that cannot be read.
+    pub fn from(&self) -> Option<Mailbox> {
+        let first = |name| self.mailboxes(name).into_iter().next();
+        first(HeaderName::From).or_else(|| first(HeaderName::Sender))
+    }
+
+    pub fn mailboxes(&self, name: HeaderName<'static>) -> Vec<Mailbox> {
+        let mut found: Vec<Mailbox> = Vec::new();
+        let named = self
+            .0
+            .header_values(name)
+            .filter_map(HeaderValue::as_address);
+        for address in named.flat_map(Address::iter).take(MAILBOXES) {
+            let Some(text) = address.address.as_deref().and_then(self::address) else {
+                continue;
+            };
+            if found.iter().all(|known| known.address != text) {
+                found.push(Mailbox {
+                    name: address.name.as_deref().and_then(name_of),
+                    address: text,
+                });
+            }
+        }
+        found
+    }
+
+    pub fn subject(&self) -> Option<String> {
+        let subject = one_line(self.0.subject()?, SUBJECT_LIMIT);
+        (!subject.is_empty()).then_some(subject)
+    }
+
+    pub fn date(&self) -> Option<OffsetDateTime> {
+        let date = self.0.date().filter(|date| date.is_valid())?;
+        OffsetDateTime::from_unix_timestamp(date.to_timestamp()).ok()
+    }
+
+    /// The address that a failure would be told to; `Some("")` for `<>`.
+    pub fn return_path(&self) -> Option<String> {
+        let path = self.raw("Return-Path").into_iter().next()?;
+        Some(path.trim_matches(['<', '>', ' ']).to_lowercase())
+    }
+}
+
+/// The ids in a text: what stands between brackets, or, where a program left those out, each word with an `@`.
+pub(super) fn ids(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('<') {
+        let Some((inside, behind)) = after.split_once('>') else {
+            break;
+        };
+        // A second opening bracket: the first was never closed.
+        let inside = inside.rsplit_once('<').map_or(inside, |(_, inside)| inside);
+        found.extend(id(inside));
+        rest = behind;
+    }
+    if found.is_empty() {
+        let words = text.split([' ', '\t', ',', ';', '<', '>']);
+        found.extend(words.filter(|word| word.contains('@')).filter_map(id));
+    }
+    found
+}
+
+/// Without the blanks that folding leaves.
+fn id(text: &str) -> Option<String> {
+    let id: String = text.split_whitespace().collect();
+    let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '\u{fffd}';
+    ((1..=ID_LIMIT).contains(&id.len()) && id.chars().all(plain)).then_some(id)
+}
+
+/// Something that can be written to.
+pub(super) fn address(text: &str) -> Option<String> {
+    let text = text.trim().trim_matches(['<', '>', '"', '\'', ' ']);
+    let (local, domain) = text.rsplit_once('@')?;
+    let plain =
+        |c: char| !c.is_control() && !c.is_whitespace() && !"<>,;".contains(c) && c != '\u{fffd}';
+    let is_address = !local.is_empty()
+        && !domain.is_empty()
+        && text.len() <= ADDRESS_LIMIT
+        && text.chars().all(plain);
+    is_address.then(|| text.to_lowercase())
+}
+
+/// A name in quotes, or one that only repeats the address, says what everybody sees anyway.
+fn name_of(name: &str) -> Option<String> {
+    let name = one_line(name, NAME_LIMIT);
+    let name = name.trim_matches(['"', '\'', ' ']);
+    (!name.is_empty()).then(|| name.to_owned())
 }

@@ -1,1 +1,62 @@
-//! x
+//! HTML from strangers, made safe to show to an agent.
+//!
+//! What is allowed is listed; everything else goes, scripts and styles with their content. A remote image would tell its
+//! sender that and where the mail was opened, so it is kept under `data-src`: whoever shows the mail asks first. Pictures of
+//! the mail itself (`cid:`) keep their `src`, for whoever shows it to replace.
+
+use ammonia::{Builder, UrlRelative};
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// Stands before a remote image's address until the attribute gets its other name.
+const REMOTE: &str = "remote-image:";
+
+static ALLOWED: LazyLock<Builder<'static>> = LazyLock::new(|| {
+    let mut allowed = Builder::default();
+    allowed
+        .url_schemes(HashSet::from([
+            "http", "https", "mailto", "tel", "cid", "data",
+        ]))
+        .url_relative(UrlRelative::Deny)
+        .add_clean_content_tags([
+            "head", "title", "template", "noscript", "textarea", "select",
+        ])
+        .rm_tags(["area", "map"])
+        .link_rel(Some("noopener noreferrer nofollow"))
+        .add_tag_attributes("a", ["target"])
+        .set_tag_attribute_value("a", "target", "_blank")
+        .attribute_filter(attribute);
+    allowed
+});
+
+/// The HTML with nothing in it that acts by itself.
+pub(super) fn safe(html: &str) -> String {
+    let clean = ALLOWED.clean(html).to_string();
+    clean.replace(&format!(" src=\"{REMOTE}"), " data-src=\"")
+}
+
+/// Only pictures may be of the mail itself, and only pictures that cannot hold a script may stand in the HTML.
+fn attribute<'a>(element: &str, name: &str, value: &'a str) -> Option<Cow<'a, str>> {
+    let start: String = value.trim_start().chars().take(32).collect();
+    let start = start.to_ascii_lowercase();
+    let is_picture = element == "img" && name == "src";
+    let is_url = is_picture || matches!(name, "href" | "cite");
+    if !is_url {
+        return Some(value.into());
+    }
+    let inline = ["png", "jpeg", "jpg", "gif", "webp"]
+        .iter()
+        .any(|kind| start.starts_with(&format!("data:image/{kind};base64,")));
+    if start.starts_with("cid:") || inline {
+        return is_picture.then(|| value.into());
+    }
+    if start.starts_with("data:") {
+        return None;
+    }
+    Some(if is_picture {
+        format!("{REMOTE}{}", value.trim_start()).into()
+    } else {
+        value.into()
+    })
+}

@@ -1,4 +1,17 @@
 //! The files in a mail.
+//!
+//! Everything that is not the text of the mail is one: calendar invitations, mails in the mail, signatures of PGP. Their
+//! order is the mail's, and a file's place in it is how it is found again.
+
+use super::{danger, one_line, parse};
+use mail_parser::{ContentType, Encoding, Message, MessagePart, MimeHeaders, PartType};
+
+/// Files of one mail.
+const PARTS: usize = 50;
+/// Bytes: what file systems take.
+const FILENAME_LIMIT: usize = 255;
+/// Longer ends of a name are no extension.
+const EXTENSION_LIMIT: usize = 16;
 
 /// A file in a mail, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -7,9 +20,9 @@ pub struct Attachment {
     pub ordinal: u16,
     /// Without path, control characters and length that a file system would refuse; made up where there is none.
     pub filename: String,
-    /// As the mail says; `application/octet-stream` where it says nothing.
+    /// As the mail says, in lower case; `application/octet-stream` where it says nothing.
     pub mime_type: String,
-    /// Bytes, decoded.
+    /// Bytes, decoded. A text is counted, and handed out, in UTF-8.
     pub size: usize,
     /// Without brackets: what `cid:` in the HTML refers to.
     pub content_id: Option<String>,
@@ -19,9 +32,138 @@ pub struct Attachment {
     pub dangerous: bool,
 }
 
-/// Takes one file out of a mail.
+/// Takes one file out of a mail; `None` where there is none at that place.
 #[must_use]
 pub fn attachment(raw: &[u8], ordinal: u16) -> Option<(Attachment, Vec<u8>)> {
-    let _ = (raw, ordinal);
-    None
+    let mail = parse(raw).ok()?;
+    let html = super::body::html(&mail).map(|html| super::html::safe(&html));
+    let part = files(&mail).nth(usize::from(ordinal))?;
+    let bytes = bytes(&mail, part).to_vec();
+    Some((describe(&mail, part, ordinal, html.as_deref()), bytes))
+}
+
+/// Does the mail have more files than are listed?
+pub(super) fn has_more(mail: &Message<'_>) -> bool {
+    mail.attachments.len() > PARTS
+}
+
+/// All files; `html` is what may refer to them.
+pub(super) fn list(mail: &Message<'_>, html: Option<&str>) -> Vec<Attachment> {
+    (0..)
+        .zip(files(mail))
+        .map(|(ordinal, part)| describe(mail, part, ordinal, html))
+        .collect()
+}
+
+fn files<'a>(mail: &'a Message<'a>) -> impl Iterator<Item = &'a MessagePart<'a>> {
+    mail.attachments
+        .iter()
+        .filter_map(|id| mail.parts.get(*id as usize))
+        .take(PARTS)
+}
+
+fn bytes<'a>(mail: &'a Message<'a>, part: &'a MessagePart<'a>) -> &'a [u8] {
+    match &part.body {
+        PartType::Message(_) if part.encoding == Encoding::None => {
+            let (start, end) = (part.offset_body as usize, part.offset_end as usize);
+            mail.raw_message.get(start..end).unwrap_or_default()
+        }
+        PartType::Message(inner) => &inner.raw_message,
+        _ => part.contents(),
+    }
+}
+
+fn describe(
+    mail: &Message<'_>,
+    part: &MessagePart<'_>,
+    ordinal: u16,
+    html: Option<&str>,
+) -> Attachment {
+    let bytes = bytes(mail, part);
+    let mime_type = mime_type(part);
+    let content_id = part
+        .content_id()
+        .map(|id| one_line(id.trim_matches(['<', '>', ' ']), FILENAME_LIMIT))
+        .filter(|id| !id.is_empty());
+    let named = part
+        .attachment_name()
+        .map(clean_name)
+        .filter(|name| !name.is_empty());
+    let filename = named
+        .clone()
+        .unwrap_or_else(|| format!("file-{}.{}", u32::from(ordinal) + 1, extension(&mime_type)));
+    let shown = content_id.as_deref().is_some_and(|id| refers(html, id));
+    let is_attached = part
+        .content_disposition()
+        .is_some_and(ContentType::is_attachment);
+    let is_picture = mime_type.starts_with("image/");
+    Attachment {
+        ordinal,
+        size: bytes.len(),
+        inline: shown || is_picture && named.is_none() && !is_attached,
+        dangerous: danger::is_dangerous(&filename, bytes),
+        filename,
+        mime_type,
+        content_id,
+    }
+}
+
+fn refers(html: Option<&str>, content_id: &str) -> bool {
+    let escaped = content_id.replace('&', "&amp;");
+    html.is_some_and(|html| html.contains(&format!("\"cid:{escaped}\"")))
+}
+
+fn mime_type(part: &MessagePart<'_>) -> String {
+    let plain = |text: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "!#$&^_.+-".contains(c);
+        (1..=100).contains(&text.len()) && text.chars().all(plain)
+    };
+    part.content_type()
+        .and_then(|kind| Some((kind.ctype(), kind.subtype()?)))
+        .filter(|(kind, sort)| plain(kind) && plain(sort))
+        .map_or_else(
+            || match part.body {
+                PartType::Text(_) => "text/plain".to_owned(),
+                PartType::Message(_) => "message/rfc822".to_owned(),
+                _ => "application/octet-stream".to_owned(),
+            },
+            |(kind, sort)| format!("{kind}/{sort}").to_ascii_lowercase(),
+        )
+}
+
+/// The last step of a path, without what a file system or a reader's eye would stumble over.
+fn clean_name(name: &str) -> String {
+    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let name = one_line(name, 4 * FILENAME_LIMIT).replace(['<', '>', ':', '"', '|', '?', '*'], "_");
+    let name = name.trim_matches(['.', ' ']);
+    if name.len() <= FILENAME_LIMIT {
+        return name.to_owned();
+    }
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) if extension.len() <= EXTENSION_LIMIT => (stem, extension),
+        _ => (name, ""),
+    };
+    let room = FILENAME_LIMIT - extension.len() - 1;
+    let stem = &stem[..stem.floor_char_boundary(room)];
+    format!("{stem}.{extension}")
+        .trim_end_matches('.')
+        .to_owned()
+}
+
+/// For files that nobody named.
+fn extension(mime_type: &str) -> &str {
+    match mime_type {
+        "text/plain" => "txt",
+        "text/calendar" => "ics",
+        "text/vcard" | "text/x-vcard" => "vcf",
+        "message/rfc822" | "message/global" => "eml",
+        "image/jpeg" => "jpg",
+        "image/svg+xml" => "svg",
+        "audio/mpeg" => "mp3",
+        "application/pgp-signature" => "asc",
+        "application/pdf" | "application/zip" | "image/png" | "image/gif" | "image/webp"
+        | "text/html" | "text/csv" => mime_type.rsplit_once('/').map_or("bin", |(_, sort)| sort),
+        _ if mime_type.starts_with("text/") || mime_type.starts_with("message/") => "txt",
+        _ => "bin",
+    }
 }

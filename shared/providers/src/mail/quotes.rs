@@ -1,1 +1,110 @@
-//! x
+//! What is new in a mail: its text without the mails that it quotes and without a signature.
+//!
+//! Only for showing; the whole text is kept beside it. So it is careful: an answer between the lines of a quote keeps the
+//! quote, a forwarded mail is news, and where nothing would be left everything is shown.
+
+mod marks;
+
+use marks::Mark;
+
+/// Lines that a signature has at most; what is longer was written to be read.
+const SIGNATURE_LINES: usize = 15;
+
+/// The new part; never empty where the text is not.
+pub(super) fn visible(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let answer = without_history(&lines);
+    let answer = without_signature(&answer);
+    let visible = answer.join("\n");
+    if visible.trim().is_empty() {
+        text.trim().to_owned()
+    } else {
+        visible.trim().to_owned()
+    }
+}
+
+fn without_history<'a>(lines: &[&'a str]) -> Vec<&'a str> {
+    for at in 0..lines.len() {
+        match marks::at(&lines[at..]) {
+            Some(Mark::Forwarded) => return lines.to_vec(),
+            Some(Mark::History) if is_blank(&lines[..at]) => return lines.to_vec(),
+            Some(Mark::History) => return lines[..at].to_vec(),
+            Some(Mark::Wrote { lines: length }) => return around(lines, at, length),
+            None => {}
+        }
+    }
+    without_quoted_end(lines)
+}
+
+/// What stands around a line such as `On Monday Ana wrote:`, which is `length` lines long.
+fn around<'a>(lines: &[&'a str], at: usize, length: usize) -> Vec<&'a str> {
+    let (before, after) = (&lines[..at], &lines[at + length..]);
+    let Some(first) = after.iter().position(|line| !line.trim().is_empty()) else {
+        return before.to_vec();
+    };
+    if !is_quoted(after[first]) {
+        // Made from HTML, where a quote has no signs at its lines: all of it is history, unless it is all there is.
+        return if is_blank(before) {
+            lines.to_vec()
+        } else {
+            before.to_vec()
+        };
+    }
+    let quoted = after[first..]
+        .iter()
+        .take_while(|line| is_quoted(line) || line.trim().is_empty())
+        .count();
+    let own = &after[first + quoted..];
+    let own_has_quotes = own.iter().any(|line| is_quoted(line));
+    match (is_blank(before), is_blank(own)) {
+        (_, true) => before.to_vec(),
+        // Written below the quote.
+        (true, false) if !own_has_quotes => own.to_vec(),
+        // Written in between.
+        (_, false) if own_has_quotes => lines.to_vec(),
+        (_, false) => [before, own].concat(),
+    }
+}
+
+/// Quoted lines at the end that nobody introduced.
+fn without_quoted_end<'a>(lines: &[&'a str]) -> Vec<&'a str> {
+    let quoted = lines
+        .iter()
+        .rev()
+        .take_while(|line| is_quoted(line) || line.trim().is_empty())
+        .count();
+    let (own, end) = lines.split_at(lines.len() - quoted);
+    let between = own.iter().any(|line| is_quoted(line));
+    if between || !end.iter().any(|line| is_quoted(line)) {
+        lines.to_vec()
+    } else {
+        own.to_vec()
+    }
+}
+
+fn without_signature<'a>(lines: &[&'a str]) -> Vec<&'a str> {
+    let mut kept = lines.to_vec();
+    if let Some(at) = lines.iter().rposition(|line| marks::is_signature(line))
+        && lines.len() - at <= SIGNATURE_LINES
+    {
+        kept.truncate(at);
+    }
+    let last = kept.iter().rposition(|line| !line.trim().is_empty());
+    if let Some(last) = last
+        && marks::is_advertisement(kept[last])
+    {
+        kept.truncate(last);
+    }
+    kept
+}
+
+fn is_quoted(line: &str) -> bool {
+    line.trim_start().starts_with('>')
+}
+
+fn is_blank(lines: &[&str]) -> bool {
+    lines.iter().all(|line| line.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,8 @@
 //!
 //! Nothing of a command or an account can start a header of its own: addresses, ids and URLs are refused unless they
 //! are made of harmless characters; names and subjects lose their control characters and are encoded by the builder.
-//! `Message-ID` and `Date` are written because a message has them; SES replaces both.
+//! `Message-ID` and `Date` are written because a message has them; SES replaces both. A header of our own marks every mail,
+//! so that one which comes back is known for ours.
 //!
 //! Source: RFC 5322, 2045, 2047, 2231, 2369 and 8058; "Attachments", SES developer guide.
 
@@ -10,6 +11,7 @@ mod attachment;
 
 use super::SesSender;
 use crate::command::Email;
+use crate::mail::LOOP_HEADER;
 use crate::{Refusal, SendMessageCommand};
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address;
@@ -42,14 +44,15 @@ pub(super) fn write(
         .to(to)
         .subject(subject(email)?)
         .message_id(format!("{id}@{}", domain_of(&sender.from_address)));
-    if let Some(reply_domain) = reply_domain(sender)? {
-        message = message.reply_to(format!("reply+{id}@{reply_domain}"));
+    if let Some(reply_to) = reply_to(sender)? {
+        message = message.reply_to(reply_to);
     }
     if let Some(answered) = command.reply_to.as_deref().and_then(message_id) {
         message = message
             .in_reply_to(MessageId::new(answered))
             .references(MessageId::new(answered));
     }
+    message = message.header(LOOP_HEADER, Raw::new(id.as_str()));
     if email.unsubscribable {
         message = unsubscribable(message, sender, command)?;
     }
@@ -94,6 +97,15 @@ fn one_line(text: &str) -> Cow<'_, str> {
         text.replace(char::is_control, " ").into()
     } else {
         text.into()
+    }
+}
+
+fn reply_to(sender: &SesSender) -> Result<Option<&str>, Refusal> {
+    match sender.reply_to.as_deref() {
+        Some(address) if !is_address(address) => Err(Refusal::invalid_sender(
+            "reply_to is not an email address in ASCII",
+        )),
+        address => Ok(address),
     }
 }
 

@@ -28,8 +28,10 @@ pub struct SesSender {
     pub from_address: String,
     /// What people see instead of it.
     pub from_name: Option<String>,
-    /// The domain whose mail comes to us: answers go to `reply+<message id>@…`, by which they find their thread.
+    /// The domain whose mail comes to us; a mail to `unsubscribe+<message id>@…` unsubscribes.
     pub reply_domain: Option<String>,
+    /// Where answers to this message go, by which they find their thread: see [`super::reply_token`].
+    pub reply_to: Option<String>,
     /// An https URL; a POST to `<it>/<message id>` unsubscribes the recipient of that message (RFC 8058).
     pub unsubscribe_url: Option<String>,
     pub configuration_set: Option<String>,

@@ -1,14 +1,60 @@
-//! x
-use crate::event::{EventKind, ProviderEvent};
+//! What people write to a number of ours that is made for two ways.
+//!
+//! The number that was written to says whose it is. STOP and its relatives come here too, whatever the provider answered to
+//! them by itself.
+//!
+//! Source: "Two-way SMS message payload", End User Messaging user guide.
+
+use super::number;
+use crate::event::{AccountRef, EventKind, InboundMessage, Person, ProviderEvent};
+use crate::{Content, json};
 use serde_json::Value;
 use time::OffsetDateTime;
-pub(crate) fn read(event: Value, sent_at: OffsetDateTime) -> ProviderEvent {
-    let _ = sent_at;
-    ProviderEvent {
-        account: None,
-        kind: EventKind::Unhandled {
-            field: String::new(),
+
+/// Reads one message; it has no time of its own, so it is as old as the envelope that it came in.
+#[must_use]
+pub fn read(message: Value, sent_at: OffsetDateTime) -> ProviderEvent {
+    let account = number(&message, "/destinationNumber").map(|number| AccountRef {
+        external_account_id: Some(number),
+        ..AccountRef::default()
+    });
+    let kind = inbound(&message, sent_at).map_or_else(
+        |reason| EventKind::Malformed {
+            reason: reason.to_owned(),
         },
-        raw: event,
+        |message| EventKind::Message(Box::new(message)),
+    );
+    ProviderEvent {
+        account,
+        kind,
+        raw: message,
     }
 }
+
+fn inbound(message: &Value, sent_at: OffsetDateTime) -> Result<InboundMessage, &'static str> {
+    let phone = number(message, "/originationNumber").ok_or("a text message has no sender")?;
+    let body = message
+        .get("messageBody")
+        .and_then(Value::as_str)
+        .ok_or("a text message has no text")?;
+    Ok(InboundMessage {
+        external_message_id: json::id(message, "/inboundMessageId")
+            .ok_or("a text message has no usable id")?,
+        sender: Person {
+            phone: Some(phone),
+            ..Person::default()
+        },
+        content: Content::Text {
+            body: body.to_owned(),
+            preview_url: false,
+        },
+        body: body.to_owned(),
+        reply_to: json::id(message, "/previousPublishedMessageId"),
+        context: None,
+        media: Vec::new(),
+        sent_at,
+    })
+}
+
+#[cfg(test)]
+mod tests;

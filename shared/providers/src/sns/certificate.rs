@@ -10,7 +10,6 @@ use reqwest::{Client, Url};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use time::OffsetDateTime;
-use x509_cert::der::DecodePem;
 
 /// Bytes of a PEM file; those of SNS have about 2,000.
 const SIZE_LIMIT: usize = 64 * 1024;
@@ -119,8 +118,11 @@ impl Certificates {
 
 impl Certificate {
     fn from_pem(pem: &[u8]) -> Result<Self, CertificateError> {
-        let read = x509_cert::Certificate::from_pem(pem);
-        let certificate = read.map_err(|_| CertificateError::NotACertificate)?;
+        // The signing one stands first, should others follow.
+        let certificates = x509_cert::Certificate::load_pem_chain(pem).unwrap_or_default();
+        let certificate = certificates
+            .first()
+            .ok_or(CertificateError::NotACertificate)?;
         let subject = certificate.tbs_certificate().subject_public_key_info();
         let key = subject.subject_public_key.as_bytes();
         let validity = certificate.tbs_certificate().validity();

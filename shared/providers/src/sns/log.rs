@@ -1,28 +1,43 @@
 //! SNS's own reports about text messages, which come as lines of CloudWatch Logs.
 //!
+//! They name a message by SNS's id and nothing of ours, and hide the number. A line that cannot be read is an event of its
+//! own ([`EventKind::Malformed`]), and takes no other with it. What is sent to us is packed, so it is unpacked with a limit.
+//!
 //! Source: "Viewing CloudWatch metrics and logs for SMS deliveries", SNS developer guide; "Log group-level subscription
 //! filters", CloudWatch Logs user guide.
 
-use crate::event::ProviderEvent;
+mod line;
+
+use crate::event::{EventKind, ProviderEvent};
+use crate::json;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::MultiGzDecoder;
+use serde_json::Value;
+use std::io::Read;
+use time::OffsetDateTime;
+
+/// Bytes of one event, unpacked; CloudWatch sends 1 MB packed at most.
+const SIZE_LIMIT: u64 = 32_000_000;
 
 /// One event of a log subscription.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SmsLog {
     /// Says whether it is a log of successes or of failures: `sns/<region>/<account>/DirectPublishToPhoneNumber…`.
     pub log_group: String,
-    /// None in a control message, by which the subscription is tried out.
+    /// None in a control message, by which CloudWatch tries the subscription out.
     pub lines: Vec<LogLine>,
 }
 
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogLine {
-    /// The same when the line comes again.
+    /// The same when the line comes again; empty where CloudWatch gave none.
     pub id: String,
     pub event: ProviderEvent,
 }
 
-/// The event is no log at all.
+/// The event is no log at all. Sending it again would not help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     #[error("the event has no awslogs.data in base64")]
@@ -34,3 +49,63 @@ pub enum LogError {
     #[error("the data is no JSON of CloudWatch Logs")]
     NotALog,
 }
+
+/// Reads the event of a Lambda that is subscribed to the log.
+///
+/// # Errors
+///
+/// [`LogError`]; faults of single lines become events.
+pub fn read(event: &Value) -> Result<SmsLog, LogError> {
+    let data = json::text(event, "/awslogs/data").ok_or(LogError::NoData)?;
+    let packed = STANDARD.decode(data).map_err(|_| LogError::NoData)?;
+    let unpacked = unpack(&packed)?;
+    let log = json::parse(&String::from_utf8_lossy(&unpacked)).ok_or(LogError::NotALog)?;
+    let log_group = json::text(&log, "/logGroup").unwrap_or_default().to_owned();
+    let lines = match json::text(&log, "/messageType") {
+        Some("CONTROL_MESSAGE") => Vec::new(),
+        Some("DATA_MESSAGE") => json::list(&log, "/logEvents").iter().map(line).collect(),
+        _ => return Err(LogError::NotALog),
+    };
+    Ok(SmsLog { log_group, lines })
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, LogError> {
+    let mut unpacked = Vec::new();
+    let read = MultiGzDecoder::new(packed)
+        .take(SIZE_LIMIT + 1)
+        .read_to_end(&mut unpacked);
+    match read {
+        Ok(length) if length as u64 > SIZE_LIMIT => Err(LogError::TooLarge),
+        Ok(_) => Ok(unpacked),
+        Err(_) => Err(LogError::NotGzip),
+    }
+}
+
+fn line(event: &Value) -> LogLine {
+    let message = json::text(event, "/message").unwrap_or_default();
+    let at = json::milliseconds(event.get("timestamp")).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (kind, raw) = match json::parse(message) {
+        Some(line) => match line::read(&line, at) {
+            Ok(update) => (EventKind::Status(Box::new(update)), line),
+            Err(reason) => (malformed(reason), line),
+        },
+        None => (malformed("a line is no JSON"), event.clone()),
+    };
+    LogLine {
+        id: json::id(event, "/id").unwrap_or_default(),
+        event: ProviderEvent {
+            account: None,
+            kind,
+            raw,
+        },
+    }
+}
+
+fn malformed(reason: &str) -> EventKind {
+    EventKind::Malformed {
+        reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,7 @@ fn claim(
     };
     let certificate = envelope.signing_cert_url.as_deref().unwrap_or_default();
     let certificate = hosts::url_of(certificate, &envelope.topic_arn)
-        .filter(|url| url.path().ends_with(".pem") && url.query().is_none())
+        .filter(|url| is_pem(url.path()) && url.query().is_none())
         .ok_or(SignatureError::CertificateUrl)?;
     let signature = STANDARD
         .decode(envelope.signature.as_deref().unwrap_or_default())
@@ -145,6 +145,12 @@ fn claim(
         signature,
         certificate,
     })
+}
+
+/// Case counts, for it does in a path.
+fn is_pem(path: &str) -> bool {
+    path.rsplit_once('.')
+        .is_some_and(|(_, extension)| extension == "pem")
 }
 
 /// The text that SNS signed. A subject that is `null` was not there.

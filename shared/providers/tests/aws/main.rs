@@ -9,6 +9,7 @@
     reason = "a test plays the outside world, with servers of its own"
 )]
 
+mod envelopes;
 mod eum;
 mod loopback;
 mod ses;

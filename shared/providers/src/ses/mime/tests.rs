@@ -15,6 +15,7 @@ fn sender() -> SesSender {
         from_address: "avisos@tren.example".to_owned(),
         from_name: Some("Ferrocarriles, S. A. «Añil»".to_owned()),
         reply_domain: Some("in.tren.example".to_owned()),
+        reply_to: Some("reply+abc234@in.tren.example".to_owned()),
         unsubscribe_url: Some("https://tren.example/u/".to_owned()),
         ..SesSender::default()
     }
@@ -100,7 +101,7 @@ fn another_library_reads_the_same() {
     let reply_to = read.reply_to().and_then(|to| to.first());
     assert_eq!(
         reply_to.and_then(|to| to.address()),
-        Some("reply+01935b2e7c1a70008000000000000001@in.tren.example")
+        Some("reply+abc234@in.tren.example")
     );
 }
 
@@ -282,6 +283,11 @@ fn addresses_and_urls_that_are_none_are_refused() {
         ..sender()
     };
     assert!(refused(&elsewhere, &email()).starts_with("invalid-sender"));
+    let answered_elsewhere = SesSender {
+        reply_to: Some("a@b.example>\r\nBcc: x@y.example".to_owned()),
+        ..sender()
+    };
+    assert!(refused(&answered_elsewhere, &email()).starts_with("invalid-sender: reply_to"));
 }
 
 proptest! {
@@ -303,8 +309,8 @@ proptest! {
             .map(|line| line.split_once(':').map_or(line, |(name, _)| name))
             .collect();
         prop_assert_eq!(names, [
-            "From", "To", "Subject", "Message-ID", "Reply-To", "In-Reply-To", "References", "List-Unsubscribe",
-            "List-Unsubscribe-Post", "Date", "MIME-Version", "Content-Type",
+            "From", "To", "Subject", "Message-ID", "Reply-To", "In-Reply-To", "References",
+            "X-Communications-Loop", "List-Unsubscribe", "List-Unsubscribe-Post", "Date", "MIME-Version", "Content-Type",
         ]);
         let broken = head.replace("\r\n", "").contains(char::is_control);
         prop_assert!(!broken);

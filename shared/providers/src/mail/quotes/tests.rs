@@ -1,0 +1,129 @@
+//! Answers as mail programs of six languages write them.
+
+use super::visible;
+use proptest::prelude::*;
+
+#[test]
+fn the_history_is_not_shown() {
+    for history in [
+        "On Mon, Nov 23, 2026 at 10:00 AM Avisos <avisos@tren.example> wrote:\n> Su tren\n> sale tarde.",
+        "On Mon, 23 Nov 2026 at 10:00, Avisos\n<reply+abc@in.tren.example> wrote:\n\n> Su tren",
+        "On 23 Nov 2026, at 10:00, Avisos <avisos@tren.example> wrote:\n\nSu tren sale tarde.",
+        "El lun, 23 nov 2026 a las 10:00, Avisos (<avisos@tren.example>) escribió:\n> Su tren",
+        "Le lun. 23 nov. 2026 à 10:00, Avisos <avisos@tren.example> a écrit :\n> Su tren",
+        "Le 23/11/2026 à 10:00, Avisos a écrit\u{a0}:\n> Su tren",
+        "Am Mo., 23. Nov. 2026 um 10:00 Uhr schrieb Avisos <\navisos@tren.example>:\n> Su tren",
+        "Am 23.11.2026 um 10:00 schrieb Avisos:\n> Su tren",
+        "Em seg., 23 de nov. de 2026 às 10:00, Avisos <avisos@tren.example> escreveu:\n> Su tren",
+        "Il giorno lun 23 nov 2026 alle ore 10:00 Avisos <avisos@tren.example> ha scritto:\n> Su tren",
+        "2026-11-23 10:00 GMT+01:00 Avisos <avisos@tren.example>:\n> Su tren",
+        "-----Original Message-----\nFrom: Avisos\nSu tren",
+        "-----Mensaje original-----\nDe: Avisos",
+        "-------- Message d'origine --------\nDe : Avisos",
+        "-----Ursprüngliche Nachricht-----\nVon: Avisos",
+        "-----Mensagem original-----\nDe: Avisos",
+        "-----Messaggio originale-----\nDa: Avisos",
+        "From: Avisos <avisos@tren.example>\nSent: Monday, November 23, 2026 10:00 AM\nTo: Ana\nSubject: Su tren\n\nSu tren",
+        "*From:* Avisos\n*Sent:* Monday\n*To:* Ana\n\nSu tren",
+        "________________________________\nDe: Avisos\nEnviado: lunes\nPara: Ana\nAsunto: Su tren\n\nSu tren",
+        "De : Avisos\nEnvoyé : lundi\nÀ : Ana\nObjet : Su tren\n\nSu tren",
+        "Von: Avisos\nGesendet: Montag\nAn: Ana\nBetreff: Su tren\n\nSu tren",
+        "De: Avisos\nEnviada em: segunda\nPara: Ana\nAssunto: Su tren\n\nSu tren",
+        "Da: Avisos\nInviato: lunedì\nA: Ana\nOggetto: Su tren\n\nSu tren",
+        "> Su tren\n> sale tarde.\n",
+    ] {
+        assert_eq!(
+            visible(&format!("Gracias.\n\nAna\n\n{history}")),
+            "Gracias.\n\nAna",
+            "{history}"
+        );
+    }
+}
+
+#[test]
+fn neither_is_a_signature() {
+    for signature in [
+        "-- \nAna García\nJefa de compras",
+        "--\nAna",
+        "Sent from my iPhone",
+        "Get Outlook for iOS<https://aka.ms/x>",
+        "Enviado desde mi iPhone",
+        "Envoyé de mon iPhone",
+        "Von meinem iPhone gesendet",
+        "Enviado do meu iPhone",
+        "Inviato da iPhone",
+    ] {
+        assert_eq!(
+            visible(&format!("Gracias.\n\n{signature}")),
+            "Gracias.",
+            "{signature}"
+        );
+        let quoted =
+            format!("Gracias.\n\n{signature}\n\nOn 1/2/2026 at 10:00 Bo <b@c.example> wrote:\n> x");
+        assert_eq!(visible(&quoted), "Gracias.", "{signature}");
+    }
+}
+
+#[test]
+fn an_answer_below_the_quote_is_shown() {
+    let below = "On Mon, 23 Nov 2026 at 10:00, Bo <b@c.example> wrote:\n> Will you come?\n> At ten.\n\nYes, I will.\n";
+    assert_eq!(visible(below), "Yes, I will.");
+}
+
+#[test]
+fn answers_between_the_lines_keep_the_lines() {
+    let between = "On Mon, 23 Nov 2026 at 10:00, Bo <b@c.example> wrote:\n> Will you come?\nYes.\n> At ten?\nAt eleven.";
+    assert_eq!(visible(between), between);
+    let loose = "> Will you come?\nYes.\n> At ten?\nNo.";
+    assert_eq!(visible(loose), loose);
+}
+
+#[test]
+fn what_is_sent_on_is_news() {
+    for forwarded in [
+        "Look.\n\n---------- Forwarded message ---------\nFrom: Bo <b@c.example>\nDate: Mon\nSubject: x\nTo: Ana\n\nWords.",
+        "Look.\n\nBegin forwarded message:\n\nFrom: Bo\nDate: Mon\nTo: Ana\n\nWords.",
+        "From: Bo\nSent: Monday\nTo: Ana\nSubject: x\n\nNothing of her own.",
+    ] {
+        assert_eq!(visible(forwarded), forwarded);
+    }
+}
+
+#[test]
+fn sentences_that_only_look_like_it() {
+    for text in [
+        "On Monday the guard wrote:\nyou owe 20 euros.",
+        "From: Madrid\nTo: Sevilla\nTwo tickets please.",
+        "De: Madrid\nPara: Sevilla\nDos billetes.",
+        "I quote:\n> 5 is more than 4\nso it is.",
+        "-- not a signature",
+        "El 23 de noviembre a las 10:00 el revisor escribió: no vale.",
+        "Original message was lost.",
+        "Sent from my heart, with more than anybody has ever written on one line of a mail, because this is what one says at the end of it.",
+    ] {
+        assert_eq!(visible(text), text);
+    }
+}
+
+#[test]
+fn never_nothing_where_there_is_something() {
+    for text in [
+        "> only a quote",
+        "-- \nonly a signature",
+        "Sent from my iPhone",
+        "On 1/2/2026 Bo <b@c.example> wrote:\n> x",
+    ] {
+        assert!(!visible(text).is_empty(), "{text}");
+    }
+    assert_eq!(visible(""), "");
+    assert_eq!(visible(" \n "), "");
+}
+
+proptest! {
+    #[test]
+    fn every_line_shown_was_written(text in "(\\PC{0,20}|> x|-- |On 1/2/26 a@b wrote:|From: x|Sent: x|To: x|\n){0,30}") {
+        let shown = visible(&text);
+        prop_assert_eq!(shown.is_empty(), text.trim().is_empty());
+        prop_assert!(shown.lines().all(|line| text.contains(line)));
+    }
+}

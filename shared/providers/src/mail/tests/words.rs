@@ -1,0 +1,139 @@
+//! What was written: as text in every charset, and as HTML that does nothing.
+
+use super::{mail, written};
+
+#[test]
+fn texts_in_every_charset() {
+    for (name, text) in [
+        ("latin1", "¿Dónde está mi tren?"),
+        ("shift_jis", "日本語ぬ"),
+        ("koi8", "Привет"),
+        ("unknown_charset", "Hello \u{fffd} there"),
+        ("pgp_signed", "Signed words."),
+        (
+            "apple_inline_without_cid",
+            "Before the picture\n\nAfter the picture",
+        ),
+        ("calendar_invite", "You are invited."),
+        ("mail_in_mail", "Look at this."),
+    ] {
+        let read = mail(name).text;
+        let read: Vec<&str> = read.split('\n').filter(|line| !line.is_empty()).collect();
+        let text: Vec<&str> = text.split('\n').filter(|line| !line.is_empty()).collect();
+        assert_eq!(read, text, "{name}");
+    }
+    assert!(
+        !written("", "a\0b").text.contains('\0'),
+        "Postgres takes no NUL"
+    );
+}
+
+#[test]
+fn html_is_read_as_text_where_there_is_no_other() {
+    let html = mail("html_only");
+    assert!(html.text.contains("Hello there"), "{}", html.text);
+    assert!(
+        !html.text.contains("alert") && !html.text.contains("color:red"),
+        "{}",
+        html.text
+    );
+}
+
+#[test]
+fn html_does_nothing_by_itself() {
+    let html = mail("html_only").html.expect("HTML");
+    for bad in [
+        "script",
+        "alert",
+        "javascript",
+        "onload",
+        "style",
+        "iframe",
+        "form",
+        "input",
+        "svg",
+        "evil",
+    ] {
+        assert!(!html.contains(bad), "{bad} in {html}");
+    }
+    assert!(
+        html.contains(r#"data-src="https://tracker.example/p.png?u=1""#),
+        "{html}"
+    );
+    assert!(!html.contains(r#" src="http"#), "{html}");
+    assert!(
+        html.contains(r#" src="data:image/png;base64,AAAA""#),
+        "{html}"
+    );
+    assert!(
+        html.contains("<b>there</b>") && html.contains(r#"href="https://example.com/x""#),
+        "{html}"
+    );
+    assert!(html.contains("noopener noreferrer"), "{html}");
+    let cid = mail("inline_image_and_pdf").html.expect("HTML");
+    assert!(cid.contains(r#"src="cid:pic@1""#), "{cid}");
+    assert_eq!(mail("no_subject").html, None);
+}
+
+#[test]
+fn html_that_tries() {
+    for (source, bad) in [
+        (
+            r#"<a href="data:text/html,<script>x</script>">a</a>"#,
+            "data:",
+        ),
+        (r#"<a href=" JaVaScRiPt:alert(1)">a</a>"#, "cript:"),
+        (r#"<a href="cid:x">a</a>"#, "cid:"),
+        (r#"<img src="x" onerror="alert(1)">"#, "onerror"),
+        (r#"<img src="//tracker.example/p.png">"#, "tracker"),
+        (
+            r#"<img srcset="https://tracker.example/p.png 2x">"#,
+            "tracker",
+        ),
+        (r#"<img src=" HTTPS://tracker.example/p.png">"#, " src=\""),
+        (
+            r#"<table background="https://tracker.example/p.png"><tr><td>x</td></tr></table>"#,
+            "tracker",
+        ),
+        (
+            r#"<video poster="https://tracker.example/p.png" src="https://tracker.example/v"></video>"#,
+            "tracker",
+        ),
+        (
+            r#"<link rel="stylesheet" href="https://tracker.example/c.css">"#,
+            "tracker",
+        ),
+        (
+            r#"<meta http-equiv="refresh" content="0;url=https://tracker.example">"#,
+            "tracker",
+        ),
+        (r#"<base href="https://tracker.example/">"#, "tracker"),
+        (
+            r"<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
+            "onerror",
+        ),
+        (
+            r"<math><mtext><table><mglyph><style><img src=x onerror=alert(1)>",
+            "onerror=alert(1)>",
+        ),
+        ("<!--><script>alert(1)</script>-->", "<script"),
+    ] {
+        let html = written("Content-Type: text/html\r\n", &format!("<p>x</p>{source}"))
+            .html
+            .expect("HTML");
+        assert!(!html.contains(bad), "{source} became {html}");
+    }
+}
+
+#[test]
+fn what_is_new_of_a_mail() {
+    let outlook = mail("outlook_inline");
+    assert_eq!(
+        outlook.visible_text,
+        "Gracias.\n\n[cid:image001.png@01DB0000.00000000]"
+    );
+    assert!(
+        outlook.text.contains("Su tren sale tarde."),
+        "the whole text is kept"
+    );
+}

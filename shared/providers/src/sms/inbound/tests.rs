@@ -1,0 +1,66 @@
+//! The payload of the documentation, and what may be missing in one.
+
+use super::*;
+use serde_json::json;
+
+fn payload() -> Value {
+    json!({
+        "originationNumber": "+14255550182", "destinationNumber": "+12125550101", "messageKeyword": "JOIN",
+        "messageBody": "hello", "inboundMessageId": "cae173d2-66b9", "previousPublishedMessageId": "wJalrXUt",
+    })
+}
+
+#[test]
+fn somebody_wrote() {
+    let event = read(payload(), OffsetDateTime::UNIX_EPOCH);
+    let account = event.account.expect("an account");
+    assert_eq!(account.external_account_id.as_deref(), Some("+12125550101"));
+    assert_eq!(event.raw, payload());
+    let EventKind::Message(message) = event.kind else {
+        panic!("{:?}", event.kind)
+    };
+    assert_eq!(message.external_message_id, "cae173d2-66b9");
+    assert_eq!(message.sender.phone.as_deref(), Some("+14255550182"));
+    assert_eq!(message.reply_to.as_deref(), Some("wJalrXUt"));
+    assert_eq!(message.body, "hello");
+    assert_eq!(
+        message.content,
+        Content::Text {
+            body: "hello".to_owned(),
+            preview_url: false
+        }
+    );
+    assert_eq!(message.sent_at, OffsetDateTime::UNIX_EPOCH);
+}
+
+#[test]
+fn what_may_be_missing_and_what_may_not() {
+    let without = |member: &str| {
+        let mut payload = payload();
+        payload.as_object_mut().expect("an object").remove(member);
+        read(payload, OffsetDateTime::UNIX_EPOCH)
+    };
+    for member in ["messageKeyword", "previousPublishedMessageId"] {
+        assert!(
+            matches!(without(member).kind, EventKind::Message(_)),
+            "{member}"
+        );
+    }
+    for member in ["originationNumber", "messageBody", "inboundMessageId"] {
+        assert!(
+            matches!(without(member).kind, EventKind::Malformed { .. }),
+            "{member}"
+        );
+    }
+    assert_eq!(without("destinationNumber").account, None);
+}
+
+#[test]
+fn an_empty_text_is_one() {
+    let mut empty = payload();
+    empty["messageBody"] = json!("");
+    assert!(matches!(
+        read(empty, OffsetDateTime::UNIX_EPOCH).kind,
+        EventKind::Message(_)
+    ));
+}
