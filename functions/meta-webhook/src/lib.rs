@@ -6,7 +6,7 @@
 use comms_core::inbound::{self, Door, InboundError, Ingested, Verification};
 use comms_core::model::TenantId;
 use comms_core::platform::config::Secret;
-use comms_core::platform::{Aws, ConfigError, Database, Settings, telemetry};
+use comms_core::platform::{Aws, ConfigError, Database, MediaQueue, Settings, telemetry};
 use comms_providers::whatsapp::signature::{self, verify};
 use http::{Method, Response, StatusCode};
 use lambda_http::{Request, RequestExt};
@@ -18,6 +18,8 @@ pub struct Deps {
     pub database: Database,
     /// One secret per Meta app, and two of an app while it rotates.
     pub app_secrets: Secret,
+    /// Hears of the files that messages name.
+    pub media: MediaQueue,
 }
 
 impl Deps {
@@ -28,6 +30,7 @@ impl Deps {
         let deps = Self {
             database: Database::new(settings.secret("DATABASE_URL", &aws)),
             app_secrets: settings.secret("META_APP_SECRETS", &aws),
+            media: MediaQueue::from_settings(&mut settings, &aws),
         };
         settings.done().map(|()| deps)
     }
@@ -73,6 +76,7 @@ async fn handshake(deps: &Deps, tenant: TenantId, request: &Request) -> Response
 async fn receive(deps: &Deps, tenant: TenantId, request: &Request) -> Response<String> {
     match ingest(deps, tenant, request).await {
         Ok(ingested) => {
+            deps.media.announce(&ingested.media).await;
             tracing::info!(tenant.id = %tenant, messages = ingested.messages, statuses = ingested.statuses, quarantined = ingested.quarantined, "webhook");
             let body = json!({"messages": ingested.messages, "statuses": ingested.statuses, "quarantined": ingested.quarantined});
             text(StatusCode::OK, &body.to_string())

@@ -14,6 +14,7 @@ pub struct Aws(Arc<OnceCell<Clients>>);
 struct Clients {
     config: SdkConfig,
     kms: aws_sdk_kms::Client,
+    s3: aws_sdk_s3::Client,
     secrets_manager: aws_sdk_secretsmanager::Client,
     sqs: aws_sdk_sqs::Client,
 }
@@ -26,6 +27,10 @@ impl Aws {
 
     pub async fn kms(&self) -> &aws_sdk_kms::Client {
         &self.clients().await.kms
+    }
+
+    pub async fn s3(&self) -> &aws_sdk_s3::Client {
+        &self.clients().await.s3
     }
 
     pub async fn secrets_manager(&self) -> &aws_sdk_secretsmanager::Client {
@@ -42,6 +47,7 @@ impl Aws {
                 let config = load().await;
                 Clients {
                     kms: aws_sdk_kms::Client::new(&config),
+                    s3: s3(&config),
                     secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
                     sqs: aws_sdk_sqs::Client::new(&config),
                     config,
@@ -51,7 +57,22 @@ impl Aws {
     }
 }
 
-/// Retries of these three services are the SDK's (all their calls are safe to repeat); the time for all of them
+/// Files take longer than calls. Writing one is safe to repeat: its key is its own.
+fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_secs(20))
+        .operation_timeout(Duration::from_secs(30))
+        .build();
+    let config = aws_sdk_s3::config::Builder::from(config)
+        .timeout_config(timeouts)
+        // Whoever names an endpoint need not resolve a bucket's name as a host below it.
+        .force_path_style(config.endpoint_url().is_some())
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
+}
+
+/// Retries of these services are the SDK's (all their calls are safe to repeat); the time for all of them
 /// together stays well below the shortest function timeout.
 async fn load() -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
