@@ -1,7 +1,7 @@
 //! The calls that reach the functions, as API Gateway and SQS hand them over.
 
 use aws_lambda_events::sqs::SqsEvent;
-use comms_core::model::{DispatchMessageJob, TenantId, UserId};
+use comms_core::model::{DispatchMessageJob, FetchMediaJob, TenantId, UserId};
 use comms_core::platform::hasura::SECRET_HEADER;
 use comms_simulator::SignedWebhook;
 use lambda_http::Request;
@@ -112,4 +112,9 @@ pub fn batch(jobs: &[DispatchMessageJob]) -> SqsEvent {
         .iter()
         .map(DispatchMessageJob::body)
         .collect::<Vec<_>>())
+}
+
+#[must_use]
+pub fn media_batch(jobs: &[FetchMediaJob]) -> SqsEvent {
+    sqs(&jobs.iter().map(FetchMediaJob::body).collect::<Vec<_>>())
 }

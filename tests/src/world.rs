@@ -5,15 +5,17 @@
 
 mod databases;
 mod faults;
+pub mod files;
 
 use crate::{calls, seed};
 use aws_lc_rs::digest;
 use comms_core::channels::Vault;
 use comms_core::dispatch::{Adapters, DeadLetters, Worker};
+use comms_core::media::MediaWorker;
 use comms_core::model::{ConversationId, DispatchMessageJob, MessageId, TenantId, UserId};
 use comms_core::platform::config::Secret;
 use comms_core::platform::hasura::Door;
-use comms_core::platform::{Aws, Backend, Database, Queues, telemetry};
+use comms_core::platform::{Aws, Backend, Database, MediaQueue, Queues, telemetry};
 use comms_providers::http::{GraphUrl, client};
 use comms_providers::whatsapp::WhatsAppClient;
 use comms_simulator::{Inbound, SignedWebhook, Simulator, SimulatorConfig, StatusStep};
@@ -25,6 +27,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 pub use faults::{End, Moment, Reports, killed_at};
+pub use files::{Row, Sent};
 
 pub const HASURA_SECRET: &str = "local-hasura-secret";
 pub const APP_SECRET: &str = "test_app_secret";
@@ -41,8 +44,10 @@ pub struct World {
     pub actions: Backend,
     pub webhook: meta_webhook::Deps,
     pub scan: stuck_scan::Deps,
+    pub media: MediaWorker,
     aws: Aws,
     queue_url: String,
+    media_queue_url: String,
     dead_letter_url: String,
     url: String,
     server: String,
@@ -95,8 +100,12 @@ impl World {
             operator.write(&pool, config).await.unwrap();
             simulator.register(operator.number()).unwrap();
         }
-        let (queue_url, dead_letter_url) =
-            tokio::join!(fresh_queue(&aws, "hints"), fresh_queue(&aws, "dead"));
+        let (queue_url, media_queue_url, dead_letter_url) = tokio::join!(
+            fresh_queue(&aws, "hints"),
+            fresh_queue(&aws, "media"),
+            fresh_queue(&aws, "dead")
+        );
+        let media_queue = MediaQueue::at(&aws, &media_queue_url);
         let queues = Queues::single(&aws, &queue_url);
         let database = || Database::new(Secret::of("DATABASE_URL", url.clone().into()));
         let door = || {
@@ -120,18 +129,22 @@ impl World {
             webhook: meta_webhook::Deps {
                 database: database(),
                 app_secrets: Secret::of("META_APP_SECRETS", format!("[\"{APP_SECRET}\"]").into()),
+                media: media_queue.clone(),
             },
             scan: stuck_scan::Deps {
                 database: database(),
                 queues,
                 dead_letters: DeadLetters::at(&aws, &dead_letter_url),
+                media: media_queue.clone(),
             },
+            media: files::worker(database(), media_queue, &aws, &simulator.url()),
             pool,
             simulator,
             iberia,
             albion,
             aws,
             queue_url,
+            media_queue_url,
             dead_letter_url,
             url,
             server,
@@ -259,31 +272,7 @@ impl World {
 
     /// The bodies of all hints that are visible in the queue now; they are gone from it then.
     pub async fn take_hints(&self) -> Vec<String> {
-        let sqs = self.aws.sqs().await;
-        let mut bodies = Vec::new();
-        loop {
-            let answer = sqs
-                .receive_message()
-                .queue_url(&self.queue_url)
-                .max_number_of_messages(10)
-                .send()
-                .await
-                .unwrap();
-            let messages = answer.messages.unwrap_or_default();
-            if messages.is_empty() {
-                return bodies;
-            }
-            for message in messages {
-                let receipt = message.receipt_handle.unwrap();
-                sqs.delete_message()
-                    .queue_url(&self.queue_url)
-                    .receipt_handle(receipt)
-                    .send()
-                    .await
-                    .unwrap();
-                bodies.push(message.body.unwrap());
-            }
-        }
+        self.take_from(&self.queue_url).await
     }
 
     /// One value of a query.
@@ -370,7 +359,11 @@ async fn fresh_queue(aws: &Aws, what: &str) -> String {
 impl Drop for World {
     fn drop(&mut self) {
         let (server, url) = (self.server.clone(), self.url.clone());
-        let queues = [self.queue_url.clone(), self.dead_letter_url.clone()];
+        let queues = [
+            self.queue_url.clone(),
+            self.media_queue_url.clone(),
+            self.dead_letter_url.clone(),
+        ];
         let left = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
