@@ -90,13 +90,17 @@ create table communications.message_media (
     reason             text,
     attempts           integer not null default 0 check (attempts >= 0),
     fence              integer not null default 0,
+    -- A claim moves it ahead, so that a file that kills its worker waits longer each time.
     due_at             timestamptz not null default now(),
     -- When the provider forgets it.
     expires_at         timestamptz not null,
+    -- When its hint is or was to be seen; none is out: -infinity.
     hint_at            timestamptz not null default '-infinity',
     lease_until        timestamptz,
+    -- Of what is stored; mime_type then says what the bytes are, and no longer what the sender called them.
     size_bytes         bigint check (size_bytes >= 0),
-    sha256             bytea,
+    sha256             bytea check (length(sha256) = 32),
+    -- In the media bucket: `<tenant>/<yyyy>/<mm>/<id>`.
     storage_key        text,
     created_at         timestamptz not null default now(),
     stored_at          timestamptz,
@@ -104,10 +108,12 @@ create table communications.message_media (
     foreign key (tenant_id, message_id) references communications.messages (tenant_id, id),
     foreign key (tenant_id, account_id) references communications.channel_accounts (tenant_id, id),
     constraint message_media_place unique (tenant_id, message_id, ordinal),
-    constraint message_media_stored check ((state = 'STORED') = (storage_key is not null))
+    constraint message_media_stored check ((state = 'STORED') = (storage_key is not null)),
+    constraint message_media_lease check (lease_until is null or state = 'PENDING')
 );
 
 create index message_media_due on communications.message_media (due_at) where state = 'PENDING';
+create index message_media_expires on communications.message_media (expires_at) where state = 'PENDING';
 
 -- What a message cost, as far as its provider said it: once per message.
 create table communications.message_prices (

@@ -1,8 +1,12 @@
 //! The journey on the deployed stack: the binaries that template.yaml deploys, driven from outside.
 
-use comms_simulator::{Inbound, Number, StatusReport, WebhookBuilder};
+use comms_core::inbound::{self, Door};
+use comms_core::platform::config::Secret;
+use comms_core::platform::{Aws, Database, MediaQueue};
+use comms_simulator::{Inbound, Media, Number, StatusReport, WebhookBuilder};
 use comms_tests::seed::{Traveller, albion, iberia};
 use comms_tests::stack::{Stack, setting};
+use comms_tests::world::files::{SOURCE, message, named};
 use futures_util::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
@@ -224,4 +228,41 @@ async fn a_sleeper_wakes_by_the_schedule_alone() {
         .until::<(i32,)>("the schedule woke it", awake, conversation)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_a_customer_sends_ends_in_the_bucket() {
+    let (stack, operator) = (Stack::from_env().await.unwrap(), iberia());
+    let upload = json!({"phone_number_id": operator.phone_number_id, "mime_type": "application/pdf", "base64": "JVBERi0xLjQ="});
+    let object = stack.simulator("media", &upload).await.unwrap();
+    let media = Media::new(operator.phone_number_id, "application/pdf", b"%PDF-1.4");
+    let file = named("document", object["id"].as_str().unwrap(), &media);
+    let event = message(operator.phone_number_id, operator.waba_id, file);
+
+    let aws = Aws::default();
+    let database = Database::new(Secret::of(
+        "DATABASE_URL",
+        setting("DATABASE_URL").unwrap().into(),
+    ));
+    let ingested = inbound::take_in(
+        &database,
+        SOURCE,
+        Door::Tenant(operator.tenant),
+        vec![event],
+    )
+    .await
+    .unwrap();
+    let [(_, id)] = ingested.media[..] else {
+        panic!("{ingested:?}")
+    };
+    let queue = MediaQueue::at(&aws, &setting("MEDIA_QUEUE_URL").unwrap());
+    queue.announce(&ingested.media).await;
+    let sql =
+        "select storage_key from communications.message_media where id = $1 and state = 'STORED'";
+    let (key,): (String,) = stack.until("the file is STORED", sql, id.0).await.unwrap();
+    let bucket = setting("MEDIA_BUCKET").unwrap();
+    let call = aws.s3().await.get_object().bucket(bucket).key(key);
+    let object = call.send().await.unwrap();
+    assert_eq!(object.content_type(), Some("application/pdf"));
+    assert_eq!(object.body.collect().await.unwrap().to_vec(), b"%PDF-1.4");
 }

@@ -65,6 +65,14 @@ async fn every_event_file_is_answered_as_its_name_says() {
             u16::try_from(response.batch_item_failures.len()).unwrap(),
         ));
     }
+    for (case, text) in files("media-worker") {
+        let response =
+            media_worker::handle(&world.media, serde_json::from_str(&text).unwrap()).await;
+        answers.push((
+            format!("media-worker/{case}: failed records"),
+            u16::try_from(response.batch_item_failures.len()).unwrap(),
+        ));
+    }
     let lines: Vec<String> = answers
         .iter()
         .map(|(case, answer)| format!("{case} {answer}"))

@@ -110,7 +110,7 @@ fn a_queues_visibility_is_six_times_the_timeout_of_its_function() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 3, "three lanes");
+    assert_eq!(checked, 4, "three lanes, and files");
 }
 
 #[test]
@@ -185,22 +185,64 @@ fn strings(value: &Value) -> Vec<String> {
     }
 }
 
-/// Lambda kills the worker before its lease ends, so a lease that ended has no living holder.
+/// Lambda kills a worker before its lease ends, so a lease that ended has no living holder.
 #[test]
-fn the_lease_outlives_the_worker() {
-    let functions = of_type("AWS::Serverless::Function");
-    let (_, worker) = functions
-        .iter()
-        .find(|(_, function)| {
-            function["CodeUri"]
-                .as_str()
-                .unwrap()
-                .contains("dispatch-worker")
-        })
-        .unwrap();
-    #[expect(clippy::cast_precision_loss, reason = "seconds")]
-    let timeout = worker["Timeout"].as_u64().unwrap() as f64;
-    assert!(comms_core::dispatch::LEASE_SECONDS > timeout + 5.0);
+fn a_lease_outlives_its_worker() {
+    for (name, lease) in [
+        ("dispatch-worker", comms_core::dispatch::LEASE_SECONDS),
+        ("media-worker", comms_core::media::LEASE_SECONDS),
+    ] {
+        let functions = of_type("AWS::Serverless::Function");
+        let (_, worker) = functions
+            .iter()
+            .find(|(_, function)| function["CodeUri"].as_str().unwrap().contains(name))
+            .unwrap();
+        #[expect(clippy::cast_precision_loss, reason = "seconds")]
+        let timeout = worker["Timeout"].as_u64().unwrap() as f64;
+        assert!(lease > timeout + 5.0, "{name}");
+    }
+}
+
+/// What customers send is nobody else's: private, encrypted, by TLS alone, and kept when the stack goes.
+#[test]
+fn every_bucket_is_private_encrypted_and_behind_tls() {
+    let policies = of_type("AWS::S3::BucketPolicy");
+    let buckets = of_type("AWS::S3::Bucket");
+    assert_eq!(buckets.len(), 2);
+    for (name, bucket) in buckets {
+        let access = bucket["PublicAccessBlockConfiguration"]
+            .as_mapping()
+            .unwrap();
+        assert_eq!(access.len(), 4, "{name}");
+        assert!(
+            access.values().all(|on| on.as_bool() == Some(true)),
+            "{name}"
+        );
+        assert!(!bucket["BucketEncryption"].is_null(), "{name}");
+        let (_, policy) = policies
+            .iter()
+            .find(|(_, policy)| policy["Bucket"]["Ref"].as_str() == Some(&name))
+            .unwrap_or_else(|| panic!("{name} has no policy"));
+        let statements = policy["PolicyDocument"]["Statement"].as_sequence().unwrap();
+        let tls = statements.iter().any(|statement| {
+            statement["Effect"].as_str() == Some("Deny")
+                && statement["Condition"]["Bool"]["aws:SecureTransport"].as_str() == Some("false")
+        });
+        assert!(tls, "{name}");
+        let open = statements.iter().any(|statement| {
+            statement["Effect"].as_str() == Some("Allow") && statement["Condition"].is_null()
+        });
+        assert!(!open, "{name}: everybody's");
+    }
+    for (name, resource) in resources() {
+        if resource["Type"].as_str() == Some("AWS::S3::Bucket") {
+            assert_eq!(
+                resource["DeletionPolicy"].as_str(),
+                Some("Retain"),
+                "{name}"
+            );
+        }
+    }
 }
 
 /// Whoever is woken finds what to do.

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use aws_lambda_events::sqs::SqsEvent;
-use comms_core::model::{DispatchMessageJob, TenantId, UserId};
+use comms_core::model::{DispatchMessageJob, FetchMediaJob, TenantId, UserId};
 use comms_core::platform::hasura::SECRET_HEADER;
 use comms_simulator::SignedWebhook;
 use lambda_http::Request;
@@ -146,4 +146,9 @@ pub fn sms_log(lines: &[Value]) -> Value {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     packed.write_all(log.to_string().as_bytes()).unwrap();
     json!({"awslogs": {"data": STANDARD.encode(packed.finish().unwrap())}})
+}
+
+#[must_use]
+pub fn media_batch(jobs: &[FetchMediaJob]) -> SqsEvent {
+    sqs(&jobs.iter().map(FetchMediaJob::body).collect::<Vec<_>>())
 }

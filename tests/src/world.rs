@@ -6,15 +6,17 @@
 pub mod aws;
 mod databases;
 mod faults;
+pub mod files;
 
 use crate::{calls, seed};
 use aws_lc_rs::digest;
 use comms_core::channels::Vault;
 use comms_core::dispatch::{Adapters, DeadLetters, Worker};
+use comms_core::media::MediaWorker;
 use comms_core::model::{ConversationId, DispatchMessageJob, MessageId, TenantId, UserId};
 use comms_core::platform::config::Secret;
 use comms_core::platform::hasura::Door;
-use comms_core::platform::{Aws, Backend, Database, Queues, telemetry};
+use comms_core::platform::{Aws, Backend, Database, MediaQueue, Queues, telemetry};
 use comms_providers::http::{GraphUrl, client};
 use comms_providers::whatsapp::WhatsAppClient;
 use comms_simulator::{Inbound, SignedWebhook, Simulator, SimulatorConfig, StatusStep};
@@ -26,6 +28,7 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 pub use faults::{End, Moment, Reports, killed_at};
+pub use files::{Row, Sent};
 
 pub const HASURA_SECRET: &str = "local-hasura-secret";
 pub const APP_SECRET: &str = "test_app_secret";
@@ -47,8 +50,10 @@ pub struct World {
     pub webhook: meta_webhook::Deps,
     pub scan: stuck_scan::Deps,
     pub aws_events: aws_events::Deps,
+    pub media: MediaWorker,
     aws: Aws,
     queue_url: String,
+    media_queue_url: String,
     dead_letter_url: String,
     url: String,
     server: String,
@@ -101,8 +106,12 @@ impl World {
             operator.write(&pool, config).await.unwrap();
             simulator.register(operator.number()).unwrap();
         }
-        let (queue_url, dead_letter_url) =
-            tokio::join!(fresh_queue(&aws, "hints"), fresh_queue(&aws, "dead"));
+        let (queue_url, media_queue_url, dead_letter_url) = tokio::join!(
+            fresh_queue(&aws, "hints"),
+            fresh_queue(&aws, "media"),
+            fresh_queue(&aws, "dead")
+        );
+        let media_queue = MediaQueue::at(&aws, &media_queue_url);
         let queues = Queues::single(&aws, &queue_url);
         let database = || Database::new(Secret::of("DATABASE_URL", url.clone().into()));
         let door = || {
@@ -131,18 +140,22 @@ impl World {
                     "META_VERIFY_TOKENS",
                     format!("[\"{APP_TOKEN}\"]").into(),
                 ),
+                media: media_queue.clone(),
             },
             scan: stuck_scan::Deps {
                 database: database(),
                 queues,
                 dead_letters: DeadLetters::at(&aws, &dead_letter_url),
+                media: media_queue.clone(),
             },
+            media: files::worker(database(), media_queue, &aws, &simulator.url()),
             pool,
             simulator,
             iberia,
             albion,
             aws,
             queue_url,
+            media_queue_url,
             dead_letter_url,
             url,
             server,
@@ -276,31 +289,7 @@ impl World {
 
     /// The bodies of all hints that are visible in the queue now; they are gone from it then.
     pub async fn take_hints(&self) -> Vec<String> {
-        let sqs = self.aws.sqs().await;
-        let mut bodies = Vec::new();
-        loop {
-            let answer = sqs
-                .receive_message()
-                .queue_url(&self.queue_url)
-                .max_number_of_messages(10)
-                .send()
-                .await
-                .unwrap();
-            let messages = answer.messages.unwrap_or_default();
-            if messages.is_empty() {
-                return bodies;
-            }
-            for message in messages {
-                let receipt = message.receipt_handle.unwrap();
-                sqs.delete_message()
-                    .queue_url(&self.queue_url)
-                    .receipt_handle(receipt)
-                    .send()
-                    .await
-                    .unwrap();
-                bodies.push(message.body.unwrap());
-            }
-        }
+        self.take_from(&self.queue_url).await
     }
 
     /// One value of a query.
@@ -399,7 +388,11 @@ async fn fresh_queue(aws: &Aws, what: &str) -> String {
 impl Drop for World {
     fn drop(&mut self) {
         let (server, url) = (self.server.clone(), self.url.clone());
-        let queues = [self.queue_url.clone(), self.dead_letter_url.clone()];
+        let queues = [
+            self.queue_url.clone(),
+            self.media_queue_url.clone(),
+            self.dead_letter_url.clone(),
+        ];
         let left = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()

@@ -47,6 +47,8 @@ def main():
         events = list(gaps.http_events(yaml_parse(file.read())))
     gaps.make_routes(outputs["HttpApiId"], physical_ids(client, stack, "AWS::Lambda::Function"), events)
     gaps.relax_key_policy(outputs["CredentialsKeyId"])
+    for bucket in physical_ids(client, stack, "AWS::S3::Bucket").values():
+        gaps.allow_plain_http(bucket)
     for role in physical_ids(client, stack, "AWS::IAM::Role").values():
         gaps.adapt_role(role)
     migrated = invoke(outputs["MigrateFunctionName"])

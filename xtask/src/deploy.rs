@@ -36,10 +36,13 @@ const SECRETS: &[(&str, &str)] = &[
 ];
 
 /// What the emulator's stack outputs are called in `.local/env`.
-const OUTPUTS: [(&str, &str); 4] = [
+const OUTPUTS: [(&str, &str); 7] = [
     ("InteractiveQueueUrl", "INTERACTIVE_QUEUE_URL"),
     ("TransactionalQueueUrl", "TRANSACTIONAL_QUEUE_URL"),
     ("BulkQueueUrl", "BULK_QUEUE_URL"),
+    ("MediaQueueUrl", "MEDIA_QUEUE_URL"),
+    ("MediaBucketName", "MEDIA_BUCKET"),
+    ("MailBucketName", "MAIL_BUCKET"),
     ("CredentialsKeyId", "KMS_KEY_ID"),
 ];
 
@@ -138,6 +141,7 @@ fn sam_deploy(project: &Project, arns: &Value) -> Result<()> {
         command.arg(format!("{parameter}={arn}"));
     }
     command.arg(format!("MetaGraphUrl={}/v26.0", simulator::url(project)));
+    command.arg(format!("MediaHosts={}", simulator::url(project)));
     command.arg(format!("Architecture={}", architecture()?));
     command
         .envs(emulator::client_settings(project))

@@ -8,7 +8,7 @@
 
 use comms_core::inbound::{self, Door, InboundError, Ingested, Verification};
 use comms_core::platform::config::Secret;
-use comms_core::platform::{Aws, ConfigError, Database, Settings, telemetry};
+use comms_core::platform::{Aws, ConfigError, Database, MediaQueue, Settings, telemetry};
 use comms_providers::whatsapp::signature::{self, verify};
 use http::{Method, Response, StatusCode};
 use lambda_http::{Request, RequestExt};
@@ -22,6 +22,8 @@ pub struct Deps {
     pub app_secrets: Secret,
     /// What Meta is told in the app's dashboard; two while it changes.
     pub verify_tokens: Secret,
+    /// Hears of the files that messages name.
+    pub media: MediaQueue,
 }
 
 impl Deps {
@@ -33,6 +35,7 @@ impl Deps {
             database: Database::new(settings.secret("DATABASE_URL", &aws)),
             app_secrets: settings.secret("META_APP_SECRETS", &aws),
             verify_tokens: settings.secret("META_VERIFY_TOKENS", &aws),
+            media: MediaQueue::from_settings(&mut settings, &aws),
         };
         settings.done().map(|()| deps)
     }
@@ -87,6 +90,7 @@ async fn receive(deps: &Deps, door: Door, request: &Request) -> Response<String>
     let tenant = door.tenant().map(tracing::field::display);
     match ingest(deps, door, request).await {
         Ok(ingested) => {
+            deps.media.announce(&ingested.media).await;
             tracing::info!(
                 tenant.id = tenant,
                 messages = ingested.messages,

@@ -1,8 +1,9 @@
 //! The scan: on a schedule, repairs first and alarms only about what repairing did not help.
 
 use comms_core::dispatch::{self, DeadLetters, DrainError, Drained, Gauges, Repaired};
+use comms_core::media::{self, MediaGauges, MediaRepaired};
 use comms_core::platform::telemetry::{self, Metric};
-use comms_core::platform::{Aws, ConfigError, Database, Queues, Settings};
+use comms_core::platform::{Aws, ConfigError, Database, MediaQueue, Queues, Settings};
 use serde::Serialize;
 
 #[derive(Debug)]
@@ -10,6 +11,7 @@ pub struct Deps {
     pub database: Database,
     pub queues: Queues,
     pub dead_letters: DeadLetters,
+    pub media: MediaQueue,
 }
 
 impl Deps {
@@ -21,6 +23,7 @@ impl Deps {
             database: Database::new(settings.secret("DATABASE_URL", &aws)),
             queues: Queues::from_settings(&mut settings, &aws),
             dead_letters: DeadLetters::from_settings(&mut settings, &aws),
+            media: MediaQueue::from_settings(&mut settings, &aws),
         };
         settings.done().map(|()| deps)
     }
@@ -34,6 +37,9 @@ pub struct Summary {
     pub overdue: i64,
     /// UNCERTAIN for more than five minutes.
     pub doubtful: i64,
+    pub media: MediaRepaired,
+    /// Files due for more than fifteen minutes.
+    pub media_overdue: i64,
 }
 
 /// # Errors
@@ -42,18 +48,44 @@ pub async fn handle(deps: &Deps) -> Result<Summary, DrainError> {
     // Each for itself: what one cannot do must not keep the others from their work, nor the alarms from their numbers.
     let repaired = dispatch::repair(&deps.database, &deps.queues).await;
     let drained = deps.dead_letters.drain(&deps.database, &deps.queues).await;
+    let media = media::repair(&deps.database, &deps.media).await;
     let gauges = dispatch::gauges(&deps.database).await?;
+    let files = media::gauges(&deps.database).await?;
     report(
         repaired.as_ref().ok(),
         drained.as_ref().ok().copied(),
         &gauges,
     );
+    report_files(media.as_ref().ok().copied(), files);
     Ok(Summary {
         repaired: repaired?,
         drained: drained?,
         overdue: gauges.lanes.iter().map(|lane| lane.overdue).sum(),
         doubtful: gauges.doubtful,
+        media: media?,
+        media_overdue: files.overdue,
     })
+}
+
+/// The same for the files that customers sent.
+#[expect(clippy::cast_precision_loss, reason = "counts for metrics")]
+fn report_files(repaired: Option<MediaRepaired>, gauges: MediaGauges) {
+    let repaired = repaired.unwrap_or_default();
+    telemetry::metrics(
+        &[
+            Metric::count("MediaExpired", repaired.expired as f64),
+            Metric::count("MediaOverdue", gauges.overdue as f64),
+            Metric::count("MediaFailing", gauges.failing as f64),
+        ],
+        &[],
+    );
+    if repaired.expired > 0 {
+        tracing::error!(
+            files = repaired.expired,
+            "files were gone at the provider before we had them"
+        );
+    }
+    tracing::info!(?repaired, ?gauges, "scan of files");
 }
 
 /// Zero is reported too: an alarm needs a number to end by.

@@ -1,7 +1,7 @@
 //! comms-core: the service itself, without a provider's JSON and without a Lambda.
 //!
 //! Rooms, from the top. `automation` (a domain event becomes message rows), `dispatch` (rows reach a provider) and
-//! `inbound` (what providers tell us becomes rows) stand on `inbox` (threads and agents), `delivery` (status log and its
+//! `inbound` (what providers tell us becomes rows) and `media` (their files are fetched) stand on `inbox` (threads and agents), `delivery` (status log and its
 //! projection), `outbox` (the one way to queue a message), `quarantine` (what has no place), `contacts` (who) and `channels`
 //! (accounts and their credentials); those stand on `model` and `platform`. No arrow runs up and no two rooms import each other.
 
@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod dispatch;
 pub mod inbound;
 pub mod inbox;
+pub mod media;
 pub mod model;
 pub mod outbox;
 pub mod platform;

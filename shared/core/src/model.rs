@@ -10,5 +10,5 @@ pub use ids::{
     AccountId, ContactId, ConversationId, MediaId, MessageId, Owner, PassengerProfileId, RunId,
     TemplateId, TenantId, TripId, UserId,
 };
-pub use job::{DispatchMessageJob, JobError};
+pub use job::{DispatchMessageJob, FetchMediaJob, JobError};
 pub use words::{Category, Channel, Lane, MessageStatus, UnknownWord};

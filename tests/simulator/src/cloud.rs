@@ -1,8 +1,9 @@
-//! The face of the Cloud API: `POST /{version}/{phone_number_id}/messages`.
+//! The face of the Cloud API: `POST /{version}/{phone_number_id}/messages`, and in `files` what is fetched.
 
 mod check;
 mod decide;
 pub(crate) mod errors;
+mod files;
 
 use crate::line::Line;
 use crate::poster;
@@ -20,7 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) fn routes() -> Router<Arc<Shared>> {
-    Router::new().route("/{version}/{phone_number_id}/messages", post(send))
+    Router::new()
+        .route("/{version}/{phone_number_id}/messages", post(send))
+        .merge(files::routes())
 }
 
 async fn send(

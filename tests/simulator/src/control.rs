@@ -5,9 +5,9 @@
 use crate::poster::{self, Posting};
 use crate::state::{Shared, State as Known};
 use crate::webhook::Inbound;
-use crate::{Call, Delivery, Number, Refused, Script, StatusStep};
+use crate::{Call, Delivery, Media, MediaCall, MediaScript, Number, Refused, Script, StatusStep};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -16,6 +16,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The largest inbound file, in base64.
+const UPLOAD_LIMIT: usize = 140 * 1024 * 1024;
 
 type Answer = Result<Json<Value>, BadRequest>;
 
@@ -31,6 +34,14 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/_sim/webhooks", get(webhooks))
         .route("/_sim/inbound", post(inbound))
         .route("/_sim/statuses", post(statuses))
+        .route(
+            "/_sim/media",
+            post(upload)
+                .get(media_calls)
+                .layer(DefaultBodyLimit::max(UPLOAD_LIMIT)),
+        )
+        .route("/_sim/media/script", post(script_media))
+        .route("/_sim/media/expire", post(expire_media))
         .route("/_sim/reset", post(reset))
 }
 
@@ -39,6 +50,15 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
 struct StatusesRequest {
     wamid: String,
     statuses: Vec<StatusStep>,
+}
+
+/// What has ended for a file: its URLs alone, or the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExpireRequest {
+    media_id: String,
+    #[serde(default)]
+    urls_only: bool,
 }
 
 /// For a question that may have to wait for its answer.
@@ -116,6 +136,48 @@ async fn statuses(
 ) -> Answer {
     let posting = shared.update(|known| known.report(&request.wamid, &request.statuses))?;
     Ok(posted(&shared, posting, json!({ "wamid": request.wamid })))
+}
+
+/// The answer is the webhook's media object, to be put into a message for `/_sim/inbound`.
+async fn upload(State(shared): State<Arc<Shared>>, Body(media): Body<Media>) -> Answer {
+    let object = shared.update(|known| {
+        let id = known.upload(media)?;
+        known.media_object(&id)
+    });
+    Ok(Json(object?))
+}
+
+async fn media_calls(State(shared): State<Arc<Shared>>) -> Json<Vec<MediaCall>> {
+    Json(shared.read(|known| known.media.calls.clone()))
+}
+
+async fn script_media(
+    State(shared): State<Arc<Shared>>,
+    Body(script): Body<MediaScript>,
+) -> Answer {
+    let queued = shared.update(|known| {
+        known.media_object(&script.media_id)?;
+        known.media.scripts.push(script);
+        Ok::<_, Refused>(known.media.scripts.len())
+    });
+    Ok(Json(json!({ "queued": queued? })))
+}
+
+async fn expire_media(
+    State(shared): State<Arc<Shared>>,
+    Body(request): Body<ExpireRequest>,
+) -> Answer {
+    let id = &request.media_id;
+    shared.update(|known| {
+        known.media_object(id)?;
+        if request.urls_only {
+            known.expire_urls(id);
+            Ok(())
+        } else {
+            known.forget(id)
+        }
+    })?;
+    Ok(Json(json!({ "media_id": id })))
 }
 
 async fn reset(State(shared): State<Arc<Shared>>) -> Json<Value> {

@@ -15,6 +15,7 @@
 mod cloud;
 mod control;
 mod line;
+mod media;
 mod number;
 mod poster;
 mod record;
@@ -22,6 +23,7 @@ mod script;
 mod state;
 mod webhook;
 
+pub use media::{Media, MediaAnswer, MediaCall, MediaScript, MediaStep};
 pub use number::{Number, PairRate, Template, TemplateState};
 pub use record::{Attempt, Call, Delivery, DeliveryState};
 pub use script::{Answer, Script, StatusStep};
@@ -132,6 +134,51 @@ impl Simulator {
     /// Queues a script; the first in the queue that fits a send is used.
     pub fn script(&self, script: Script) {
         self.shared.update(|state| state.scripts.push(script));
+    }
+
+    /// Keeps a file that a customer sends; its id is what webhooks name.
+    ///
+    /// # Errors
+    ///
+    /// When its number is unknown.
+    pub fn upload(&self, media: Media) -> Result<String, Refused> {
+        self.shared.update(|state| state.upload(media))
+    }
+
+    /// A download URL of the file as webhooks may bring it; it lives for five minutes.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file.
+    pub fn media_url(&self, media_id: &str) -> Result<String, Refused> {
+        let (url, now) = (self.url(), state::now_ms());
+        self.shared
+            .update(|state| state.media_url(media_id, &url, now))
+    }
+
+    /// Queues a script for calls about a file.
+    pub fn script_media(&self, script: MediaScript) {
+        self.shared.update(|state| state.media.scripts.push(script));
+    }
+
+    /// The URLs of the file are dead from now on; new ones are given out.
+    pub fn expire_media_urls(&self, media_id: &str) {
+        self.shared.update(|state| state.expire_urls(media_id));
+    }
+
+    /// The file's seven days are over.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file.
+    pub fn forget_media(&self, media_id: &str) -> Result<(), Refused> {
+        self.shared.update(|state| state.forget(media_id))
+    }
+
+    /// Every call about files so far, in order.
+    #[must_use]
+    pub fn media_calls(&self) -> Vec<MediaCall> {
+        self.shared.read(|state| state.media.calls.clone())
     }
 
     /// Every call so far, in order.

@@ -1,5 +1,6 @@
 //! Everything the simulator knows, behind one lock, and a way to wait for it to change.
 
+use crate::media::Files;
 use crate::number::PairRate;
 use crate::poster::Posting;
 use crate::record::{Attempt, Call, Delivery, DeliveryState};
@@ -39,6 +40,7 @@ pub(crate) struct State {
     last_written: HashMap<Pair, u64>,
     /// When each message of a pair was accepted, in milliseconds since 1970.
     accepted: HashMap<Pair, Vec<u64>>,
+    pub(crate) media: Files,
 }
 
 impl Shared {
@@ -110,6 +112,7 @@ impl State {
             next_delivery: 1,
             last_written: HashMap::new(),
             accepted: HashMap::new(),
+            media: Files::default(),
         }
     }
 

@@ -1,7 +1,11 @@
-//! Hints into SQS, one queue a lane.
+//! Hints into SQS: one queue a lane for messages, and one for files.
 //!
 //! A hint that cannot be published is not an error of the work that was committed: the scan publishes what is due and
 //! has none (docs/runbook.md, "Queued messages overdue").
+
+mod media;
+
+pub use media::MediaQueue;
 
 use super::aws::Aws;
 use super::config::{Settings, aws_code};
@@ -26,15 +30,10 @@ impl Hint {
     /// Not before `seconds` from now; queues count in whole ones, so a little later.
     #[must_use]
     pub fn after(job: DispatchMessageJob, lane: Lane, seconds: f64) -> Self {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "clamped to a range that fits"
-        )]
-        let delay_seconds = seconds.ceil().clamp(0.0, f64::from(MAX_DELAY_SECONDS)) as i32;
         Self {
             job,
             lane,
-            delay_seconds,
+            delay_seconds: whole_seconds(seconds),
         }
     }
 
@@ -101,19 +100,7 @@ impl Queues {
                     .map(|chunk| self.send_batch(*lane, chunk.to_vec())),
             );
         }
-        let failures: Vec<(usize, String)> = join_all(requests)
-            .await
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
-        match failures.first() {
-            None => Ok(()),
-            Some((_, reason)) => Err(QueueError {
-                failed: failures.iter().map(|(failed, _)| failed).sum(),
-                total: hints.len(),
-                reason: reason.clone(),
-            }),
-        }
+        all_sent(join_all(requests).await, hints.len())
     }
 
     /// Publishes, and leaves what fails to the scan: the rows are committed, so nothing is lost by a lost hint.
@@ -124,25 +111,11 @@ impl Queues {
     }
 
     async fn send_batch(&self, lane: Lane, hints: Vec<&Hint>) -> Result<(), (usize, String)> {
-        let entries = hints
-            .iter()
-            .enumerate()
-            .map(|(index, hint)| entry(index, hint))
-            .collect();
-        let call = self
-            .aws
-            .sqs()
-            .await
-            .send_message_batch()
-            .queue_url(self.url(lane))
-            .set_entries(Some(entries));
-        match call.send().await {
-            Ok(answer) => match answer.failed().first() {
-                None => Ok(()),
-                Some(first) => Err((answer.failed().len(), first.code().to_owned())),
-            },
-            Err(error) => Err((hints.len(), aws_code(&error))),
-        }
+        let entries = hints.iter().enumerate().map(|(index, hint)| {
+            let job = &hint.job;
+            entry(index, job.body(), job.tenant_id, hint.delay_seconds)
+        });
+        send(&self.aws, self.url(lane), entries.collect()).await
     }
 
     fn url(&self, lane: Lane) -> &str {
@@ -154,16 +127,59 @@ impl Queues {
     }
 }
 
+/// One request; how many of it were not accepted, and why.
+async fn send(
+    aws: &Aws,
+    url: &str,
+    entries: Vec<SendMessageBatchRequestEntry>,
+) -> Result<(), (usize, String)> {
+    let count = entries.len();
+    let call = aws.sqs().await.send_message_batch().queue_url(url);
+    match call.set_entries(Some(entries)).send().await {
+        Ok(answer) => match answer.failed().first() {
+            None => Ok(()),
+            Some(first) => Err((answer.failed().len(), first.code().to_owned())),
+        },
+        Err(error) => Err((count, aws_code(&error))),
+    }
+}
+
+fn all_sent(sent: Vec<Result<(), (usize, String)>>, total: usize) -> Result<(), QueueError> {
+    let failures: Vec<(usize, String)> = sent.into_iter().filter_map(Result::err).collect();
+    match failures.first() {
+        None => Ok(()),
+        Some((_, reason)) => Err(QueueError {
+            failed: failures.iter().map(|(failed, _)| failed).sum(),
+            total,
+            reason: reason.clone(),
+        }),
+    }
+}
+
+fn whole_seconds(seconds: f64) -> i32 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "clamped to a range that fits"
+    )]
+    let whole = seconds.ceil().clamp(0.0, f64::from(MAX_DELAY_SECONDS)) as i32;
+    whole
+}
+
 #[expect(
     clippy::expect_used,
     reason = "id and body are always set, which is all that the builder asks"
 )]
-fn entry(index: usize, hint: &Hint) -> SendMessageBatchRequestEntry {
+fn entry(
+    index: usize,
+    body: String,
+    tenant: TenantId,
+    delay_seconds: i32,
+) -> SendMessageBatchRequestEntry {
     SendMessageBatchRequestEntry::builder()
         .id(index.to_string())
-        .message_body(hint.job.body())
-        .delay_seconds(hint.delay_seconds.clamp(0, MAX_DELAY_SECONDS))
-        .message_group_id(hint.job.tenant_id.to_string())
+        .message_body(body)
+        .delay_seconds(delay_seconds.clamp(0, MAX_DELAY_SECONDS))
+        .message_group_id(tenant.to_string())
         .build()
         .expect("a complete entry")
 }

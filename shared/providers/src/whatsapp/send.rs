@@ -5,7 +5,7 @@
 //!
 //! Source: "Send messages", Cloud API reference.
 
-mod answer;
+pub(super) mod answer;
 mod payload;
 
 use crate::http::GraphUrl;
@@ -80,7 +80,7 @@ impl WhatsAppClient {
 }
 
 /// An id of another shape could name another node of the graph, which the token may well be good for.
-fn checked_id(phone_number_id: &str) -> Result<&str, Refusal> {
+pub(super) fn checked_id(phone_number_id: &str) -> Result<&str, Refusal> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !phone_number_id.is_empty() && phone_number_id.chars().all(plain) {
         Ok(phone_number_id)
@@ -89,7 +89,7 @@ fn checked_id(phone_number_id: &str) -> Result<&str, Refusal> {
     }
 }
 
-fn bearer(token: &SecretString) -> Result<HeaderValue, Refusal> {
+pub(super) fn bearer(token: &SecretString) -> Result<HeaderValue, Refusal> {
     let invalid = || {
         Refusal::new(
             OutcomeClass::Auth,
@@ -107,7 +107,7 @@ fn bearer(token: &SecretString) -> Result<HeaderValue, Refusal> {
 }
 
 /// Decides by the phase in which the call broke. A connect timeout is also a timeout, so connect is asked first.
-fn transport_refusal(fault: &reqwest::Error) -> Refusal {
+pub(super) fn transport_refusal(fault: &reqwest::Error) -> Refusal {
     if fault.is_builder() {
         Refusal::new(
             OutcomeClass::AccountConfig,

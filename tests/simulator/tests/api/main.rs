@@ -11,6 +11,7 @@
 
 mod control;
 mod kinds;
+mod media;
 mod program;
 mod rules;
 mod scripts;

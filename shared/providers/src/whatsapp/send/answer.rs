@@ -16,7 +16,7 @@ use std::time::Duration;
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// An answer that has been received whole.
-pub(super) struct Answer {
+pub(in crate::whatsapp) struct Answer {
     status: StatusCode,
     retry_after: Option<Duration>,
     body: Vec<u8>,
@@ -24,7 +24,9 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Makes the call and reads the body, up to a limit.
-    pub(super) async fn receive(request: reqwest::RequestBuilder) -> Result<Self, reqwest::Error> {
+    pub(in crate::whatsapp) async fn receive(
+        request: reqwest::RequestBuilder,
+    ) -> Result<Self, reqwest::Error> {
         let mut response = request.send().await?;
         let mut body = Vec::new();
         while body.len() <= BODY_LIMIT {
@@ -41,16 +43,25 @@ impl Answer {
     }
 
     pub(super) fn outcome(&self) -> SendOutcome {
-        let body: Option<Value> = serde_json::from_slice(&self.body).ok();
-        if let Some(refusal) = body
-            .as_ref()
-            .and_then(|body| self.provider_refusal(body.get("error")?))
-        {
-            return SendOutcome::Refused(refusal);
+        match self.read(acceptance) {
+            Ok(accepted) => SendOutcome::Accepted(accepted),
+            Err(refusal) => SendOutcome::Refused(refusal),
         }
-        match body.as_ref().and_then(acceptance) {
-            Some(accepted) if self.status.is_success() => SendOutcome::Accepted(accepted),
-            _ => SendOutcome::Refused(self.bodiless_refusal()),
+    }
+
+    /// What `wanted` finds in the body of a success; everything else is a refusal.
+    pub(in crate::whatsapp) fn read<T>(
+        &self,
+        wanted: impl Fn(&Value) -> Option<T>,
+    ) -> Result<T, Refusal> {
+        let body: Option<Value> = serde_json::from_slice(&self.body).ok();
+        let error = body.as_ref().and_then(|body| body.get("error"));
+        if let Some(refusal) = error.and_then(|error| self.provider_refusal(error)) {
+            return Err(refusal);
+        }
+        match body.as_ref().and_then(wanted) {
+            Some(found) if self.status.is_success() => Ok(found),
+            _ => Err(self.bodiless_refusal()),
         }
     }
 
