@@ -9,7 +9,9 @@ alter table communications.messages
     add column rfc_message_id text,
     -- The customer changed it, or deleted it for everybody; earlier wordings stand in message_revisions.
     add column edited_at timestamptz,
-    add column revoked_at timestamptz;
+    add column revoked_at timestamptz,
+    -- INBOUND: it came while its contact was blocked. In the thread, and nobody's unread.
+    add column muted boolean not null default false;
 
 create index messages_rfc_message_id on communications.messages (tenant_id, rfc_message_id) where rfc_message_id is not null;
 -- Reports of AWS may name the message and nothing else: neither account nor tenant.
@@ -205,6 +207,8 @@ create table communications.contact_reviews (
     contact_b      uuid not null,
     -- Which aliases pointed where: [{"kind": "phone", "value": "+34…", "contact_id": "…"}, …].
     evidence       jsonb not null,
+    -- The evidence without its addresses, for whoever may not see them.
+    kinds          jsonb not null generated always as (jsonb_path_query_array(evidence, '$[*].kind')) stored,
     times_seen     integer not null default 1,
     first_seen_at  timestamptz not null default now(),
     last_seen_at   timestamptz not null default now(),
@@ -239,9 +243,35 @@ create table communications.contact_merges (
     foreign key (tenant_id, merged_id) references communications.contacts (tenant_id, id)
 );
 
+create index contact_merges_kept on communications.contact_merges (tenant_id, kept_id) where undone_at is null;
+create index contact_merges_merged on communications.contact_merges (tenant_id, merged_id) where undone_at is null;
+
 alter table communications.contacts
-    -- Taken up by another contact: nothing finds this one any more.
-    add column merged_into uuid;
+    -- Taken up by another contact: whatever finds this one finds that.
+    add column merged_into uuid,
+    -- Heard, and wakes nobody: what comes from them is stored and is not unread.
+    add column blocked_at timestamptz,
+    add column blocked_by uuid;
+
+-- The value of the alias that the contact was known by when this one was first seen: whom it goes with when a merge is undone.
+alter table communications.contact_identities add column learned_from text;
+
+-- Numbers that somebody had and gave up. They find nobody from then on and may be somebody else's; what was written before and
+-- comes late is still theirs. Never an address.
+create table communications.contact_former_identities (
+    tenant_id      uuid not null,
+    kind           text not null,
+    scope          text not null default '',
+    value          text not null,
+    contact_id     uuid not null,
+    -- By the provider's clock.
+    until          timestamptz not null,
+    first_seen_at  timestamptz not null default now(),
+    primary key (tenant_id, kind, scope, value, until),
+    foreign key (tenant_id, contact_id) references communications.contacts (tenant_id, id)
+);
+
+create index contact_former_identities_contact on communications.contact_former_identities (tenant_id, contact_id);
 
 -- Where a replayed quarantine row ended, and how often it was tried.
 alter table communications.quarantine

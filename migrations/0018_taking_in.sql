@@ -247,7 +247,7 @@ begin
 
     if p @? '$[*].aliases[*]' then
         perform communications.learn_aliases(jsonb_agg(jsonb_build_object(
-                    'tenant_id', m.tenant_id, 'contact_id', s.contact_id, 'aliases', r.aliases)))
+                    'tenant_id', m.tenant_id, 'contact_id', s.contact_id, 'address', s.address, 'aliases', r.aliases)))
            from unnest(v_keys, v_tenants, v_ids) as m (id, tenant_id, message_id)
            join jsonb_to_recordset(p) as r (id uuid, aliases jsonb) on r.id = m.id
            join communications.messages s on s.tenant_id = m.tenant_id and s.id = m.message_id
@@ -365,6 +365,21 @@ begin
 end
 $$;
 
+-- Marks what blocked contacts wrote ("muted") and lets it wake nothing: it is stored in their thread, but reopens none, is not
+-- unread and lifts no thread in the list.
+create function communications.mute_blocked(p jsonb) returns jsonb
+    language sql stable
+as $$
+    select case when bool_or(c.id is not null)
+                then jsonb_agg(case when c.id is null then m.value
+                                    else m.value || '{"muted": true, "wakes": false}' end order by m.n)
+                else p end
+      from jsonb_array_elements(p) with ordinality as m (value, n)
+      left join communications.contacts c
+        on c.tenant_id = (m.value ->> 'tenant_id')::uuid and c.id = (m.value ->> 'contact_id')::uuid
+       and c.blocked_at is not null and m.value ->> 'direction' = 'INBOUND';
+$$;
+
 -- Stores messages that are not here yet, each in its contact's thread. Elements: {"id", "tenant_id", "account_id", "channel",
 -- "contact_id", "direction", "wakes", "opens_window", "address", "content", "body", "preview", "external_message_id", "reply_to",
 -- "rfc_message_id", "context", "sent_at", "media": [...]}.
@@ -385,6 +400,8 @@ declare
     v_people    integer;
     v_media     jsonb;
 begin
+    p := communications.mute_blocked(p);
+
     -- New is what is not here, once, whatever the payload repeats.
     select array_agg(i.id), array_agg(i.tenant_id)
       into v_ids, v_tenants
@@ -404,16 +421,16 @@ begin
     -- Each contact's live thread, else the last one.
     with arrived as (
         select r.tenant_id, r.contact_id,
-               count(*) filter (where r.direction = 'INBOUND') as inbound,
+               count(*) filter (where r.direction = 'INBOUND' and r.muted is not true) as inbound,
                bool_or(r.wakes) as wakes,
                -- A clock ahead of ours must not keep a thread on top of the list.
-               least(max(r.sent_at), now()) as last_at,
+               case when bool_or(r.muted is not true) then least(max(r.sent_at) filter (where r.muted is not true), now()) end as last_at,
                (array_agg(r.preview order by r.sent_at desc, r.id desc))[1] as preview,
                least(max(r.sent_at) filter (where r.direction = 'INBOUND'), now()) as inbound_at,
                (array_agg(r.channel order by r.sent_at desc, r.id desc) filter (where r.direction = 'INBOUND'))[1] as channel,
                (array_agg(r.account_id order by r.sent_at desc, r.id desc) filter (where r.direction = 'INBOUND'))[1] as account_id
           from jsonb_to_recordset(p) as r (id uuid, tenant_id uuid, account_id uuid, channel text, contact_id uuid,
-                                           direction text, wakes boolean, preview text, sent_at timestamptz)
+                                           direction text, wakes boolean, muted boolean, preview text, sent_at timestamptz)
          where r.id = any(v_ids)
          group by r.tenant_id, r.contact_id),
     latest as (
@@ -450,23 +467,25 @@ begin
         -- A new thread takes the trip and booking of the latest automated message.
         with arrived as (
             select r.tenant_id, r.contact_id,
-                   count(*) filter (where r.direction = 'INBOUND') as inbound,
-                   least(max(r.sent_at), now()) as last_at,
+                   count(*) filter (where r.direction = 'INBOUND' and r.muted is not true) as inbound,
+                   case when bool_or(r.muted is not true) then least(max(r.sent_at) filter (where r.muted is not true), now()) end as last_at,
                    (array_agg(r.preview order by r.sent_at desc, r.id desc))[1] as preview,
                    least(max(r.sent_at) filter (where r.direction = 'INBOUND'), now()) as inbound_at,
                    (array_agg(r.channel order by r.sent_at desc, r.id desc) filter (where r.direction = 'INBOUND'))[1] as channel,
                    (array_agg(r.account_id order by r.sent_at desc, r.id desc) filter (where r.direction = 'INBOUND'))[1] as account_id
               from jsonb_to_recordset(p) as r (id uuid, tenant_id uuid, account_id uuid, channel text, contact_id uuid,
-                                               direction text, preview text, sent_at timestamptz)
+                                               direction text, muted boolean, preview text, sent_at timestamptz)
              where r.id = any(v_ids)
                and not exists (select from unnest(v_owners, v_contacts) as k (tenant_id, contact_id)
                                 where k.tenant_id = r.tenant_id and k.contact_id = r.contact_id)
              group by r.tenant_id, r.contact_id),
         opened as (
             insert into communications.conversations
-                (tenant_id, id, contact_id, inbound_count, last_message_at, last_inbound_at, last_inbound_channel,
+                (tenant_id, id, contact_id, status, inbound_count, last_message_at, last_inbound_at, last_inbound_channel,
                  last_inbound_account, preview, trip_id, booking_id, invoice_id)
-            select a.tenant_id, communications.uuid_v7(), a.contact_id, a.inbound, a.last_at, a.inbound_at, a.channel, a.account_id,
+            -- Nothing but muted messages: a thread that waits for nobody.
+            select a.tenant_id, communications.uuid_v7(), a.contact_id, case when a.last_at is null then 'RESOLVED' else 'OPEN' end,
+                   a.inbound, coalesce(a.last_at, a.inbound_at), a.inbound_at, a.channel, a.account_id,
                    a.preview, (about.context ->> 'trip_id')::uuid, (about.context ->> 'booking_id')::uuid,
                    (about.context ->> 'invoice_id')::uuid
               from arrived a
@@ -477,10 +496,10 @@ begin
                    where m.tenant_id = a.tenant_id and m.contact_id = a.contact_id and m.conversation_id is null
                    order by m.created_at desc
                    limit 1) about on true
-            returning tenant_id, contact_id, id),
+            returning tenant_id, contact_id, id, status),
         logged as (
             insert into communications.conversation_events (tenant_id, id, conversation_id, kind, to_value, actor_kind)
-            select tenant_id, communications.uuid_v7(), id, 'OPENED', 'OPEN', 'CONTACT' from opened)
+            select tenant_id, communications.uuid_v7(), id, 'OPENED', status, 'CONTACT' from opened)
         select v_owners || array_agg(tenant_id), v_contacts || array_agg(contact_id), v_threads || array_agg(id)
           into v_owners, v_contacts, v_threads
           from opened;
@@ -489,7 +508,7 @@ begin
     insert into communications.messages
         (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, address, content, body, context,
          status, lane, category, attempts, external_message_id, reply_to, rfc_message_id, sent_at, delivered_at,
-         provider_timestamp)
+         provider_timestamp, muted)
     select r.tenant_id, r.id, r.direction, r.channel, r.account_id, r.contact_id, t.id,
            case r.direction when 'INBOUND' then 'CONTACT' else 'AGENT' end, r.address, r.content, r.body, r.context,
            case r.direction when 'INBOUND' then 'DELIVERED' else 'SENT' end,
@@ -497,11 +516,11 @@ begin
            -- Sent once, elsewhere: reports about it count.
            case r.direction when 'OUTBOUND' then 1 else 0 end,
            r.external_message_id, r.reply_to, r.rfc_message_id, r.sent_at,
-           case r.direction when 'INBOUND' then now() end, r.sent_at
+           case r.direction when 'INBOUND' then now() end, r.sent_at, coalesce(r.muted, false)
       from jsonb_to_recordset(p) as r (
                id uuid, tenant_id uuid, account_id uuid, channel text, contact_id uuid, direction text, address text,
                content jsonb, body text, context jsonb, external_message_id text, reply_to text, rfc_message_id text,
-               sent_at timestamptz)
+               sent_at timestamptz, muted boolean)
       join unnest(v_owners, v_contacts, v_threads) as t (tenant_id, contact_id, id)
         on t.tenant_id = r.tenant_id and t.contact_id = r.contact_id
      where r.id = any(v_ids);

@@ -4,7 +4,7 @@
 
 use comms_core::dispatch::{self, ReplayArguments};
 use comms_core::inbox::{self, AgentMessage, InboxError};
-use comms_core::model::{ConversationId, MessageId};
+use comms_core::model::{ContactId, ConversationId, MergeId, MessageId, ReviewId};
 use comms_core::platform::hasura::{
     ActionError, ActionRequest, SECRET_HEADER, Session, respond, without_values,
 };
@@ -19,12 +19,17 @@ use std::panic::AssertUnwindSafe;
 
 /// The actions that this function answers, as `hasura/metadata/actions.graphql` declares them.
 pub const ACTIONS: &[&str] = &[
+    "blockContact",
     "cancelMessage",
     "claimConversation",
+    "dismissContactReview",
+    "mergeContacts",
     "replayMessages",
     "resolveConversation",
     "retryMessage",
     "sendAgentMessage",
+    "unblockContact",
+    "unmergeContacts",
 ];
 
 /// Answers one call; a panic becomes a 500 of the usual shape.
@@ -94,6 +99,31 @@ struct MessageArguments {
     message_id: MessageId,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContactArguments {
+    contact_id: ContactId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MergeArguments {
+    kept_contact_id: ContactId,
+    merged_contact_id: ContactId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnmergeArguments {
+    merge_id: MergeId,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReviewArguments {
+    review_id: ReviewId,
+}
+
 async fn act(
     tx: &mut Tx,
     session: &Session,
@@ -138,6 +168,44 @@ async fn act(
             let replayed = dispatch::replay_messages(tx, session, &arguments).await?;
             // No hints: the copies wait for their turn at their sender's rate.
             Ok((json!(replayed), Vec::new()))
+        }
+        _ => Ok((about_people(tx, session, call).await?, Vec::new())),
+    }
+}
+
+async fn about_people(
+    tx: &mut Tx,
+    session: &Session,
+    call: &ActionRequest,
+) -> Result<Value, InboxError> {
+    match call.action.name.as_str() {
+        "blockContact" => {
+            let ContactArguments { contact_id } = call.arguments()?;
+            Ok(json!(inbox::block_contact(tx, session, contact_id).await?))
+        }
+        "unblockContact" => {
+            let ContactArguments { contact_id } = call.arguments()?;
+            Ok(json!(
+                inbox::unblock_contact(tx, session, contact_id).await?
+            ))
+        }
+        "mergeContacts" => {
+            let MergeArguments {
+                kept_contact_id: kept,
+                merged_contact_id: merged,
+            } = call.arguments()?;
+            Ok(json!(
+                inbox::merge_contacts(tx, session, kept, merged).await?
+            ))
+        }
+        "unmergeContacts" => {
+            let UnmergeArguments { merge_id } = call.arguments()?;
+            Ok(json!(inbox::unmerge_contacts(tx, session, merge_id).await?))
+        }
+        "dismissContactReview" => {
+            let ReviewArguments { review_id } = call.arguments()?;
+            let reviewed = inbox::dismiss_contact_review(tx, session, review_id).await?;
+            Ok(json!(reviewed))
         }
         _ => Err(ActionError::invalid("action.name: no such action here").into()),
     }

@@ -2,6 +2,7 @@
 
 mod claim;
 mod lifecycle;
+mod people;
 mod reply;
 mod snooze;
 mod threads;
@@ -9,6 +10,10 @@ mod threads;
 pub use claim::{Claimed, claim_conversation};
 pub(crate) use lifecycle::TENANT_ADMIN;
 pub use lifecycle::{ConversationStatus, Resolved, resolve_conversation};
+pub use people::{
+    Blocked, Reviewed, block_contact, dismiss_contact_review, merge_contacts, unblock_contact,
+    unmerge_contacts,
+};
 pub use reply::{AgentMessage, Replied, ReplyContent, send_agent_message};
 pub(crate) use reply::{may_answer, touch};
 pub use snooze::{Woken, wake_snoozed};

@@ -7,8 +7,8 @@ mod words;
 
 pub use effect::Effect;
 pub use ids::{
-    AccountId, ContactId, ConversationId, MediaId, MessageId, Owner, PassengerProfileId, RunId,
-    TemplateId, TenantId, TripId, UserId,
+    AccountId, ContactId, ConversationId, MediaId, MergeId, MessageId, Owner, PassengerProfileId,
+    ReviewId, RunId, TemplateId, TenantId, TripId, UserId,
 };
 pub use job::{DispatchMessageJob, FetchMediaJob, JobError};
 pub use words::{Category, Channel, Lane, MessageStatus, UnknownWord};

@@ -1,9 +1,12 @@
 //! Who stands behind an event, as aliases.
 
 use super::known::PersonSeen;
-use crate::contacts::{Alias, AliasKind, Sighting};
+use crate::contacts::{self, Alias, AliasKind, Sighting};
 use crate::model::Owner;
-use comms_providers::event::{AccountRef, Actor, DeliveryUpdate, EventKind, Person, ProviderEvent};
+use comms_providers::event::{
+    AccountRef, Actor, DeliveryUpdate, EventKind, Person, PersonChangeKind, ProviderEvent,
+};
+use time::OffsetDateTime;
 
 /// The person that an event is about; as they are now, where they changed.
 pub(super) fn of(kind: &EventKind) -> Option<&Person> {
@@ -33,8 +36,8 @@ pub(super) fn seen(events: &[ProviderEvent]) -> Vec<PersonSeen<'_>> {
     let seen = |event| {
         let event: &ProviderEvent = event;
         let number = event.account.as_ref()?.external_account_id.as_deref()?;
-        let mut aliases = aliases(of(&event.kind)?, scope(event.account.as_ref()));
-        aliases.extend(formerly(event));
+        let now = aliases(of(&event.kind)?, scope(event.account.as_ref()));
+        let aliases = contacts::to_look_up(now.iter().chain(&formerly(event)));
         Some(PersonSeen { number, aliases })
     };
     events.iter().filter_map(seen).collect()
@@ -43,17 +46,53 @@ pub(super) fn seen(events: &[ProviderEvent]) -> Vec<PersonSeen<'_>> {
 /// The evidence of one event about one person.
 pub(super) fn sighting(event: &ProviderEvent, owner: Owner) -> Option<Sighting> {
     let person = of(&event.kind)?;
+    let formerly = formerly(event);
     Some(Sighting {
         aliases: aliases(person, scope(event.account.as_ref())),
-        formerly: formerly(event),
+        given_up: given_up(event, &formerly),
+        formerly,
+        at: at(&event.kind),
         display_name: person.name.clone(),
         ..Sighting::new(owner.tenant_id)
     })
 }
 
+/// By the provider's clock.
+fn at(kind: &EventKind) -> Option<OffsetDateTime> {
+    match kind {
+        EventKind::Message(message) => Some(message.sent_at),
+        EventKind::Echo(echo) => Some(echo.sent_at),
+        EventKind::Reaction(reaction) => Some(reaction.at),
+        EventKind::Edit(edit) => Some(edit.at),
+        EventKind::Revoke(revoke) => Some(revoke.at),
+        EventKind::PersonChanged(change) => Some(change.at),
+        EventKind::Consent(change) => Some(change.at),
+        EventKind::Status(_)
+        | EventKind::Template(_)
+        | EventKind::Account(_)
+        | EventKind::Unhandled { .. }
+        | EventKind::Malformed { .. } => None,
+    }
+}
+
+/// Another device key changes no id: it is a line in the thread and nothing more.
 fn formerly(event: &ProviderEvent) -> Vec<Alias> {
     match &event.kind {
-        EventKind::PersonChanged(change) => aliases(&change.before, scope(event.account.as_ref())),
+        EventKind::PersonChanged(change) if change.kind != PersonChangeKind::IdentityKey => {
+            aliases(&change.before, scope(event.account.as_ref()))
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whoever changes their number leaves the old one to somebody else. Ids stay theirs: nobody gets them a second time.
+fn given_up(event: &ProviderEvent, formerly: &[Alias]) -> Vec<Alias> {
+    match &event.kind {
+        EventKind::PersonChanged(change) if change.kind == PersonChangeKind::Number => formerly
+            .iter()
+            .filter(|alias| alias.kind.is_number())
+            .cloned()
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -66,7 +105,7 @@ pub(super) fn pair(update: &DeliveryUpdate, account: Option<&AccountRef>) -> Vec
     }
 }
 
-/// Business-scoped ids mean something within a business account.
+/// Business-scoped ids mean something within a business account; see [`Alias::scope`] for their parents.
 fn scope(account: Option<&AccountRef>) -> &str {
     account
         .and_then(|account| account.waba_id.as_deref())
@@ -80,7 +119,7 @@ fn aliases(person: &Person, scope: &str) -> Vec<Alias> {
     };
     [
         alias(AliasKind::Bsuid, scope, &person.user_id),
-        alias(AliasKind::ParentBsuid, scope, &person.parent_user_id),
+        alias(AliasKind::ParentBsuid, "", &person.parent_user_id),
         alias(AliasKind::WaId, "", &person.wa_id),
         alias(AliasKind::Phone, "", &phone(person)),
         alias(AliasKind::Email, "", &person.email),

@@ -47,6 +47,10 @@ ids! {
     MessageId,
     /// A row of `message_media`.
     MediaId,
+    /// A row of `contact_merges`.
+    MergeId,
+    /// A row of `contact_reviews`.
+    ReviewId,
     /// A row of `trigger_runs`.
     RunId,
     /// A row of `notification_templates`.

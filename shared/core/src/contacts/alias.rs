@@ -1,0 +1,115 @@
+//! What somebody is known by, and what is known of one person at one moment.
+
+use crate::model::{PassengerProfileId, TenantId};
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+
+/// What is known of one person at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    pub tenant: TenantId,
+    /// Strongest evidence first.
+    pub aliases: Vec<Alias>,
+    /// What the same person had before, by the provider's word.
+    pub formerly: Vec<Alias>,
+    /// Of `formerly`: what they gave up, and somebody else may have next.
+    pub given_up: Vec<Alias>,
+    /// By the provider's clock. `None` for what others tell us of the person, which may be long out of date.
+    pub at: Option<OffsetDateTime>,
+    pub passenger_profile: Option<PassengerProfileId>,
+    pub display_name: Option<String>,
+    pub locale: Option<String>,
+    pub timezone: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Alias {
+    pub kind: AliasKind,
+    /// Where the value means something: the WABA of a business-scoped user id. Empty elsewhere; also for a parent id, which
+    /// is there to be the same under all of an enterprise's portfolios, and which no payload names a portfolio for.
+    pub scope: String,
+    pub value: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AliasKind {
+    /// E.164.
+    Phone,
+    WaId,
+    Bsuid,
+    ParentBsuid,
+    /// `local@domain` in lower case.
+    Email,
+}
+
+impl AliasKind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Phone => "phone",
+            Self::WaId => "wa_id",
+            Self::Bsuid => "bsuid",
+            Self::ParentBsuid => "parent_bsuid",
+            Self::Email => "email",
+        }
+    }
+
+    pub(super) fn of(word: &str) -> Option<Self> {
+        [
+            Self::Phone,
+            Self::WaId,
+            Self::Bsuid,
+            Self::ParentBsuid,
+            Self::Email,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+    }
+
+    /// Numbers are given to somebody else one day; Meta's ids are not.
+    #[must_use]
+    pub fn is_number(self) -> bool {
+        matches!(self, Self::Phone | Self::WaId)
+    }
+}
+
+impl Alias {
+    #[must_use]
+    pub fn new(kind: AliasKind, scope: &str, value: &str) -> Self {
+        Self {
+            kind,
+            scope: scope.to_owned(),
+            value: value.to_owned(),
+        }
+    }
+}
+
+impl Sighting {
+    #[must_use]
+    pub fn new(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            aliases: Vec::new(),
+            formerly: Vec::new(),
+            given_up: Vec::new(),
+            at: None,
+            passenger_profile: None,
+            display_name: None,
+            locale: None,
+            timezone: None,
+        }
+    }
+
+    pub(super) fn teaches(&self) -> bool {
+        self.display_name.is_some()
+            || self.locale.is_some()
+            || self.timezone.is_some()
+            || self.passenger_profile.is_some()
+    }
+}
+
+/// As `[kind, scope, value]`.
+impl Serialize for Alias {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.kind.as_str(), &self.scope, &self.value).serialize(serializer)
+    }
+}

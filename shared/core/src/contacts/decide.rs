@@ -1,0 +1,284 @@
+//! Which contact each sighting is, by what the database knows and what the sightings before it said. Nothing is asked or
+//! written here.
+//!
+//! The strongest alias that somebody has decides. Evidence that points at two contacts merges nothing: the others keep what
+//! is theirs, and a review is opened for people to look at. Numbers come in several forms (`variants`), and come to new
+//! owners: a number belongs to whoever had it at the sighting's own time.
+//!
+//! Families and offices share a mailbox. So an email decides last, after the profile, and for a profile it finds only the
+//! contact that is known by its mailbox alone, never somebody with a number or another profile. The mailbox stays the alias
+//! of whom it was first, and proves nothing against anybody; nor does a profile, because families share a phone as well.
+
+use super::owners::{Owners, Owns};
+use super::{Alias, AliasKind, Sighting, variants};
+use crate::model::{ContactId, PassengerProfileId, TenantId};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use time::OffsetDateTime;
+
+/// Who is who, and what is to be written for it: what `communications.people_store` takes.
+#[derive(Debug, Default, Serialize)]
+pub struct Decisions {
+    /// One for each sighting, in their order.
+    #[serde(skip)]
+    pub contacts: Vec<ContactId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) created: Vec<Facts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) aliases: Vec<NewAlias>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) given_up: Vec<GivenUp>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) known: Vec<Facts>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) reviews: Vec<Doubt>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Facts {
+    tenant_id: TenantId,
+    contact_id: ContactId,
+    name: Option<String>,
+    locale: Option<String>,
+    timezone: Option<String>,
+    profile: Option<PassengerProfileId>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct NewAlias {
+    tenant_id: TenantId,
+    contact_id: ContactId,
+    kind: &'static str,
+    scope: String,
+    value: String,
+    /// The alias that the contact was found by; for undoing merges.
+    learned_from: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct GivenUp {
+    tenant_id: TenantId,
+    contact_id: ContactId,
+    kind: &'static str,
+    scope: String,
+    value: String,
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+}
+
+/// Two contacts that some evidence says are one.
+#[derive(Debug, Serialize)]
+pub(super) struct Doubt {
+    tenant_id: TenantId,
+    contact_a: ContactId,
+    contact_b: ContactId,
+    times: usize,
+    evidence: BTreeSet<Pointer>,
+}
+
+/// An alias of the evidence, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct Pointer {
+    kind: &'static str,
+    value: String,
+    contact_id: ContactId,
+}
+
+impl Decisions {
+    /// Is there nothing to write?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.created.is_empty()
+            && self.aliases.is_empty()
+            && self.given_up.is_empty()
+            && self.known.is_empty()
+            && self.reviews.is_empty()
+    }
+}
+
+/// Decides who each sighting is.
+#[must_use]
+pub fn decide(known: &super::Known, sightings: &[Sighting]) -> Decisions {
+    let mut room = Room {
+        owners: Owners::of(known),
+        doubts: BTreeMap::new(),
+        decisions: Decisions::default(),
+    };
+    for sighting in sightings {
+        room.decide(sighting);
+    }
+    room.decisions.reviews = room.doubts.into_values().collect();
+    room.decisions
+}
+
+struct Room {
+    owners: Owners,
+    doubts: BTreeMap<(TenantId, ContactId, ContactId), Doubt>,
+    decisions: Decisions,
+}
+
+impl Room {
+    fn decide(&mut self, sighting: &Sighting) {
+        let evidence = self.evidence(sighting);
+        let anchor = evidence.first().map(|pointer| pointer.value.clone());
+        let found = evidence
+            .first()
+            .map(|pointer| pointer.contact_id)
+            .or_else(|| self.owners.of_profile(sighting))
+            .or_else(|| self.by_mailbox(sighting));
+        let contact = found.unwrap_or_else(ContactId::generate);
+        self.doubt(sighting.tenant, contact, &evidence);
+        self.note_facts(sighting, contact, found);
+        for alias in &sighting.aliases {
+            self.learn(sighting, contact, alias, anchor.as_deref());
+        }
+        let (given_up, kept): (Vec<_>, Vec<_>) = sighting
+            .formerly
+            .iter()
+            .partition(|alias| sighting.given_up.contains(alias));
+        for alias in kept {
+            self.learn(sighting, contact, alias, anchor.as_deref());
+        }
+        for alias in given_up {
+            self.give_up(sighting, contact, alias);
+        }
+        if let Some(profile) = sighting.passenger_profile {
+            self.owners.links(sighting.tenant, profile, contact);
+        }
+        self.decisions.contacts.push(contact);
+    }
+
+    /// Whose the aliases are that prove something, strongest first: as they came, then in their other forms.
+    fn evidence(&self, sighting: &Sighting) -> Vec<Pointer> {
+        let proofs = || {
+            let aliases = sighting.aliases.iter().chain(&sighting.formerly);
+            aliases.filter(|alias| alias.kind != AliasKind::Email)
+        };
+        let others = proofs().flat_map(|alias| variants::forms(alias).into_iter().skip(1));
+        let all = proofs().cloned().chain(others);
+        all.filter_map(|alias| {
+            let owner = self.owners.at(sighting.tenant, &alias, sighting.at)?;
+            Some(Pointer {
+                kind: alias.kind.as_str(),
+                value: alias.value,
+                contact_id: owner,
+            })
+        })
+        .collect()
+    }
+
+    fn by_mailbox(&self, sighting: &Sighting) -> Option<ContactId> {
+        let mailboxes = sighting
+            .aliases
+            .iter()
+            .filter(|alias| alias.kind == AliasKind::Email);
+        let mut owners =
+            mailboxes.filter_map(|alias| self.owners.at(sighting.tenant, alias, sighting.at));
+        owners.find(|owner| self.owners.may_be(*owner, sighting.passenger_profile))
+    }
+
+    /// Everybody else that the evidence points at may be the same person.
+    fn doubt(&mut self, tenant: TenantId, contact: ContactId, evidence: &[Pointer]) {
+        let others: BTreeSet<ContactId> = evidence
+            .iter()
+            .map(|pointer| pointer.contact_id)
+            .filter(|other| *other != contact)
+            .collect();
+        for other in others {
+            let (a, b) = (contact.min(other), contact.max(other));
+            let doubt = self.doubts.entry((tenant, a, b)).or_insert_with(|| Doubt {
+                tenant_id: tenant,
+                contact_a: a,
+                contact_b: b,
+                times: 0,
+                evidence: BTreeSet::new(),
+            });
+            doubt.times += 1;
+            let theirs = |pointer: &&Pointer| [contact, other].contains(&pointer.contact_id);
+            doubt
+                .evidence
+                .extend(evidence.iter().filter(theirs).cloned());
+        }
+    }
+
+    fn note_facts(&mut self, sighting: &Sighting, contact: ContactId, found: Option<ContactId>) {
+        let facts = Facts {
+            tenant_id: sighting.tenant,
+            contact_id: contact,
+            name: sighting.display_name.clone(),
+            locale: sighting.locale.clone(),
+            timezone: sighting.timezone.clone(),
+            profile: sighting.passenger_profile,
+        };
+        if found.is_none() {
+            self.owners.created(contact);
+            self.decisions.created.push(facts);
+        } else if self.owners.may_learn(contact) && sighting.teaches() {
+            self.decisions.known.push(facts);
+        }
+    }
+
+    /// An alias that nobody has becomes the contact's.
+    fn learn(
+        &mut self,
+        sighting: &Sighting,
+        contact: ContactId,
+        alias: &Alias,
+        from: Option<&str>,
+    ) {
+        let tenant = sighting.tenant;
+        let past = match self.owners.owns(tenant, alias, sighting.at) {
+            Owns::Now(_) => return,
+            // It was theirs then, and is not now.
+            Owns::Then(_) => return,
+            Owns::Nobody { had_by } => had_by,
+        };
+        // Others' records of a person outlive the number: what somebody gave up is not theirs again by hearsay.
+        if sighting.at.is_none() && past.contains(&contact) {
+            return;
+        }
+        self.owners.take(tenant, alias, contact);
+        self.decisions.aliases.push(NewAlias {
+            tenant_id: tenant,
+            contact_id: contact,
+            kind: alias.kind.as_str(),
+            scope: alias.scope.clone(),
+            value: alias.value.clone(),
+            learned_from: from.map(str::to_owned),
+        });
+    }
+
+    /// The number is free for its next owner, in all its forms; whoever had it is remembered for what comes late.
+    fn give_up(&mut self, sighting: &Sighting, contact: ContactId, alias: &Alias) {
+        let (tenant, Some(at)) = (sighting.tenant, sighting.at) else {
+            return;
+        };
+        for form in variants::forms(alias) {
+            if sighting.aliases.contains(&form) {
+                continue;
+            }
+            let owner = match self.owners.owns(tenant, &form, sighting.at) {
+                // Told before.
+                Owns::Then(_) => continue,
+                Owns::Now(owner) => owner,
+                Owns::Nobody { .. } if form == *alias => contact,
+                Owns::Nobody { .. } => continue,
+            };
+            self.owners.lose(tenant, &form, owner, at);
+            let kind = form.kind.as_str();
+            let same = |new: &NewAlias| {
+                (new.tenant_id, new.kind, &new.scope, &new.value)
+                    == (tenant, kind, &form.scope, &form.value)
+            };
+            self.decisions.aliases.retain(|new| !same(new));
+            self.decisions.given_up.push(GivenUp {
+                tenant_id: tenant,
+                contact_id: owner,
+                kind,
+                scope: form.scope,
+                value: form.value,
+                at,
+            });
+        }
+    }
+}

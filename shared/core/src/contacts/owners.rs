@@ -1,0 +1,171 @@
+//! Who has which alias, and who had it when: what the database knows, kept up to date while a payload is decided.
+
+use super::{Alias, AliasKind, Sighting};
+use crate::model::{ContactId, PassengerProfileId, TenantId};
+use serde::Deserialize;
+use std::collections::{HashMap, HashSet};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// What the database has of the people asked for.
+#[derive(Debug, Default, Deserialize)]
+pub struct Known {
+    aliases: Vec<KnownAlias>,
+    former: Vec<FormerAlias>,
+    profiles: Vec<KnownProfile>,
+}
+
+#[derive(Debug, Deserialize)]
+struct KnownAlias {
+    tenant_id: TenantId,
+    kind: String,
+    scope: String,
+    value: String,
+    contact_id: ContactId,
+    link: Option<Uuid>,
+    incomplete: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct FormerAlias {
+    tenant_id: TenantId,
+    kind: String,
+    scope: String,
+    value: String,
+    contact_id: ContactId,
+    #[serde(with = "time::serde::rfc3339")]
+    until: OffsetDateTime,
+}
+
+#[derive(Debug, Deserialize)]
+struct KnownProfile {
+    tenant_id: TenantId,
+    profile: PassengerProfileId,
+    contact_id: ContactId,
+}
+
+/// Whose an alias is at some time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Owns {
+    Now(ContactId),
+    /// It was theirs at that time and they have given it up since.
+    Then(ContactId),
+    /// Nobody's; these gave it up before.
+    Nobody {
+        had_by: Vec<ContactId>,
+    },
+}
+
+/// See the module.
+pub(super) struct Owners {
+    by_alias: HashMap<(TenantId, Alias), ContactId>,
+    former: HashMap<(TenantId, Alias), Vec<(OffsetDateTime, ContactId)>>,
+    by_profile: HashMap<(TenantId, PassengerProfileId), ContactId>,
+    links: HashMap<ContactId, Uuid>,
+    complete: HashSet<ContactId>,
+    created: HashSet<ContactId>,
+}
+
+impl Owners {
+    pub fn of(known: &Known) -> Self {
+        let current = |a: &KnownAlias| {
+            let kind = AliasKind::of(&a.kind)?;
+            Some((
+                (a.tenant_id, Alias::new(kind, &a.scope, &a.value)),
+                a.contact_id,
+            ))
+        };
+        let mut former: HashMap<_, Vec<_>> = HashMap::new();
+        for a in &known.former {
+            let Some(kind) = AliasKind::of(&a.kind) else {
+                continue;
+            };
+            let key = (a.tenant_id, Alias::new(kind, &a.scope, &a.value));
+            former.entry(key).or_default().push((a.until, a.contact_id));
+        }
+        Self {
+            by_alias: known.aliases.iter().filter_map(current).collect(),
+            former,
+            by_profile: known
+                .profiles
+                .iter()
+                .map(|p| ((p.tenant_id, p.profile), p.contact_id))
+                .collect(),
+            links: known
+                .aliases
+                .iter()
+                .filter_map(|a| Some((a.contact_id, a.link?)))
+                .collect(),
+            complete: known
+                .aliases
+                .iter()
+                .filter(|a| !a.incomplete)
+                .map(|a| a.contact_id)
+                .collect(),
+            created: HashSet::new(),
+        }
+    }
+
+    /// Whoever gave it up first after that time had it then; if nobody did, whoever has it now. Without a time: now.
+    pub fn owns(&self, tenant: TenantId, alias: &Alias, at: Option<OffsetDateTime>) -> Owns {
+        let key = (tenant, alias.clone());
+        let former = self.former.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let then = at.and_then(|at| former.iter().filter(|(until, _)| at <= *until).min());
+        match (then, self.by_alias.get(&key)) {
+            (Some((_, owner)), _) => Owns::Then(*owner),
+            (None, Some(owner)) => Owns::Now(*owner),
+            (None, None) => Owns::Nobody {
+                had_by: former.iter().map(|(_, owner)| *owner).collect(),
+            },
+        }
+    }
+
+    pub fn at(
+        &self,
+        tenant: TenantId,
+        alias: &Alias,
+        at: Option<OffsetDateTime>,
+    ) -> Option<ContactId> {
+        match self.owns(tenant, alias, at) {
+            Owns::Now(owner) | Owns::Then(owner) => Some(owner),
+            Owns::Nobody { .. } => None,
+        }
+    }
+
+    pub fn of_profile(&self, sighting: &Sighting) -> Option<ContactId> {
+        let key = (sighting.tenant, sighting.passenger_profile?);
+        self.by_profile.get(&key).copied()
+    }
+
+    /// May the owner of a mailbox be this profile? Who comes without a profile is whoever owns it.
+    pub fn may_be(&self, contact: ContactId, profile: Option<PassengerProfileId>) -> bool {
+        match (self.links.get(&contact), profile) {
+            (Some(link), Some(profile)) => *link == profile.0,
+            _ => true,
+        }
+    }
+
+    /// Is there something about them that we do not know yet?
+    pub fn may_learn(&self, contact: ContactId) -> bool {
+        !self.created.contains(&contact) && !self.complete.contains(&contact)
+    }
+
+    pub fn created(&mut self, contact: ContactId) {
+        self.created.insert(contact);
+    }
+
+    pub fn take(&mut self, tenant: TenantId, alias: &Alias, contact: ContactId) {
+        self.by_alias.insert((tenant, alias.clone()), contact);
+    }
+
+    pub fn lose(&mut self, tenant: TenantId, alias: &Alias, owner: ContactId, at: OffsetDateTime) {
+        let key = (tenant, alias.clone());
+        self.by_alias.remove(&key);
+        self.former.entry(key).or_default().push((at, owner));
+    }
+
+    pub fn links(&mut self, tenant: TenantId, profile: PassengerProfileId, contact: ContactId) {
+        self.by_profile.entry((tenant, profile)).or_insert(contact);
+        self.links.entry(contact).or_insert(profile.0);
+    }
+}
