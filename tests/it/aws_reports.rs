@@ -88,7 +88,10 @@ async fn a_delivery_is_found_by_its_tags_or_by_its_id() {
     );
     let mut without = mail_of(&untagged, world.iberia.tenant);
     without["tags"] = json!({});
-    let told = [delivery(&mail_of(&tagged, world.iberia.tenant)), delivery(&without)];
+    let told = [
+        delivery(&mail_of(&tagged, world.iberia.tenant)),
+        delivery(&without),
+    ];
     for _ in 0..2 {
         assert!(world.aws_tells(&told).await.is_empty());
     }
@@ -118,18 +121,30 @@ async fn a_hard_bounce_ends_the_address_and_a_soft_one_does_not() {
             .fetch_all(&world.pool)
             .await
             .unwrap();
-    assert_eq!(suppressed, [(tenant.0, "nobody@example.org".to_owned(), "BOUNCE".to_owned())]);
+    assert_eq!(
+        suppressed,
+        [(
+            tenant.0,
+            "nobody@example.org".to_owned(),
+            "BOUNCE".to_owned()
+        )]
+    );
 
     // What is queued for it does not leave; a mailbox of the same name at another tenant is none of ours.
     let next = sent(&world, account, "EMAIL", "nobody@example.org").await;
-    sqlx::query("delete from communications.messages where id = $1").bind(next.id).execute(&world.pool).await.unwrap();
-    let queued = queue(&world, account, "nobody@example.org").await;
-    world.step_dispatch().await;
-    let ended: String = sqlx::query_scalar("select status from communications.messages where id = $1")
-        .bind(queued.0)
-        .fetch_one(&world.pool)
+    sqlx::query("delete from communications.messages where id = $1")
+        .bind(next.id)
+        .execute(&world.pool)
         .await
         .unwrap();
+    let queued = queue(&world, account, "nobody@example.org").await;
+    world.step_dispatch().await;
+    let ended: String =
+        sqlx::query_scalar("select status from communications.messages where id = $1")
+            .bind(queued.0)
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
     assert_eq!(ended, "SUPPRESSED");
 }
 
@@ -164,8 +179,16 @@ async fn a_complaint_is_an_opt_out_and_no_failure() {
                           "feedbackId": "c-1", "complaintSubType": null, "complaintFeedbackType": "abuse"}})])
         .await;
     assert_eq!(status(&world, &sent).await, "DELIVERED");
-    assert_eq!(world.count("suppressions where reason = 'COMPLAINT'").await, 1);
-    assert_eq!(world.count("current_consents where not granted and channel = 'EMAIL'").await, 3);
+    assert_eq!(
+        world.count("suppressions where reason = 'COMPLAINT'").await,
+        1
+    );
+    assert_eq!(
+        world
+            .count("current_consents where not granted and channel = 'EMAIL'")
+            .await,
+        3
+    );
 }
 
 fn line(message: &str, status: &str, response: &str) -> Value {
@@ -186,20 +209,31 @@ async fn the_log_of_texts_brings_receipts_prices_and_wishes() {
         sent(&world, account, "SMS", "+34600999001").await,
     );
     let lines = [
-        line(&arrived.external, "SUCCESS", "Message has been accepted by phone"),
+        line(
+            &arrived.external,
+            "SUCCESS",
+            "Message has been accepted by phone",
+        ),
         line(&refused.external, "FAILURE", "Phone number is opted out"),
     ];
     assert_eq!(world.sms_log_says(&lines).await, 2);
     assert_eq!(world.sms_log_says(&lines).await, 0);
     assert_eq!(status(&world, &arrived).await, "DELIVERED");
     assert_eq!(status(&world, &refused).await, "FAILED");
-    let price: (i64, i32) = sqlx::query_as("select micros, units from communications.message_prices where message_id = $1")
-        .bind(arrived.id)
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
+    let price: (i64, i32) = sqlx::query_as(
+        "select micros, units from communications.message_prices where message_id = $1",
+    )
+    .bind(arrived.id)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
     assert_eq!(price, (64_500, 2));
-    assert_eq!(world.count("current_consents where not granted and channel = 'SMS'").await, 3);
+    assert_eq!(
+        world
+            .count("current_consents where not granted and channel = 'SMS'")
+            .await,
+        3
+    );
 }
 
 #[tokio::test]
@@ -208,7 +242,9 @@ async fn a_report_ahead_of_our_commit_waits_and_is_taken_in_by_the_scan() {
     let account = world.iberia.connect_sms(&world.pool).await.unwrap();
     let early = line("not-yet", "SUCCESS", "Message has been accepted by phone");
     assert_eq!(world.sms_log_says(&[early]).await, 0);
-    let reason: String = world.scalar("select reason from communications.quarantine").await;
+    let reason: String = world
+        .scalar("select reason from communications.quarantine")
+        .await;
     assert_eq!(reason, "UNKNOWN_MESSAGE");
 
     let sent = sent(&world, account, "SMS", "+34600999000").await;
@@ -218,8 +254,16 @@ async fn a_report_ahead_of_our_commit_waits_and_is_taken_in_by_the_scan() {
         .await
         .unwrap();
     stuck_scan::handle(&world.scan).await.unwrap();
-    assert_eq!(status(&world, &sent).await, "SENT", "its minute is not over");
-    world.execute("update communications.quarantine set first_seen_at = now() - interval '2 minutes'").await;
+    assert_eq!(
+        status(&world, &sent).await,
+        "SENT",
+        "its minute is not over"
+    );
+    world
+        .execute(
+            "update communications.quarantine set first_seen_at = now() - interval '2 minutes'",
+        )
+        .await;
     stuck_scan::handle(&world.scan).await.unwrap();
     assert_eq!(status(&world, &sent).await, "DELIVERED");
     assert_eq!(world.count("quarantine where replayed_at is null").await, 0);
@@ -234,14 +278,39 @@ async fn a_text_to_our_number_is_a_message_in_its_thread() {
                "messageBody": body, "inboundMessageId": id})
     };
     let ours = format!("+{}", world.iberia.display_number);
-    let told = [text("s-1", &ours, "¿a qué hora sale?"), text("s-2", &ours, "STOP"), text("s-3", "+10000000000", "nobody's")];
+    let told = [
+        text("s-1", &ours, "¿a qué hora sale?"),
+        text("s-2", &ours, "STOP"),
+        text("s-3", "+10000000000", "nobody's"),
+    ];
     for _ in 0..2 {
         assert!(world.aws_tells(&told).await.is_empty());
     }
-    assert_eq!(world.count("messages where direction = 'INBOUND' and channel = 'SMS'").await, 2);
-    assert_eq!((world.count("conversations").await, world.count("contacts").await), (1, 1));
-    assert_eq!(world.count("quarantine where reason = 'UNKNOWN_ACCOUNT'").await, 1);
-    assert_eq!(world.count("current_consents where not granted and channel = 'SMS'").await, 3);
+    assert_eq!(
+        world
+            .count("messages where direction = 'INBOUND' and channel = 'SMS'")
+            .await,
+        2
+    );
+    assert_eq!(
+        (
+            world.count("conversations").await,
+            world.count("contacts").await
+        ),
+        (1, 1)
+    );
+    assert_eq!(
+        world
+            .count("quarantine where reason = 'UNKNOWN_ACCOUNT'")
+            .await,
+        1
+    );
+    assert_eq!(
+        world
+            .count("current_consents where not granted and channel = 'SMS'")
+            .await,
+        3
+    );
 }
 
 #[tokio::test]
@@ -251,7 +320,10 @@ async fn what_our_topics_did_not_send_is_kept_and_not_acted_on() {
     let sent = sent(&world, account, "EMAIL", "eva@example.org").await;
     let message = bounce(&mail_of(&sent, world.iberia.tenant), "Permanent", "General");
     let record = comms_tests::world::aws::record(0, &message.to_string());
-    let body = record["body"].as_str().unwrap().replace(TOPIC, "arn:aws:sns:us-east-1:999999999999:theirs");
+    let body = record["body"]
+        .as_str()
+        .unwrap()
+        .replace(TOPIC, "arn:aws:sns:us-east-1:999999999999:theirs");
     let event = json!({"Records": [{"messageId": "r", "body": body, "attributes": {}}]});
     let answer = aws_events::handle(&world.aws_events, event).await;
     assert_eq!(answer, json!({"batchItemFailures": []}));

@@ -49,17 +49,30 @@ async fn a_first_mail_opens_a_thread_and_its_repeat_changes_nothing() {
     let world = World::new().await;
     world.iberia.connect_email(&world.pool).await.unwrap();
     let to = format!("hola@{}", world.iberia.mail_domain());
-    let letter = Letter::new(EVA, &to, "Una pregunta", "¿A qué hora sale?\r\n\r\n-- \r\nEva");
+    let letter = Letter::new(
+        EVA,
+        &to,
+        "Una pregunta",
+        "¿A qué hora sale?\r\n\r\n-- \r\nEva",
+    );
     for _ in 0..3 {
         world.mail_arrives(&letter).await;
     }
     assert_eq!(
         rows(&world).await,
-        [(world.iberia.tenant.0, "eva@example.org".to_owned(), "¿A qué hora sale?".to_owned())]
+        [(
+            world.iberia.tenant.0,
+            "eva@example.org".to_owned(),
+            "¿A qué hora sale?".to_owned()
+        )]
     );
-    let preview: String = world.scalar("select preview from communications.conversations").await;
+    let preview: String = world
+        .scalar("select preview from communications.conversations")
+        .await;
     assert_eq!(preview, "Una pregunta – ¿A qué hora sale?");
-    let name: String = world.scalar("select display_name from communications.contacts").await;
+    let name: String = world
+        .scalar("select display_name from communications.contacts")
+        .await;
     assert_eq!(name, "Eva Ruiz");
 }
 
@@ -68,10 +81,21 @@ async fn a_mail_to_two_operators_is_a_message_of_each() {
     let world = World::new().await;
     world.iberia.connect_email(&world.pool).await.unwrap();
     world.albion.connect_email(&world.pool).await.unwrap();
-    let mut letter = Letter::new(EVA, &format!("hola@{}", world.iberia.mail_domain()), "s", "t");
-    letter.recipients.push(format!("hello@{}", world.albion.mail_domain()));
+    let mut letter = Letter::new(
+        EVA,
+        &format!("hola@{}", world.iberia.mail_domain()),
+        "s",
+        "t",
+    );
+    letter
+        .recipients
+        .push(format!("hello@{}", world.albion.mail_domain()));
     world.mail_arrives(&letter).await;
-    let tenants: Vec<Uuid> = rows(&world).await.into_iter().map(|(tenant, ..)| tenant).collect();
+    let tenants: Vec<Uuid> = rows(&world)
+        .await
+        .into_iter()
+        .map(|(tenant, ..)| tenant)
+        .collect();
     assert_eq!(tenants, [world.iberia.tenant.0, world.albion.tenant.0]);
     assert_eq!(world.count("contacts").await, 2);
 }
@@ -81,10 +105,19 @@ async fn an_answer_finds_the_contact_by_its_token_or_by_the_id_that_ses_wrote() 
     let world = World::new().await;
     world.iberia.connect_email(&world.pool).await.unwrap();
     let (message, contact) = written_to(&world, "family@example.org").await;
-    let by_token = Letter::new("family@example.org", &reply_address(&world.iberia, message), "Re: s", "uno");
-    let header = format!("In-Reply-To: <ses-{}@eu-west-1.amazonses.com>", message.simple());
+    let by_token = Letter::new(
+        "family@example.org",
+        &reply_address(&world.iberia, message),
+        "Re: s",
+        "uno",
+    );
+    let header = format!(
+        "In-Reply-To: <ses-{}@eu-west-1.amazonses.com>",
+        message.simple()
+    );
     let plain = format!("hola@{}", world.iberia.mail_domain());
-    let by_header = Letter::new("Family <family@example.org>", &plain, "Re: s", "dos").with_header(&header);
+    let by_header =
+        Letter::new("Family <family@example.org>", &plain, "Re: s", "dos").with_header(&header);
     world.mails_arrive(&[by_token, by_header]).await;
     let found: Vec<(Uuid, Option<String>)> = sqlx::query_as(
         "select contact_id, reply_to from communications.messages where direction = 'INBOUND' order by id",
@@ -96,7 +129,10 @@ async fn an_answer_finds_the_contact_by_its_token_or_by_the_id_that_ses_wrote() 
     assert_eq!(found, [(contact, answered.clone()), (contact, answered)]);
     assert_eq!(world.count("conversations").await, 1);
     // What was sent before there was a thread is in it now.
-    assert_eq!(world.count("messages where conversation_id is null").await, 0);
+    assert_eq!(
+        world.count("messages where conversation_id is null").await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -107,14 +143,30 @@ async fn whoever_gets_hold_of_a_token_writes_in_a_thread_of_their_own() {
     let (message, contact) = written_to(&world, "eva@example.org").await;
     let address = reply_address(&world.iberia, message);
     // Another sender; another tenant's domain; another tenant's signature.
-    world.mail_arrives(&Letter::new("mallory@example.net", &address, "Re: s", "hers")).await;
+    world
+        .mail_arrives(&Letter::new(
+            "mallory@example.net",
+            &address,
+            "Re: s",
+            "hers",
+        ))
+        .await;
     let (local, _) = address.split_once('@').unwrap();
     let foreign = format!("{local}@{}", world.albion.mail_domain());
-    world.mail_arrives(&Letter::new("eva@example.org", &foreign, "Re: s", "theirs")).await;
+    world
+        .mail_arrives(&Letter::new("eva@example.org", &foreign, "Re: s", "theirs"))
+        .await;
     let mut stolen = world.albion.clone();
     stolen.phone_number_id = world.iberia.phone_number_id;
     let signed_elsewhere = reply_address(&stolen, message);
-    world.mail_arrives(&Letter::new("eva@example.org", &signed_elsewhere, "Re: s", "forged")).await;
+    world
+        .mail_arrives(&Letter::new(
+            "eva@example.org",
+            &signed_elsewhere,
+            "Re: s",
+            "forged",
+        ))
+        .await;
     let in_hers: i64 = sqlx::query_scalar(
         "select count(*) from communications.messages where direction = 'INBOUND' and contact_id = $1",
     )
@@ -124,7 +176,12 @@ async fn whoever_gets_hold_of_a_token_writes_in_a_thread_of_their_own() {
     .unwrap();
     assert_eq!(in_hers, 0);
     assert_eq!(rows(&world).await.len(), 3, "nothing is lost");
-    assert_eq!(world.count("messages where direction = 'INBOUND' and reply_to is not null").await, 0);
+    assert_eq!(
+        world
+            .count("messages where direction = 'INBOUND' and reply_to is not null")
+            .await,
+        0
+    );
 }
 
 #[tokio::test]
@@ -145,14 +202,22 @@ async fn what_ses_found_bad_is_kept_and_an_operator_may_release_it() {
         ])
         .await;
     assert_eq!(rows(&world).await.len(), 0);
-    let reasons: Vec<String> = sqlx::query_scalar("select reason from communications.quarantine order by reason")
-        .fetch_all(&world.pool)
-        .await
-        .unwrap();
+    let reasons: Vec<String> =
+        sqlx::query_scalar("select reason from communications.quarantine order by reason")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
     assert_eq!(reasons, ["FORGED", "SPAM", "VIRUS"]);
     let replayed = world.replays(&json!({"source": "AWS_NOTIFICATION"})).await;
     assert_eq!((replayed.replayed, replayed.messages), (2, 2));
-    assert_eq!(replayed.kept.iter().map(|kept| kept.reason.as_str()).collect::<Vec<_>>(), ["VIRUS"]);
+    assert_eq!(
+        replayed
+            .kept
+            .iter()
+            .map(|kept| kept.reason.as_str())
+            .collect::<Vec<_>>(),
+        ["VIRUS"]
+    );
 }
 
 #[tokio::test]
@@ -161,11 +226,18 @@ async fn an_absence_notice_wakes_nobody() {
     world.iberia.connect_email(&world.pool).await.unwrap();
     let to = format!("hola@{}", world.iberia.mail_domain());
     world.mail_arrives(&Letter::new(EVA, &to, "s", "t")).await;
-    world.execute("update communications.conversations set status = 'RESOLVED'").await;
     world
-        .mail_arrives(&Letter::new(EVA, &to, "Fuera de la oficina", "vuelvo el lunes").with_header("Auto-Submitted: auto-replied"))
+        .execute("update communications.conversations set status = 'RESOLVED'")
         .await;
-    let status: String = world.scalar("select status from communications.conversations").await;
+    world
+        .mail_arrives(
+            &Letter::new(EVA, &to, "Fuera de la oficina", "vuelvo el lunes")
+                .with_header("Auto-Submitted: auto-replied"),
+        )
+        .await;
+    let status: String = world
+        .scalar("select status from communications.conversations")
+        .await;
     assert_eq!(status, "RESOLVED");
     assert_eq!(rows(&world).await.len(), 2);
 }
@@ -175,9 +247,15 @@ async fn a_mail_to_unsubscribe_ends_marketing_and_is_no_message() {
     let world = World::new().await;
     world.iberia.connect_email(&world.pool).await.unwrap();
     let (message, contact) = written_to(&world, "eva@example.org").await;
-    let to = format!("unsubscribe+{}@{}", message.simple(), world.iberia.mail_domain());
+    let to = format!(
+        "unsubscribe+{}@{}",
+        message.simple(),
+        world.iberia.mail_domain()
+    );
     for _ in 0..2 {
-        world.mail_arrives(&Letter::new("eva@example.org", &to, "unsubscribe", "")).await;
+        world
+            .mail_arrives(&Letter::new("eva@example.org", &to, "unsubscribe", ""))
+            .await;
     }
     let said: Vec<(Uuid, String, bool)> =
         sqlx::query_as("select contact_id, category, granted from communications.consents")
@@ -200,13 +278,22 @@ async fn files_of_a_mail_wait_to_be_stored() {
          Content-Disposition: attachment; filename=a.png\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n--b--\r\n"
     );
     world.mail_arrives(&letter).await;
-    let file: (String, String, String, String) =
-        sqlx::query_as("select kind, source, source_ref, filename from communications.message_media")
-            .fetch_one(&world.pool)
-            .await
-            .unwrap();
+    let file: (String, String, String, String) = sqlx::query_as(
+        "select kind, source, source_ref, filename from communications.message_media",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
     let reference = format!("in/{}#0", letter.id);
-    assert_eq!(file, ("attachment".to_owned(), "MAIL".to_owned(), reference, "a.png".to_owned()));
+    assert_eq!(
+        file,
+        (
+            "attachment".to_owned(),
+            "MAIL".to_owned(),
+            reference,
+            "a.png".to_owned()
+        )
+    );
 }
 
 #[tokio::test]
@@ -221,5 +308,8 @@ async fn a_bucket_that_is_silent_holds_back_that_mail_alone() {
                     "action": {"type": "S3", "bucketName": "world-mails", "objectKey": format!("in/never-{}", lost.id)}},
         "mail": {"timestamp": "2026-11-23T10:00:00.000Z", "source": "e@example.org", "messageId": lost.id}});
     assert!(world.aws_tells(&[notice]).await.is_empty());
-    assert_eq!(world.count("quarantine where reason = 'UNREADABLE'").await, 1);
+    assert_eq!(
+        world.count("quarantine where reason = 'UNREADABLE'").await,
+        1
+    );
 }

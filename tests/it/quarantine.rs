@@ -8,14 +8,23 @@ use serde_json::json;
 /// Ana writes to a number that nobody has connected yet.
 async fn written_to_nobody(world: &World) {
     let number = world.albion.phone_number_id;
-    let webhook = world.simulator.signed_inbound(number, &ana("hola")).unwrap();
+    let webhook = world
+        .simulator
+        .signed_inbound(number, &ana("hola"))
+        .unwrap();
     sqlx::query("update communications.channel_accounts set external_account_id = null where tenant_id = $1")
         .bind(world.albion.tenant)
         .execute(&world.pool)
         .await
         .unwrap();
     for _ in 0..2 {
-        assert_eq!(world.meta_posts(world.albion.tenant, &webhook).await.status(), 200);
+        assert_eq!(
+            world
+                .meta_posts(world.albion.tenant, &webhook)
+                .await
+                .status(),
+            200
+        );
     }
     assert_eq!(world.count("messages").await, 0);
 }
@@ -33,7 +42,8 @@ async fn connected(world: &World) {
 async fn a_message_is_taken_in_once_its_number_is_connected() {
     let world = World::new().await;
     written_to_nobody(&world).await;
-    let selection = json!({"reason": "UNKNOWN_ACCOUNT", "external_account_id": world.albion.phone_number_id});
+    let selection =
+        json!({"reason": "UNKNOWN_ACCOUNT", "external_account_id": world.albion.phone_number_id});
 
     let early = world.replays(&selection).await;
     assert_eq!((early.matched, early.replayed), (1, 0));
@@ -49,10 +59,19 @@ async fn a_message_is_taken_in_once_its_number_is_connected() {
     let dry = world
         .replays(&json!({"reason": "UNKNOWN_ACCOUNT", "dry_run": true}))
         .await;
-    assert_eq!((dry.matched, dry.replayed, world.count("messages").await), (1, 0, 0));
+    assert_eq!(
+        (dry.matched, dry.replayed, world.count("messages").await),
+        (1, 0, 0)
+    );
 
     let at_once = join_all((0..5).map(|_| world.replays(&selection))).await;
-    assert_eq!(at_once.iter().map(|replayed| replayed.replayed).sum::<usize>(), 1);
+    assert_eq!(
+        at_once
+            .iter()
+            .map(|replayed| replayed.replayed)
+            .sum::<usize>(),
+        1
+    );
     let stored: (uuid::Uuid, String) =
         sqlx::query_as("select tenant_id, body from communications.messages")
             .fetch_one(&world.pool)
@@ -69,17 +88,21 @@ async fn what_does_not_read_stays() {
     let body = json!({"object": "whatsapp_business_account", "entry": "none"});
     assert_eq!(world.meta_tells_the_app(&body).await.status(), 200);
     let replayed = world.replays(&json!({"reason": "UNREADABLE"})).await;
-    assert_eq!((replayed.matched, replayed.replayed, replayed.kept.len()), (1, 0, 1));
+    assert_eq!(
+        (replayed.matched, replayed.replayed, replayed.kept.len()),
+        (1, 0, 1)
+    );
 }
 
 #[tokio::test]
 async fn a_selection_must_say_something_that_is_understood() {
     let world = World::new().await;
-    let deps = quarantine_replay::Deps {
-        database: world.database(),
-        mailroom: comms_tests::world::aws::mailroom_of(&world).await,
-    };
-    for bad in [json!({}), json!({"limit": 5}), json!({"reasons": "UNREADABLE"}), json!({"ids": ["x"]})] {
-        assert!(quarantine_replay::handle(&deps, &bad).await.is_err(), "{bad}");
+    for bad in [
+        json!({}),
+        json!({"limit": 5}),
+        json!({"reasons": "UNREADABLE"}),
+        json!({"ids": ["x"]}),
+    ] {
+        assert!(world.tries_to_replay(&bad).await.is_err(), "{bad}");
     }
 }

@@ -1,8 +1,8 @@
 //! The calls that reach the functions, as API Gateway and SQS hand them over.
 
+use aws_lambda_events::sqs::SqsEvent;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use aws_lambda_events::sqs::SqsEvent;
 use comms_core::model::{DispatchMessageJob, FetchMediaJob, TenantId, UserId};
 use comms_core::platform::hasura::SECRET_HEADER;
 use comms_simulator::SignedWebhook;

@@ -178,7 +178,8 @@ impl Operator {
     /// # Errors
     /// When the database refuses.
     pub async fn connect_email(&self, pool: &PgPool) -> Result<AccountId> {
-        self.connect(pool, "EMAIL", "SES", &self.mail_domain()).await
+        self.connect(pool, "EMAIL", "SES", &self.mail_domain())
+            .await
     }
 
     /// Its email domain, once it is connected.

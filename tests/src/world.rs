@@ -121,7 +121,7 @@ impl World {
             ))
         };
         Self {
-            aws_events: aws::deps(database(), &aws).await,
+            aws_events: aws::deps(database(), &aws, media_queue.clone()).await,
             worker: worker(database(), queues.clone(), &aws, &simulator.url()),
             events: Backend {
                 door: door(),

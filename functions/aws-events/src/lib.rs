@@ -11,7 +11,7 @@ use comms_core::inbound::aws::Notified;
 use comms_core::inbound::mail::Mailroom;
 use comms_core::inbound::{InboundError, Ingested, aws};
 use comms_core::platform::clock::{self, Clock};
-use comms_core::platform::{Aws, Database, Settings};
+use comms_core::platform::{Aws, Database, MediaQueue, Settings};
 use comms_providers::http::client;
 use comms_providers::sns::{Certificates, Hosts, Policy, Versions};
 use lambda_runtime::Error;
@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 pub struct Deps {
     pub database: Database,
     pub mailroom: Mailroom,
+    /// Hears of the files in mails.
+    pub media: MediaQueue,
     /// Which topics may speak, and how they sign.
     pub policy: Policy,
     pub certificates: Certificates,
@@ -46,6 +48,7 @@ impl Deps {
         let http = client()?;
         let deps = Self {
             database: Database::new(settings.secret("DATABASE_URL", &aws)),
+            media: MediaQueue::from_settings(&mut settings, &aws),
             mailroom: Mailroom {
                 bucket: settings.required("MAIL_BUCKET"),
                 reply_secrets: settings.secret("REPLY_TOKEN_SECRETS", &aws),
@@ -88,6 +91,7 @@ pub async fn handle(deps: &Deps, event: Value) -> Value {
 /// Stores what came and says so.
 async fn store(deps: &Deps, notified: Vec<Notified>) -> Result<Ingested, InboundError> {
     let ingested = aws::notified(&deps.database, &deps.mailroom, notified).await?;
+    deps.media.announce(&ingested.media).await;
     tracing::info!(
         messages = ingested.messages,
         statuses = ingested.statuses,

@@ -7,7 +7,7 @@
 use comms_core::inbound::InboundError;
 use comms_core::inbound::mail::Mailroom;
 use comms_core::inbound::replay::{self, Replayed, Selection};
-use comms_core::platform::{Aws, ConfigError, Database, Settings};
+use comms_core::platform::{Aws, ConfigError, Database, MediaQueue, Settings};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -15,6 +15,8 @@ use serde_json::Value;
 pub struct Deps {
     pub database: Database,
     pub mailroom: Mailroom,
+    /// Hears of the files in mails.
+    pub media: MediaQueue,
 }
 
 /// Why nothing, or not everything, was replayed.
@@ -37,6 +39,7 @@ impl Deps {
         let (aws, mut settings) = (Aws::default(), Settings::from_env());
         let deps = Self {
             database: Database::new(settings.secret("DATABASE_URL", &aws)),
+            media: MediaQueue::from_settings(&mut settings, &aws),
             mailroom: Mailroom {
                 bucket: settings.required("MAIL_BUCKET"),
                 reply_secrets: settings.secret("REPLY_TOKEN_SECRETS", &aws),
@@ -57,6 +60,7 @@ pub async fn handle(deps: &Deps, event: &Value) -> Result<Replayed, ReplayError>
         return Err(ReplayError::Empty);
     }
     let replayed = replay::replay(&deps.database, &deps.mailroom, &selection).await?;
+    deps.media.announce(&replayed.media).await;
     tracing::info!(
         matched = replayed.matched,
         replayed = replayed.replayed,

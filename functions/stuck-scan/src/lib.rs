@@ -1,9 +1,12 @@
 //! The scan: on a schedule, repairs first and alarms only about what repairing did not help.
 
 use comms_core::dispatch::{self, DeadLetters, DrainError, Drained, Gauges, Repaired};
+use comms_core::inbound::{InboundError, replay};
 use comms_core::media::{self, MediaGauges, MediaRepaired};
 use comms_core::platform::telemetry::{self, Metric};
-use comms_core::platform::{Aws, ConfigError, Database, MediaQueue, Queues, Settings};
+use comms_core::platform::{
+    Aws, ConfigError, Database, DatabaseError, MediaQueue, Queues, Settings,
+};
 use serde::Serialize;
 
 #[derive(Debug)]
@@ -37,17 +40,34 @@ pub struct Summary {
     pub overdue: i64,
     /// UNCERTAIN for more than five minutes.
     pub doubtful: i64,
+    /// Reports that had come before their message was committed.
+    pub late_reports: usize,
     pub media: MediaRepaired,
     /// Files due for more than fifteen minutes.
     pub media_overdue: i64,
 }
 
+/// Reports without a message that one scan tries again.
+const LATE_REPORTS: i64 = 500;
+
+/// Why a scan did not do all of its work.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    #[error(transparent)]
+    Drain(#[from] DrainError),
+    #[error(transparent)]
+    Inbound(#[from] InboundError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
 /// # Errors
 /// When the database or a queue does not answer; what was committed until then stays.
-pub async fn handle(deps: &Deps) -> Result<Summary, DrainError> {
+pub async fn handle(deps: &Deps) -> Result<Summary, ScanError> {
     // Each for itself: what one cannot do must not keep the others from their work, nor the alarms from their numbers.
     let repaired = dispatch::repair(&deps.database, &deps.queues).await;
     let drained = deps.dead_letters.drain(&deps.database, &deps.queues).await;
+    let late = replay::waiting(&deps.database, LATE_REPORTS).await;
     let media = media::repair(&deps.database, &deps.media).await;
     let gauges = dispatch::gauges(&deps.database).await?;
     let files = media::gauges(&deps.database).await?;
@@ -62,6 +82,7 @@ pub async fn handle(deps: &Deps) -> Result<Summary, DrainError> {
         drained: drained?,
         overdue: gauges.lanes.iter().map(|lane| lane.overdue).sum(),
         doubtful: gauges.doubtful,
+        late_reports: late?.replayed,
         media: media?,
         media_overdue: files.overdue,
     })

@@ -4,12 +4,14 @@ use super::World;
 use crate::seed::Operator;
 use aws_events::Deps;
 use comms_core::inbound::mail::Mailroom;
+use comms_core::inbound::replay::Replayed;
 use comms_core::platform::clock;
 use comms_core::platform::config::Secret;
-use comms_core::platform::{Aws, Database};
+use comms_core::platform::{Aws, Database, MediaQueue};
 use comms_providers::http::client;
 use comms_providers::ses::reply_token;
 use comms_providers::sns::{Certificates, Hosts, Policy, Versions};
+use quarantine_replay::ReplayError;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -21,11 +23,12 @@ pub const REPLY_SECRET: &str = "reply-secret";
 const MAILS: &str = "world-mails";
 
 /// What `aws-events` stands on here.
-pub(super) async fn deps(database: Database, aws: &Aws) -> Deps {
+pub(super) async fn deps(database: Database, aws: &Aws, media: MediaQueue) -> Deps {
     let http = client().unwrap();
     Deps {
         database,
         mailroom: mailroom(aws).await,
+        media,
         policy: Policy {
             topics: vec![TOPIC.to_owned()],
             versions: Versions::FirstAndSecond,
@@ -47,13 +50,11 @@ pub(super) async fn mailroom(aws: &Aws) -> Mailroom {
     Mailroom {
         aws: aws.clone(),
         bucket: MAILS.to_owned(),
-        reply_secrets: Secret::of("REPLY_TOKEN_SECRETS", format!("[\"{REPLY_SECRET}\"]").into()),
+        reply_secrets: Secret::of(
+            "REPLY_TOKEN_SECRETS",
+            format!("[\"{REPLY_SECRET}\"]").into(),
+        ),
     }
-}
-
-/// Another function's own way to the mails.
-pub async fn mailroom_of(world: &World) -> Mailroom {
-    mailroom(&world.aws).await
 }
 
 /// A mail as it arrives: to whom, and the bytes.
@@ -138,14 +139,20 @@ impl World {
         for letter in letters {
             let key = format!("in/{}", letter.id);
             let put = self.aws.s3().await.put_object().bucket(MAILS).key(&key);
-            put.body(letter.raw.clone().into_bytes().into()).send().await.unwrap();
+            put.body(letter.raw.clone().into_bytes().into())
+                .send()
+                .await
+                .unwrap();
             notices.push(letter.notice(&key));
         }
         self.aws_tells(&notices).await
     }
 
     pub async fn mail_arrives(&self, letter: &Letter) {
-        assert_eq!(self.mails_arrive(std::slice::from_ref(letter)).await, Vec::<Value>::new());
+        assert_eq!(
+            self.mails_arrive(std::slice::from_ref(letter)).await,
+            Vec::<Value>::new()
+        );
     }
 
     /// SNS writes these lines into its log. Answers how many reports were new.
@@ -158,18 +165,27 @@ impl World {
     }
 
     /// An operator replays quarantine.
-    pub async fn replays(&self, selection: &Value) -> comms_core::inbound::replay::Replayed {
+    pub async fn replays(&self, selection: &Value) -> Replayed {
+        self.tries_to_replay(selection).await.unwrap()
+    }
+
+    pub async fn tries_to_replay(&self, selection: &Value) -> Result<Replayed, ReplayError> {
         let deps = quarantine_replay::Deps {
             database: self.database(),
             mailroom: mailroom(&self.aws).await,
+            media: MediaQueue::at(&self.aws, &self.media_queue_url),
         };
-        quarantine_replay::handle(&deps, selection).await.unwrap()
+        quarantine_replay::handle(&deps, selection).await
     }
 }
 
 /// Where an answer to a message of the operator goes.
 #[must_use]
 pub fn reply_address(operator: &Operator, message: Uuid) -> String {
-    let local = reply_token::sign(&SecretString::from(REPLY_SECRET), operator.tenant.0, message);
+    let local = reply_token::sign(
+        &SecretString::from(REPLY_SECRET),
+        operator.tenant.0,
+        message,
+    );
     format!("{local}@{}", operator.mail_domain())
 }

@@ -11,11 +11,14 @@ use crate::model::{MediaId, TenantId};
 use crate::platform::Database;
 use crate::quarantine::{self, UNKNOWN_MESSAGE};
 use comms_providers::aws_inbound::{self, Notification};
+use comms_providers::event::mail::MailNotice;
 use comms_providers::sns;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+/// The database does not take it: a bug, to be mended first.
+const REFUSED: &str = "REFUSED";
 /// Rows of one call.
 pub const MOST: u32 = 1_000;
 
@@ -101,7 +104,8 @@ pub async fn replay(
         return Ok(replayed);
     }
     for row in rows {
-        one(database, mailroom, row, &mut replayed).await?;
+        let taken = pending(database, mailroom, &row).await;
+        finish(database, &row, taken, &mut replayed).await?;
     }
     Ok(replayed)
 }
@@ -110,11 +114,7 @@ pub async fn replay(
 ///
 /// # Errors
 /// As [`replay`].
-pub async fn waiting(
-    database: &Database,
-    mailroom: &Mailroom,
-    limit: i64,
-) -> Result<Replayed, InboundError> {
+pub async fn waiting(database: &Database, limit: i64) -> Result<Replayed, InboundError> {
     let mut tx = database.begin().await?;
     let rows = sqlx::query_as!(
         Row,
@@ -134,7 +134,8 @@ pub async fn waiting(
         ..Replayed::default()
     };
     for row in rows {
-        one(database, mailroom, row, &mut replayed).await?;
+        let taken = report(database, &row).await;
+        finish(database, &row, taken, &mut replayed).await?;
     }
     Ok(replayed)
 }
@@ -168,25 +169,26 @@ async fn select(database: &Database, selection: &Selection) -> Result<Vec<Row>, 
     Ok(rows)
 }
 
-async fn one(
+/// Ends the row's time in quarantine together with what became of it, or says why it stays.
+async fn finish(
     database: &Database,
-    mailroom: &Mailroom,
-    row: Row,
+    row: &Row,
+    taken: Result<Pending, Fault>,
     replayed: &mut Replayed,
 ) -> Result<(), InboundError> {
-    let mut pending = match pending(database, mailroom, &row).await {
+    let mut pending = match taken {
         Ok(pending) => pending,
         // About this payload alone.
-        Err(Fault::Payload(reason)) => return keep(database, &row, reason, replayed).await,
+        Err(Fault::Payload(reason)) => return keep(database, row, reason, replayed).await,
         Err(Fault::Inbound(InboundError::Database(error))) if error.is_about_rows() => {
-            return keep(database, &row, "REFUSED", replayed).await;
+            return keep(database, row, REFUSED, replayed).await;
         }
         Err(Fault::Inbound(error)) => return Err(error),
     };
     if let Some(misfit) = pending.misfits.first() {
         let reason = misfit.reason;
         pending.tx.rollback().await?;
-        return keep(database, &row, reason, replayed).await;
+        return keep(database, row, reason, replayed).await;
     }
     if !quarantine::mark_replayed(&mut pending.tx, row.id).await? {
         // Somebody else was faster.
@@ -200,7 +202,7 @@ async fn one(
             replayed.media.extend(ingested.media);
             Ok(())
         }
-        Err(error) if error.is_about_rows() => keep(database, &row, "REFUSED", replayed).await,
+        Err(error) if error.is_about_rows() => keep(database, row, REFUSED, replayed).await,
         Err(error) => Err(error.into()),
     }
 }
@@ -218,49 +220,53 @@ impl<E: Into<InboundError>> From<E> for Fault {
 }
 
 async fn pending(database: &Database, mailroom: &Mailroom, row: &Row) -> Result<Pending, Fault> {
-    match row.source.as_str() {
-        whatsapp::NAME => {
-            let events = whatsapp::events_again(&row.payload)
-                .map_err(|_| Fault::Payload(quarantine::UNREADABLE))?;
-            Ok(whatsapp::pending(database, events).await?)
+    if row.source == whatsapp::NAME {
+        let events = whatsapp::events_again(&row.payload)
+            .map_err(|_| Fault::Payload(quarantine::UNREADABLE))?;
+        return Ok(whatsapp::pending(database, events).await?);
+    }
+    match notification(row) {
+        Some(Notification::InboundSms(event)) => {
+            Ok(aws::pending_texts(database, vec![*event]).await?)
         }
-        aws::SMS_LOG => {
-            Ok(aws::pending_reports(database, vec![sns::log::again(&row.payload)]).await?)
-        }
-        aws::NOTIFICATIONS => notification(database, mailroom, row).await,
-        _ => Err(Fault::Payload(quarantine::UNHANDLED)),
+        Some(Notification::Mail(notice)) => letter(database, mailroom, row, &notice).await,
+        _ => report(database, row).await,
     }
 }
 
-async fn notification(
+fn notification(row: &Row) -> Option<Notification> {
+    let message = String::from_utf8_lossy(&row.payload);
+    (row.source == aws::NOTIFICATIONS).then(|| aws_inbound::read(&message, row.first_seen_at))
+}
+
+/// A report about a message of ours.
+async fn report(database: &Database, row: &Row) -> Result<Pending, Fault> {
+    let events = match (row.source.as_str(), notification(row)) {
+        (aws::SMS_LOG, _) => vec![sns::log::again(&row.payload)],
+        (_, Some(Notification::SesEvents(events) | Notification::EumEvents(events))) => events,
+        _ => return Err(Fault::Payload(quarantine::UNHANDLED)),
+    };
+    Ok(aws::pending_reports(database, events).await?)
+}
+
+async fn letter(
     database: &Database,
     mailroom: &Mailroom,
     row: &Row,
+    notice: &MailNotice,
 ) -> Result<Pending, Fault> {
-    let message = String::from_utf8_lossy(&row.payload);
-    match aws_inbound::read(&message, row.first_seen_at) {
-        Notification::SesEvents(events) | Notification::EumEvents(events) => {
-            Ok(aws::pending_reports(database, events).await?)
-        }
-        Notification::InboundSms(event) => Ok(aws::pending_texts(database, vec![*event]).await?),
-        Notification::Mail(notice) => {
-            let raw = match mailroom.fetch(&notice.body).await {
-                Ok(raw) => raw,
-                Err(error) if error.is_transient() => return Err(InboundError::from(error).into()),
-                Err(_gone) => return Err(Fault::Payload(quarantine::UNREADABLE)),
-            };
-            let arrived = Arrived {
-                notice: &notice,
-                message: &row.payload,
-                raw: &raw,
-            };
-            let secrets = mailroom.secrets().await?;
-            Ok(mail::pending(database, &secrets, arrived, Release::ByOperator).await?)
-        }
-        Notification::Ignored(_) | Notification::Unknown { .. } => {
-            Err(Fault::Payload(quarantine::UNHANDLED))
-        }
-    }
+    let raw = match mailroom.fetch(&notice.body).await {
+        Ok(raw) => raw,
+        Err(error) if error.is_transient() => return Err(InboundError::from(error).into()),
+        Err(_gone) => return Err(Fault::Payload(quarantine::UNREADABLE)),
+    };
+    let arrived = Arrived {
+        notice,
+        message: &row.payload,
+        raw: &raw,
+    };
+    let secrets = mailroom.secrets().await?;
+    Ok(mail::pending(database, &secrets, arrived, Release::ByOperator).await?)
 }
 
 async fn keep(

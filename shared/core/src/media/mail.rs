@@ -1,6 +1,6 @@
 //! The one place where an attachment is cut out of a raw mail.
 
-use mail_parser::MessageParser;
+use comms_providers::mail;
 
 /// `source_ref` of a MAIL file: `<object key>#<part ordinal>`. A key may have a `#` of its own.
 pub(super) fn place(source_ref: &str) -> Option<(&str, u16)> {
@@ -10,9 +10,7 @@ pub(super) fn place(source_ref: &str) -> Option<(&str, u16)> {
 
 /// The part's bytes, without their transfer encoding. Counted as the mail's attachments are, from 0.
 pub(super) fn mail_part(raw: &[u8], ordinal: u16) -> Option<Vec<u8>> {
-    let mail = MessageParser::default().parse(raw)?;
-    let part = mail.attachment(u32::from(ordinal))?;
-    Some(part.contents().to_vec())
+    mail::attachment(raw, ordinal).map(|(_, bytes)| bytes)
 }
 
 #[cfg(test)]

@@ -101,6 +101,24 @@ fn line(event: &Value) -> LogLine {
     }
 }
 
+/// One line again, as it stands in [`ProviderEvent::raw`].
+#[must_use]
+pub fn again(line: &[u8]) -> ProviderEvent {
+    let text = String::from_utf8_lossy(line);
+    let (kind, raw) = match json::parse(&text) {
+        Some(line) => match line::read(&line, OffsetDateTime::UNIX_EPOCH) {
+            Ok(update) => (EventKind::Status(Box::new(update)), line),
+            Err(reason) => (malformed(reason), line),
+        },
+        None => (malformed("a line is no JSON"), json::unparsed(&text)),
+    };
+    ProviderEvent {
+        account: None,
+        kind,
+        raw,
+    }
+}
+
 fn malformed(reason: &str) -> EventKind {
     EventKind::Malformed {
         reason: reason.to_owned(),
