@@ -202,7 +202,7 @@ async fn an_attachment_is_cut_out_of_its_mail() {
             .await;
         let key = format!("in/{}", sent.job.media_id);
         if mail {
-            world.mail_arrives(&key, MAIL).await;
+            world.mail_with_a_file(&key, MAIL).await;
         }
         let sql = "update communications.message_media set source = 'MAIL', source_ref = $2, declared_sha256 = null where id = $1";
         let query = sqlx::query(sql)

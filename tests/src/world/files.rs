@@ -281,7 +281,7 @@ impl World {
     }
 
     /// A raw mail lies in the mail bucket under this key.
-    pub async fn mail_arrives(&self, key: &str, raw: &[u8]) {
+    pub async fn mail_with_a_file(&self, key: &str, raw: &[u8]) {
         let call = self.aws.s3().await.put_object();
         call.bucket(setting("MAIL_BUCKET"))
             .key(key)

@@ -56,7 +56,7 @@ fn start_once(binary: &Path) -> Result<Start> {
     let mut command = Command::new(binary);
     command
         .env_clear()
-        .envs(SETTINGS)
+        .envs(SETTINGS.iter().copied())
         .env("AWS_LAMBDA_RUNTIME_API", &api);
     command
         .stdin(Stdio::null())
@@ -140,7 +140,7 @@ fn memory(child: &Child, took: Duration) -> Result<Start> {
 }
 
 /// What the worker needs to start; nothing of it is reached before the first event.
-const SETTINGS: [(&str, &str); 16] = [
+const SETTINGS: &[(&str, &str)] = &[
     ("AWS_LAMBDA_FUNCTION_NAME", "communications-dispatch-worker"),
     ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
     ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),

@@ -12,7 +12,7 @@ use super::{InboundError, Ingested};
 use crate::delivery::{Recorded, StatusReport};
 use crate::model::Channel;
 use crate::platform::Database;
-use crate::quarantine::{self, MALFORMED, Misfit, UNHANDLED, UNKNOWN_MESSAGE};
+use crate::quarantine::{MALFORMED, Misfit, UNHANDLED, UNKNOWN_MESSAGE};
 use comms_providers::aws_inbound::{self, Notification};
 use comms_providers::event::mail::MailNotice;
 use comms_providers::event::{EventKind, ProviderEvent};
