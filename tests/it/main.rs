@@ -25,6 +25,7 @@ mod inbox;
 mod intake;
 mod lives;
 mod mails;
+mod matrix;
 mod media;
 mod media_faults;
 mod media_lives;
