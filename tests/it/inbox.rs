@@ -377,10 +377,11 @@ async fn every_action_with_the_wrong_tenant_finds_nothing() {
         let input = match *action {
             "sendAgentMessage" => answer(id, "m", "hola"),
             "cancelMessage" | "retryMessage" => json!({"message_id": message}),
-            // Names no row: tests/it/replay.rs has what it finds of another tenant.
-            "replayMessages" => continue,
-            // For administrators alone: tests/it/merges.rs.
-            "mergeContacts" | "unmergeContacts" | "dismissContactReview" => continue,
+            // Names no row: tests/it/replay.rs has what it finds of another tenant. The others are for administrators
+            // alone: tests/it/merges.rs.
+            "replayMessages" | "mergeContacts" | "unmergeContacts" | "dismissContactReview" => {
+                continue;
+            }
             "blockContact" | "unblockContact" => json!({"contact_id": contact}),
             _ => json!({"conversation_id": id}),
         };
