@@ -301,7 +301,7 @@ async fn ten_messages_while_contacts_are_merged_and_parted_are_all_there() {
         }
         merged(&world, tenant, a, b).await.unwrap()
     };
-    let (answers, id) = futures_util::future::join(posts, merges).await;
+    let (answers, id) = futures_util::future::join(posts, Box::pin(merges)).await;
     assert!(answers.iter().all(|answer| answer.status() == 200));
     assert_eq!(world.count("messages").await, 12);
     assert_eq!(broken(&world).await, Vec::<String>::new());
@@ -324,9 +324,11 @@ async fn two_merges_of_one_pair_at_once_are_one_merge() {
     let world = World::new().await;
     let (a, b) = two(&world).await;
     let tenant = world.iberia.tenant;
-    let (one, other) =
-        futures_util::future::join(merged(&world, tenant, a, b), merged(&world, tenant, b, a))
-            .await;
+    let (one, other) = futures_util::future::join(
+        Box::pin(merged(&world, tenant, a, b)),
+        Box::pin(merged(&world, tenant, b, a)),
+    )
+    .await;
     assert_eq!(
         usize::from(one.is_ok()) + usize::from(other.is_ok()),
         1,

@@ -15,8 +15,11 @@ use comms_tests::world::World;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
+use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
+
+const STORY_BEGINS: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
 /// One way in which the provider shows a person, at a second of the story.
 #[derive(Debug, Clone)]
@@ -56,8 +59,7 @@ fn changes(second: i64, kind: PersonChangeKind, before: Person, after: Person) -
 
 impl Seen {
     fn event(&self, world: &World) -> ProviderEvent {
-        let at = OffsetDateTime::now_utc() - Duration::hours(1) + Duration::seconds(self.second);
-        let at = at.replace_nanosecond(0).unwrap();
+        let at = STORY_BEGINS + Duration::seconds(self.second);
         let external_message_id = format!("wamid.{}", Uuid::now_v7());
         let kind = match &self.what {
             What::Writes(sender) => EventKind::Message(Box::new(InboundMessage {
@@ -115,6 +117,11 @@ async fn payload(world: &World, events: Vec<ProviderEvent>) -> Ingested {
 
 pub async fn see(world: &World, seen: &Seen) {
     payload(world, vec![seen.event(world)]).await;
+}
+
+async fn see_at_once(world: &World, seen: &[Seen]) {
+    let events = seen.iter().map(|seen| seen.event(world)).collect();
+    payload(world, events).await;
 }
 
 async fn forget_everything(world: &World) {
@@ -215,8 +222,7 @@ async fn one_person_is_one_contact_with_one_thread_in_every_order() {
         assert_eq!(counted(&world).await, (1, 1, 0), "{story}");
         forget_everything(&world).await;
         // The same in one payload.
-        let events = seen.iter().map(|seen| seen.event(&world)).collect();
-        payload(&world, events).await;
+        see_at_once(&world, &seen).await;
         assert_eq!(counted(&world).await, (1, 1, 0), "{story}, at once");
         forget_everything(&world).await;
     }
@@ -384,7 +390,7 @@ async fn evidence_within_one_payload_opens_a_review_too() {
         writes(2, "", "ES.1"),
         writes(3, OLD, "ES.1"),
     ];
-    payload(&world, seen.iter().map(|seen| seen.event(&world)).collect()).await;
+    see_at_once(&world, &seen).await;
     assert_eq!(counted(&world).await, (2, 2, 1));
 }
 
@@ -402,13 +408,14 @@ async fn reports_teach_ids_and_open_reviews() {
         .into_iter()
         .find(|call| call.body["to"] == "34600111222" || call.body["to"] == "+34600111222")
         .unwrap();
+    let now: OffsetDateTime = world.scalar("select now()").await;
     let report = |status: DeliveryStatus, user_id: &str| {
         let update = DeliveryUpdate {
             external_message_id: call.wamid.clone().unwrap(),
             status,
             provider_status: format!("{status:?}").to_lowercase(),
             correlation_id: None,
-            occurred_at: OffsetDateTime::now_utc(),
+            occurred_at: now,
             failure: None,
             recipient: Some(person(OLD, user_id)),
             price: None,
@@ -544,7 +551,7 @@ async fn a_parent_id_joins_the_ids_under_it() {
 
 async fn thread(world: &World) -> (String, i64, bool) {
     sqlx::query_as(
-        "select status, inbound_count, last_message_at > now() - interval '30 minutes' from communications.conversations",
+        "select status, inbound_count, last_message_at >= '2026-01-01 00:50:00+00' from communications.conversations",
     )
     .fetch_one(&world.pool)
     .await
@@ -576,7 +583,7 @@ async fn a_blocked_contact_is_heard_and_wakes_nobody() {
             .execute(&world.pool)
             .await
             .unwrap();
-        // Half an hour after the first one, by the provider's clock.
+        // Fifty minutes after the first one, by the provider's clock.
         see(&world, &writes(3000, OLD, "")).await;
         assert_eq!(thread(&world).await, (status.to_owned(), 1, false));
     }

@@ -131,6 +131,7 @@ mod tests {
         let commands = USAGE
             .lines()
             .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| !line.starts_with(' '))
             .filter_map(|line| line.split_whitespace().next())
             .filter(|word| word.chars().all(|c| c.is_ascii_lowercase()));
         for command in commands {

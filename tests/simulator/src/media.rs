@@ -202,16 +202,16 @@ impl State {
         let reply = match script.answer {
             MediaAnswer::Fail { code } => failed(code),
             MediaAnswer::Bare { http_status } => MediaReply::Bare(http_status),
-            MediaAnswer::Elsewhere { url } => self.place(id, url),
+            MediaAnswer::Elsewhere { url } => self.place(id, &url),
             _ => match self.media_url(id, base, now) {
-                Ok(url) => self.place(id, url),
+                Ok(url) => self.place(id, &url),
                 Err(_) => failed(100),
             },
         };
         (self.counted(id, MediaStep::Resolve, reply), script.delay_ms)
     }
 
-    fn place(&self, id: &str, url: String) -> MediaReply {
+    fn place(&self, id: &str, url: &str) -> MediaReply {
         let Ok(File { media, .. }) = self.file(id) else {
             return failed(100);
         };

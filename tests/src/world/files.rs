@@ -274,7 +274,10 @@ impl World {
             .send()
             .await
             .unwrap();
-        let keys = listed.contents().iter().filter_map(|object| object.key());
+        let keys = listed
+            .contents()
+            .iter()
+            .filter_map(aws_sdk_s3::types::Object::key);
         keys.filter(|key| key.ends_with(&sent.job.media_id.to_string()))
             .map(str::to_owned)
             .collect()

@@ -228,9 +228,8 @@ impl Room {
     ) {
         let tenant = sighting.tenant;
         let past = match self.owners.owns(tenant, alias, sighting.at) {
-            Owns::Now(_) => return,
-            // It was theirs then, and is not now.
-            Owns::Then(_) => return,
+            // Somebody's, or somebody's then and not now.
+            Owns::Now(_) | Owns::Then(_) => return,
             Owns::Nobody { had_by } => had_by,
         };
         // Others' records of a person outlive the number: what somebody gave up is not theirs again by hearsay.
@@ -258,11 +257,10 @@ impl Room {
                 continue;
             }
             let owner = match self.owners.owns(tenant, &form, sighting.at) {
-                // Told before.
-                Owns::Then(_) => continue,
                 Owns::Now(owner) => owner,
                 Owns::Nobody { .. } if form == *alias => contact,
-                Owns::Nobody { .. } => continue,
+                // Told before, or a form that nobody used.
+                Owns::Then(_) | Owns::Nobody { .. } => continue,
             };
             self.owners.lose(tenant, &form, owner, at);
             let kind = form.kind.as_str();

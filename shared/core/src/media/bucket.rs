@@ -5,6 +5,7 @@
 use super::types::Served;
 use crate::platform::config::aws_code;
 use crate::platform::{Aws, Settings};
+use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 
 #[derive(Debug, Clone)]
@@ -69,11 +70,13 @@ impl Buckets {
     /// A raw mail, if it has no more bytes than `limit`.
     pub(super) async fn mail(&self, key: &str, limit: u64) -> Result<Vec<u8>, MailFault> {
         let call = self.aws.s3().await.get_object().bucket(&self.mail).key(key);
-        let object = call.send().await.map_err(|error| match error {
-            error if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => {
+        let object = call.send().await.map_err(|error| {
+            let missing = error.as_service_error().map(GetObjectError::is_no_such_key);
+            if missing == Some(true) {
                 MailFault::NotThere
+            } else {
+                MailFault::Passing(aws_code(&error))
             }
-            error => MailFault::Passing(aws_code(&error)),
         })?;
         let size = object
             .content_length()

@@ -8,8 +8,8 @@ use super::claim::{Claimed, Source};
 use super::mail::{mail_part, place};
 use super::settle::{Attempt, Credentials, End};
 use super::types::MAIL_LIMIT;
+use crate::channels::Vault;
 use crate::channels::vault::{Envelope, Owner};
-use crate::channels::{Vault, VaultError};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -95,9 +95,12 @@ impl Sources<'_> {
             account: file.account_id,
         };
         let opened = self.vault.open(owner, envelope).await;
-        let credentials = opened.map_err(|error| match error {
-            error if error.is_transient() => later("vault"),
-            VaultError::Envelope { .. } | VaultError::Kms(_) => auth("vault".to_owned()),
+        let credentials = opened.map_err(|error| {
+            if error.is_transient() {
+                later("vault")
+            } else {
+                auth("vault".to_owned())
+            }
         })?;
         Ok(WhatsAppSender {
             phone_number_id: number.to_owned(),

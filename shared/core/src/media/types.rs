@@ -81,11 +81,7 @@ fn fits(kind: &str, found: Option<Family>) -> bool {
 
 /// A container says what is in it only further inside; among the types that it can be, the sender's word or the kind counts.
 fn more_exact(family: Family, sniffed: &str, kind: &str, declared: &str) -> String {
-    let may_be = match family {
-        Family::Mp4 => declared == "audio/mp4" || declared == "video/3gpp",
-        _ => false,
-    };
-    if may_be {
+    if family == Family::Mp4 && matches!(declared, "audio/mp4" | "video/3gpp") {
         return declared.to_owned();
     }
     let sound = kind == "audio" || kind == "voice";

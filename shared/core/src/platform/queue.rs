@@ -156,13 +156,12 @@ fn all_sent(sent: Vec<Result<(), (usize, String)>>, total: usize) -> Result<(), 
     }
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "clamped to a range that fits"
+)]
 fn whole_seconds(seconds: f64) -> i32 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "clamped to a range that fits"
-    )]
-    let whole = seconds.ceil().clamp(0.0, f64::from(MAX_DELAY_SECONDS)) as i32;
-    whole
+    seconds.ceil().clamp(0.0, f64::from(MAX_DELAY_SECONDS)) as i32
 }
 
 #[expect(

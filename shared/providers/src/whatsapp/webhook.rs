@@ -80,19 +80,17 @@ fn read_entry(raw: &RawValue, events: &mut Vec<ProviderEvent>) {
 
 fn read_change(entry: &Members<'_>, raw: &RawValue, events: &mut Vec<ProviderEvent>) {
     let Some(change) = Members::of(raw) else {
-        let raw = alone(entry, json::stored(raw));
+        let raw = alone(entry, &json::stored(raw));
         return events.push(malformed(None, raw, "a change is no object"));
     };
     let field = change.text("field").unwrap_or_default();
     let before = events.len();
     if lists::FIELDS.contains(&field.as_str()) {
-        match change.object("value") {
-            Some(value) => lists::read(entry, &field, &value, events),
-            None => {
-                let raw = alone(entry, whole(&change));
-                events.push(malformed(None, raw, "a change of messages has no value"));
-            }
-        }
+        let Some(value) = change.object("value") else {
+            let raw = alone(entry, &whole(&change));
+            return events.push(malformed(None, raw, "a change of messages has no value"));
+        };
+        lists::read(entry, &field, &value, events);
     } else if let Some(read) = notice(&field) {
         events.push(read_notice(entry, &change, read));
     }
@@ -125,7 +123,7 @@ fn read_notice(entry: &Members<'_>, change: &Members<'_>, read: NoticeReader) ->
     ProviderEvent {
         account: business(entry, &value),
         kind: read(&value, at).unwrap_or_else(broken),
-        raw: alone(entry, whole(change)),
+        raw: alone(entry, &whole(change)),
     }
 }
 
@@ -143,7 +141,7 @@ fn unhandled(entry: &Members<'_>, change: &Members<'_>, field: String) -> Provid
     ProviderEvent {
         account,
         kind: EventKind::Unhandled { field },
-        raw: alone(entry, whole(change)),
+        raw: alone(entry, &whole(change)),
     }
 }
 
@@ -196,7 +194,7 @@ fn broken(reason: &'static str) -> EventKind {
 }
 
 /// The entry with this one change: a notice says nothing without the id and time around it.
-fn alone(entry: &Members<'_>, change: Value) -> Value {
+fn alone(entry: &Members<'_>, change: &Value) -> Value {
     let member = |name| entry.get(name).map_or(Value::Null, json::stored);
     json!({ "id": member("id"), "time": member("time"), "changes": [change] })
 }

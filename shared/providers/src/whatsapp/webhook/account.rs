@@ -11,6 +11,11 @@ use time::OffsetDateTime;
 
 type Answer = Result<EventKind, &'static str>;
 
+/// A person should look.
+const ALERT: AccountChange = AccountChange::Notice { alert: true };
+/// It is kept and shown, and that is all.
+const QUIET: AccountChange = AccountChange::Notice { alert: false };
+
 const NO_EVENT: &str = "an account's notice does not say what happened";
 
 /// `account_update`.
@@ -31,20 +36,20 @@ pub(super) fn update(value: &Value, at: Option<OffsetDateTime>) -> Answer {
         ("DISABLED_UPDATE", Some("REINSTATE")) | ("ACCOUNT_RECONNECTED", _) => {
             AccountChange::Reinstated
         }
-        ("DISABLED_UPDATE" | "ACCOUNT_RESTRICTION" | "ACCOUNT_VIOLATION", _) => seen(Alert::Yes),
-        _ => seen(Alert::No),
+        ("DISABLED_UPDATE" | "ACCOUNT_RESTRICTION" | "ACCOUNT_VIOLATION", _) => ALERT,
+        _ => QUIET,
     };
-    notice("account_update", event, change, value, at)
+    Ok(notice("account_update", event, change, value, at))
 }
 
 /// `account_review_update`.
 pub(super) fn review(value: &Value, at: Option<OffsetDateTime>) -> Answer {
     let decision = json::id(value, "/decision").ok_or(NO_EVENT)?;
     let change = match decision.as_str() {
-        "APPROVED" | "PENDING" => seen(Alert::No),
-        _ => seen(Alert::Yes),
+        "APPROVED" | "PENDING" => QUIET,
+        _ => ALERT,
     };
-    notice("account_review_update", decision, change, value, at)
+    Ok(notice("account_review_update", decision, change, value, at))
 }
 
 /// `account_alerts`. Only what Meta calls information concerns nobody.
@@ -55,10 +60,10 @@ pub(super) fn alert(value: &Value, at: Option<OffsetDateTime>) -> Answer {
     };
     let event = member("alert_type").ok_or(NO_EVENT)?;
     let change = match member("alert_severity").as_deref() {
-        Some("INFORMATIONAL") => seen(Alert::No),
-        _ => seen(Alert::Yes),
+        Some("INFORMATIONAL") => QUIET,
+        _ => ALERT,
     };
-    notice("account_alerts", event, change, value, at)
+    Ok(notice("account_alerts", event, change, value, at))
 }
 
 /// `business_capability_update`: the event is the name of the limit.
@@ -77,9 +82,9 @@ pub(super) fn capability(value: &Value, at: Option<OffsetDateTime>) -> Answer {
     match told {
         Some((name, tier)) => {
             let change = AccountChange::MessagingTier(tier);
-            notice(FIELD, name.to_owned(), change, value, at)
+            Ok(notice(FIELD, name.to_owned(), change, value, at))
         }
-        None => notice(FIELD, FIELD.to_owned(), seen(Alert::No), value, at),
+        None => Ok(notice(FIELD, FIELD.to_owned(), QUIET, value, at)),
     }
 }
 
@@ -91,9 +96,15 @@ pub(super) fn quality(value: &Value, at: Option<OffsetDateTime>) -> Answer {
     let change = match (event.as_str(), limit) {
         ("FLAGGED" | "UNFLAGGED", _) => AccountChange::Quality(event.clone()),
         (_, Some(tier)) => AccountChange::MessagingTier(tier),
-        (_, None) => seen(Alert::No),
+        (_, None) => QUIET,
     };
-    notice("phone_number_quality_update", event, change, value, at)
+    Ok(notice(
+        "phone_number_quality_update",
+        event,
+        change,
+        value,
+        at,
+    ))
 }
 
 /// `phone_number_name_update`.
@@ -104,15 +115,21 @@ pub(super) fn name(value: &Value, at: Option<OffsetDateTime>) -> Answer {
             name,
             decision: decision.clone(),
         },
-        None => seen(Alert::No),
+        None => QUIET,
     };
-    notice("phone_number_name_update", decision, change, value, at)
+    Ok(notice(
+        "phone_number_name_update",
+        decision,
+        change,
+        value,
+        at,
+    ))
 }
 
 /// `security`: somebody touched the PIN of a number.
 pub(super) fn security(value: &Value, at: Option<OffsetDateTime>) -> Answer {
     let event = json::id(value, "/event").ok_or(NO_EVENT)?;
-    notice("security", event, seen(Alert::Yes), value, at)
+    Ok(notice("security", event, ALERT, value, at))
 }
 
 /// `messaging_handovers`: an agent of Meta's took over a chat, or gave it back.
@@ -125,25 +142,13 @@ pub(super) fn handover(value: &Value, at: Option<OffsetDateTime>) -> Answer {
         .or_else(|| json::id(value, "/type"))
         .unwrap_or_else(|| FIELD.to_owned());
     let at = at.or_else(|| json::seconds(value.get("timestamp")));
-    notice(FIELD, event, seen(Alert::No), value, at)
+    Ok(notice(FIELD, event, QUIET, value, at))
 }
 
 /// One item of `errors[]` beside messages: something is wrong with the number itself.
 pub(super) fn fault(error: &Value, _beside: &Contacts) -> Answer {
     let code = json::id(error, "/code").ok_or("an error has no usable code")?;
-    notice("errors", code, seen(Alert::Yes), error, None)
-}
-
-/// Should a person look?
-enum Alert {
-    Yes,
-    No,
-}
-
-fn seen(alert: Alert) -> AccountChange {
-    AccountChange::Notice {
-        alert: matches!(alert, Alert::Yes),
-    }
+    Ok(notice("errors", code, ALERT, error, None))
 }
 
 fn notice(
@@ -152,17 +157,17 @@ fn notice(
     change: AccountChange,
     value: &Value,
     at: Option<OffsetDateTime>,
-) -> Answer {
+) -> EventKind {
     let number = json::id(value, "/display_phone_number")
         .or_else(|| json::id(value, "/phone_number"))
         .or_else(|| json::id(value, "/metadata/display_phone_number"));
-    Ok(EventKind::Account(Box::new(AccountUpdate {
+    EventKind::Account(Box::new(AccountUpdate {
         field: field.to_owned(),
         event,
         display_phone_number: number,
         change,
         at,
-    })))
+    }))
 }
 
 /// A limit of people in a day, as Meta's word for it. Some fields have the number instead; -1 is no limit.

@@ -55,18 +55,14 @@ pub(super) fn read(
         let Some(read) = reader(name) else {
             continue;
         };
-        match json::list(member) {
-            Some(items) => events.extend(
-                items
-                    .into_iter()
-                    .map(|item| place.read(name, item, read, &contacts)),
-            ),
-            None => {
-                let raw = place.keep(name, json::stored(member));
-                let account = place.account.clone();
-                events.push(malformed(account, raw, "not a list where one is due"));
-            }
-        }
+        let Some(items) = json::list(member) else {
+            let raw = place.keep(name, &json::stored(member));
+            let account = place.account.clone();
+            events.push(malformed(account, raw, "not a list where one is due"));
+            continue;
+        };
+        let items = items.into_iter();
+        events.extend(items.map(|item| place.read(name, item, read, &contacts)));
     }
 }
 
@@ -82,7 +78,7 @@ impl Place<'_> {
         let kind = read(&item, contacts).unwrap_or_else(broken);
         let raw = match home(&kind) {
             Some(_) => item,
-            None => self.keep(list, json!([item])),
+            None => self.keep(list, &json!([item])),
         };
         ProviderEvent {
             account: self.account.clone(),
@@ -92,7 +88,7 @@ impl Place<'_> {
     }
 
     /// What does not say by its kind where it stood, in a change of its own.
-    fn keep(&self, list: &str, items: Value) -> Value {
+    fn keep(&self, list: &str, items: &Value) -> Value {
         let mut value = json!({ "messaging_product": "whatsapp", list: items });
         let number = self
             .account
@@ -101,6 +97,6 @@ impl Place<'_> {
         if let Some(number) = number {
             value["metadata"] = json!({ "phone_number_id": number });
         }
-        alone(self.entry, json!({ "field": self.field, "value": value }))
+        alone(self.entry, &json!({ "field": self.field, "value": value }))
     }
 }

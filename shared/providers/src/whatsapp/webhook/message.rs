@@ -8,9 +8,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 const RECIPIENT: Ids = Ids {
-    wa_id: "/to",
-    user_id: "/to_user_id",
-    parent_user_id: "/to_parent_user_id",
+    whatsapp: "/to",
+    user: "/to_user_id",
+    parent: "/to_parent_user_id",
 };
 
 /// A customer did it. A greeting that Meta asked for when somebody opened the chat, and no longer does, is no message.
@@ -61,33 +61,31 @@ impl Head {
 /// What names no message to act on is a message itself: kept, and seen.
 fn act(item: &Value, head: Head, by: Actor) -> Result<EventKind, &'static str> {
     let kind = json::text(item, "/type").unwrap_or_default();
-    match kind.as_str() {
-        "reaction" => match json::id(item, "/reaction/message_id") {
-            Some(target) => Ok(EventKind::Reaction(Reaction {
-                external_message_id: head.id,
-                by,
-                target,
-                emoji: json::text(item, "/reaction/emoji"),
-                at: head.at,
-            })),
-            None => write(item, head, by),
-        },
-        "edit" => {
-            match json::id(item, "/edit/original_message_id").zip(item.pointer("/edit/message")) {
-                Some((target, now)) => edit(now, target, head, by),
-                None => write(item, head, by),
-            }
-        }
-        "revoke" => match json::id(item, "/revoke/original_message_id") {
-            Some(target) => Ok(EventKind::Revoke(Revoke {
-                external_message_id: head.id,
-                by,
-                target,
-                at: head.at,
-            })),
-            None => write(item, head, by),
-        },
-        _ => write(item, head, by),
+    let target = match kind.as_str() {
+        "reaction" => "/reaction/message_id",
+        "edit" => "/edit/original_message_id",
+        "revoke" => "/revoke/original_message_id",
+        _ => return write(item, head, by),
+    };
+    let Some(target) = json::id(item, target) else {
+        return write(item, head, by);
+    };
+    match (kind.as_str(), item.pointer("/edit/message")) {
+        ("reaction", _) => Ok(EventKind::Reaction(Reaction {
+            external_message_id: head.id,
+            by,
+            target,
+            emoji: json::text(item, "/reaction/emoji"),
+            at: head.at,
+        })),
+        ("revoke", _) => Ok(EventKind::Revoke(Revoke {
+            external_message_id: head.id,
+            by,
+            target,
+            at: head.at,
+        })),
+        (_, Some(now)) => edit(now, target, head, by),
+        (_, None) => write(item, head, by),
     }
 }
 

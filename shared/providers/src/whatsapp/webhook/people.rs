@@ -11,16 +11,16 @@ use std::collections::HashMap;
 
 /// Where an item has the ids of one person.
 pub(super) struct Ids {
-    pub wa_id: &'static str,
-    pub user_id: &'static str,
-    pub parent_user_id: &'static str,
+    pub whatsapp: &'static str,
+    pub user: &'static str,
+    pub parent: &'static str,
 }
 
 /// Of a message.
 pub(super) const SENDER: Ids = Ids {
-    wa_id: "/from",
-    user_id: "/from_user_id",
-    parent_user_id: "/from_parent_user_id",
+    whatsapp: "/from",
+    user: "/from_user_id",
+    parent: "/from_parent_user_id",
 };
 
 /// Characters of a profile name that are kept; WhatsApp allows 25.
@@ -29,9 +29,9 @@ const NAME_LIMIT: usize = 200;
 /// Those ids that can be used; `None` where there is none.
 pub(super) fn named(item: &Value, ids: &Ids) -> Option<Person> {
     let person = Person {
-        wa_id: wa_id(item, ids.wa_id),
-        user_id: json::id(item, ids.user_id),
-        parent_user_id: json::id(item, ids.parent_user_id),
+        wa_id: wa_id(item, ids.whatsapp),
+        user_id: json::id(item, ids.user),
+        parent_user_id: json::id(item, ids.parent),
         ..Person::default()
     };
     has_ids(&person).then_some(person)

@@ -7,9 +7,9 @@ use crate::event::{ConsentChange, EventKind};
 use serde_json::Value;
 
 const PERSON: Ids = Ids {
-    wa_id: "/wa_id",
-    user_id: "/user_id",
-    parent_user_id: "/parent_user_id",
+    whatsapp: "/wa_id",
+    user: "/user_id",
+    parent: "/parent_user_id",
 };
 
 /// A category or a word that is new is not guessed at: it is kept, unhandled.

@@ -10,16 +10,16 @@ use serde_json::Value;
 use uuid::Uuid;
 
 const RECIPIENT: Ids = Ids {
-    wa_id: "/recipient_id",
-    user_id: "/recipient_user_id",
-    parent_user_id: "/recipient_parent_user_id",
+    whatsapp: "/recipient_id",
+    user: "/recipient_user_id",
+    parent: "/recipient_parent_user_id",
 };
 
 /// Of a message to a group: `recipient_id` is then the group's.
 const PARTICIPANT: Ids = Ids {
-    wa_id: "/recipient_participant_id",
-    user_id: "/recipient_participant_user_id",
-    parent_user_id: "/recipient_participant_parent_user_id",
+    whatsapp: "/recipient_participant_id",
+    user: "/recipient_participant_user_id",
+    parent: "/recipient_participant_parent_user_id",
 };
 
 /// Reads the status. A status of another thing than a message (payments) is unhandled.

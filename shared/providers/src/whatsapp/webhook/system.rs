@@ -10,15 +10,15 @@ use crate::event::{Person, PersonChange, PersonChangeKind};
 use serde_json::Value;
 
 const NOW: Ids = Ids {
-    wa_id: "/system/wa_id",
-    user_id: "/system/user_id",
-    parent_user_id: "/system/parent_user_id",
+    whatsapp: "/system/wa_id",
+    user: "/system/user_id",
+    parent: "/system/parent_user_id",
 };
 
 const BEFORE: Ids = Ids {
-    wa_id: "/system/previous_wa_id",
-    user_id: "/system/previous_user_id",
-    parent_user_id: "/system/previous_parent_user_id",
+    whatsapp: "/system/previous_wa_id",
+    user: "/system/previous_user_id",
+    parent: "/system/previous_parent_user_id",
 };
 
 /// The change that the notice tells; `None` where it is another notice, or does not say who became whom.

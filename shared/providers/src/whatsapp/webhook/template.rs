@@ -11,12 +11,12 @@ const REASON_LIMIT: usize = 500;
 /// `message_template_status_update`.
 pub(super) fn status(value: &Value, at: Option<OffsetDateTime>) -> Result<EventKind, &'static str> {
     let event = json::id(value, "/event").ok_or("a template's notice has no event")?;
-    told(TemplateUpdate {
+    Ok(told(TemplateUpdate {
         status: Some(event),
         category: json::id(value, "/message_template_category"),
         reason: reason(value),
         ..template(value, at)?
-    })
+    }))
 }
 
 /// `message_template_quality_update`.
@@ -26,10 +26,10 @@ pub(super) fn quality(
 ) -> Result<EventKind, &'static str> {
     let quality =
         json::id(value, "/new_quality_score").ok_or("a template's notice has no quality")?;
-    told(TemplateUpdate {
+    Ok(told(TemplateUpdate {
         quality: Some(quality),
         ..template(value, at)?
-    })
+    }))
 }
 
 /// `template_category_update`. A day before Meta changes a category it says which one is right; until then it is not.
@@ -42,11 +42,11 @@ pub(super) fn category(
     if category.is_none() && announced.is_none() {
         return Err("a template's notice has no category");
     }
-    told(TemplateUpdate {
+    Ok(told(TemplateUpdate {
         category,
         reason: announced.map(|category| format!("will become {category}")),
         ..template(value, at)?
-    })
+    }))
 }
 
 /// `message_template_components_update`.
@@ -61,14 +61,14 @@ pub(super) fn components(
             Some((part.to_owned(), content.clone()))
         })
         .collect();
-    told(TemplateUpdate {
+    Ok(told(TemplateUpdate {
         components: Some(Value::Object(parts)),
         ..template(value, at)?
-    })
+    }))
 }
 
-fn told(update: TemplateUpdate) -> Result<EventKind, &'static str> {
-    Ok(EventKind::Template(Box::new(update)))
+fn told(update: TemplateUpdate) -> EventKind {
+    EventKind::Template(Box::new(update))
 }
 
 /// What every notice says: which template.

@@ -1,16 +1,19 @@
 //! Whose an event is, and what a notice about an account means.
 
 use super::samples::events;
-use crate::event::{AccountChange, EventKind};
+use crate::event::{AccountChange, AccountRef, EventKind};
 
 /// The number and the business account that the first event of a sample is for.
-fn account(name: &str) -> Option<(Option<String>, Option<String>)> {
-    let account = events(name).remove(0).account?;
-    Some((account.external_account_id, account.waba_id))
+fn account(name: &str) -> Option<AccountRef> {
+    events(name).remove(0).account
 }
 
-fn waba(id: &str) -> Option<(Option<String>, Option<String>)> {
-    Some((None, Some(id.to_owned())))
+/// No number, and this business account.
+fn waba(id: &str) -> AccountRef {
+    AccountRef {
+        waba_id: Some(id.to_owned()),
+        ..AccountRef::default()
+    }
 }
 
 #[test]
@@ -20,7 +23,7 @@ fn a_notice_belongs_to_the_business_account_it_names_else_to_the_entrys() {
         "template-approved",
         "account-security-pin",
     ] {
-        assert_eq!(account(name), waba("waba-1"), "{name}");
+        assert_eq!(account(name), Some(waba("waba-1")), "{name}");
     }
 }
 
@@ -35,7 +38,7 @@ fn the_entry_of_a_partners_event_is_a_portfolio_and_nobodys_account() {
     ] {
         assert_eq!(
             account(&format!("account-{name}")),
-            waba("waba-1"),
+            Some(waba("waba-1")),
             "{name}"
         );
     }
@@ -51,9 +54,9 @@ fn messages_without_a_number_are_nobodys() {
 #[test]
 fn fields_that_are_not_handled_are_nobodys_unless_they_say_whose() {
     assert_eq!(account("unhandled-flows"), None);
-    assert_eq!(account("unhandled-waba-info"), waba("waba-1"));
+    assert_eq!(account("unhandled-waba-info"), Some(waba("waba-1")));
     let calls = account("unhandled-calls").expect("an account");
-    assert_eq!(calls.0.as_deref(), Some("1065"));
+    assert_eq!(calls.external_account_id.as_deref(), Some("1065"));
 }
 
 #[test]

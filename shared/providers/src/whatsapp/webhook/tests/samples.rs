@@ -44,7 +44,12 @@ pub(super) fn read_again(events: &[ProviderEvent]) {
     for event in events {
         let body = again(event);
         let read = parse_bytes(&body).expect("a webhook of our own");
-        assert_eq!(read, [event.clone()], "{}", String::from_utf8_lossy(&body));
+        assert_eq!(
+            read,
+            std::slice::from_ref(event),
+            "{}",
+            String::from_utf8_lossy(&body)
+        );
     }
 }
 
