@@ -277,3 +277,25 @@ create index contact_former_identities_contact on communications.contact_former_
 alter table communications.quarantine
     add column replays integer not null default 0,
     add column replay_error text;
+
+-- For how long after its end a thread is reopened by the next message; null: always. Later ones open a thread that continues it.
+alter table communications.tenant_settings
+    add column reopen_within_days integer check (reopen_within_days > 0);
+
+alter table communications.conversations
+    add column resolved_at timestamptz,
+    add column continues uuid,
+    add constraint conversations_continues_fkey foreign key (tenant_id, continues) references communications.conversations (tenant_id, id);
+
+create function communications.stamp_resolution() returns trigger
+    language plpgsql as
+$$
+begin
+    new.resolved_at := case when new.status = 'RESOLVED' then now() end;
+    return new;
+end
+$$;
+
+create trigger stamp_resolution before update of status on communications.conversations
+    for each row when (old.status is distinct from new.status)
+    execute function communications.stamp_resolution();

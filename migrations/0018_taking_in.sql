@@ -436,9 +436,13 @@ begin
     latest as (
         select a.*, c.id, c.status, c.snoozed_until_reply
           from arrived a
+          left join communications.tenant_settings s on s.tenant_id = a.tenant_id
          cross join lateral (
              select c.id, c.status, c.snoozed_until_reply from communications.conversations c
               where c.tenant_id = a.tenant_id and c.contact_id = a.contact_id
+                -- What was resolved too long ago is history: a new thread continues it.
+                and (c.status <> 'RESOLVED' or not a.wakes or s.reopen_within_days is null or c.resolved_at is null
+                     or c.resolved_at > now() - s.reopen_within_days * interval '1 day')
               order by (c.status <> 'RESOLVED') desc, c.created_at desc, c.id desc
               limit 1 for update) c),
     continued as (
@@ -482,12 +486,15 @@ begin
         opened as (
             insert into communications.conversations
                 (tenant_id, id, contact_id, status, inbound_count, last_message_at, last_inbound_at, last_inbound_channel,
-                 last_inbound_account, preview, trip_id, booking_id, invoice_id)
+                 last_inbound_account, preview, trip_id, booking_id, invoice_id, continues)
             -- Nothing but muted messages: a thread that waits for nobody.
             select a.tenant_id, communications.uuid_v7(), a.contact_id, case when a.last_at is null then 'RESOLVED' else 'OPEN' end,
                    a.inbound, coalesce(a.last_at, a.inbound_at), a.inbound_at, a.channel, a.account_id,
                    a.preview, (about.context ->> 'trip_id')::uuid, (about.context ->> 'booking_id')::uuid,
-                   (about.context ->> 'invoice_id')::uuid
+                   (about.context ->> 'invoice_id')::uuid,
+                   (select c.id from communications.conversations c
+                     where c.tenant_id = a.tenant_id and c.contact_id = a.contact_id
+                     order by c.created_at desc, c.id desc limit 1)
               from arrived a
               left join lateral (
                   select r.context

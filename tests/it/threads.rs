@@ -206,3 +206,38 @@ async fn a_clock_ahead_of_ours_keeps_no_window_open_and_no_thread_on_top() {
         .await;
     assert!(sane);
 }
+
+#[tokio::test]
+async fn what_was_resolved_long_ago_is_continued_by_a_new_thread_where_the_tenant_wants_it() {
+    let world = World::new().await;
+    world.customer_writes(&ana("uno")).await;
+    let resolve = "update communications.conversations set status = 'RESOLVED' where status = 'OPEN'";
+    world.execute(resolve).await;
+    sqlx::query(
+        "insert into communications.tenant_settings (tenant_id, name, reopen_within_days) values ($1, 'Iberia', 7)
+         on conflict (tenant_id) do update set reopen_within_days = 7",
+    )
+    .bind(world.iberia.tenant)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    world.customer_writes(&ana("dos")).await;
+    assert_eq!(world.count("conversations").await, 1, "within its days it is reopened");
+
+    world.execute(resolve).await;
+    world
+        .execute("update communications.conversations set resolved_at = now() - interval '8 days'")
+        .await;
+    let first = world.only_conversation().await;
+    world.customer_writes(&ana("tres")).await;
+    let threads: Vec<(String, Option<uuid::Uuid>)> = sqlx::query_as(
+        "select status, continues from communications.conversations order by created_at",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        threads,
+        [("RESOLVED".to_owned(), None), ("OPEN".to_owned(), Some(first.0))]
+    );
+}
