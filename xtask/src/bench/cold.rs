@@ -140,7 +140,7 @@ fn memory(child: &Child, took: Duration) -> Result<Start> {
 }
 
 /// What the worker needs to start; nothing of it is reached before the first event.
-const SETTINGS: [(&str, &str); 16] = [
+const SETTINGS: [(&str, &str); 17] = [
     ("AWS_LAMBDA_FUNCTION_NAME", "communications-dispatch-worker"),
     ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
     ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
