@@ -5,7 +5,8 @@
 //! knows the database, the queue or a tenant.
 //!
 //! One folder for each provider: `send` (command to call), `codes` (its answers as [`OutcomeClass`]es) and, where it
-//! calls back, `webhook` (its callbacks as events). docs/adding-a-channel.md has the steps.
+//! calls back, `webhook` (its callbacks as events). What AWS tells comes by SNS whichever service it is from:
+//! [`aws_inbound`] says what a message is, and [`mail`] reads emails. docs/adding-a-channel.md has the steps.
 
 mod aws;
 pub mod aws_inbound;

@@ -82,12 +82,10 @@ const TEXT_LIMIT: usize = 256 * 1024;
 pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
     let parsed = parse(raw)?;
     let headers = headers::of(&parsed);
-    let mut cut = parts::has_more(&parsed);
-    let (mut text, mut html) = (body::text(&parsed), body::html(&parsed));
-    for written in std::iter::once(&mut text).chain(&mut html) {
-        cut |= shorten(written, TEXT_LIMIT);
-    }
-    let html = html.map(|html| html::safe(&html));
+    let mut text = body::text(&parsed);
+    let text_is_cut = shorten(&mut text, TEXT_LIMIT);
+    let (html, html_is_cut) = body::html(&parsed).unzip();
+    let cut = text_is_cut || html_is_cut == Some(true) || parts::has_more(&parsed);
     let attachments = parts::list(&parsed, html.as_deref());
     let bounce = bounce::read(&parsed);
     Ok(Mail {

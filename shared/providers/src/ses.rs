@@ -2,10 +2,12 @@
 //!
 //! [`SesClient`] sends; [`codes`] says what an error code means for us; [`mime`] writes the message itself, because
 //! SES takes `Reply-To`, `In-Reply-To` and `List-Unsubscribe` together with attachments best as a whole message.
-//! [`event`] reads the reports, [`received`] the notices of new mail, and [`reply_token`] the address that answers go to.
+//! [`event`] reads the reports, [`received`] the notices of new mail, [`reply_token`] the address that answers go to
+//! and [`message_id`] the ids that they quote.
 
 mod codes;
 pub mod event;
+pub mod message_id;
 mod mime;
 pub mod received;
 pub mod reply_token;

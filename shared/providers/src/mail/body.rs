@@ -1,24 +1,44 @@
 //! What was written, as text and as HTML, from the parts that are not files.
 
-use super::html;
+use super::{TEXT_LIMIT, html};
 use mail_parser::decoders::html::{html_to_text, text_to_html};
 use mail_parser::{Message, PartType};
 
-/// All texts of the mail. An HTML part without a text beside it is read as text.
+/// All texts of the mail; where there are none, or empty ones, what its HTML says.
 pub(super) fn text(mail: &Message<'_>) -> String {
+    let written = written(mail);
+    if written.is_empty()
+        && let Some(html) = source(mail)
+    {
+        return as_text(&html).replace('\0', "").trim().to_owned();
+    }
+    written
+}
+
+/// Made safe first: scripts and styles are no words of anybody's.
+fn as_text(source: &str) -> String {
+    let mut source = source.to_owned();
+    html::shorten(&mut source);
+    html_to_text(&html::safe(&source)).replace("\r\n", "\n")
+}
+
+fn written(mail: &Message<'_>) -> String {
     let texts = mail.text_bodies().filter_map(|part| match &part.body {
         PartType::Text(text) => Some(text.replace("\r\n", "\n")),
-        // Made safe first: scripts and styles are no words of anybody's.
-        PartType::Html(source) => {
-            Some(html_to_text(&html::safe(&limited(source))).replace("\r\n", "\n"))
-        }
+        PartType::Html(source) => Some(as_text(source)),
         _ => None,
     });
     joined(texts, "\n").replace('\0', "").trim().to_owned()
 }
 
-/// All parts of the mail as one HTML, not safe yet; `None` where none of them is HTML.
-pub(super) fn html(mail: &Message<'_>) -> Option<String> {
+/// All parts of the mail as one HTML, made safe, and whether it was too long; `None` where none of them is HTML.
+pub(super) fn html(mail: &Message<'_>) -> Option<(String, bool)> {
+    let mut source = source(mail)?;
+    let cut = html::shorten(&mut source);
+    Some((html::safe(&source), cut))
+}
+
+fn source(mail: &Message<'_>) -> Option<String> {
     let is_html = mail
         .html_bodies()
         .any(|part| matches!(&part.body, PartType::Html(_)));
@@ -30,13 +50,17 @@ pub(super) fn html(mail: &Message<'_>) -> Option<String> {
     is_html.then(|| joined(parts, "\n<br>\n").replace('\0', ""))
 }
 
+/// Stops where more would be cut anyway: a mail may have any number of parts.
 fn joined(parts: impl Iterator<Item = String>, between: &str) -> String {
-    let parts: Vec<String> = parts.filter(|part| !part.trim().is_empty()).collect();
-    parts.join(between)
-}
-
-fn limited(html: &str) -> String {
-    let mut html = html.to_owned();
-    super::shorten(&mut html, super::TEXT_LIMIT);
-    html
+    let mut joined = String::new();
+    for part in parts.filter(|part| !part.trim().is_empty()) {
+        if !joined.is_empty() {
+            joined.push_str(between);
+        }
+        joined.push_str(&part);
+        if joined.len() > TEXT_LIMIT {
+            break;
+        }
+    }
+    joined
 }

@@ -36,7 +36,7 @@ pub struct Attachment {
 #[must_use]
 pub fn attachment(raw: &[u8], ordinal: u16) -> Option<(Attachment, Vec<u8>)> {
     let mail = parse(raw).ok()?;
-    let html = super::body::html(&mail).map(|html| super::html::safe(&html));
+    let html = super::body::html(&mail).map(|(html, _)| html);
     let part = files(&mail).nth(usize::from(ordinal))?;
     let bytes = bytes(&mail, part).to_vec();
     Some((describe(&mail, part, ordinal, html.as_deref()), bytes))

@@ -39,6 +39,15 @@ fn html_is_read_as_text_where_there_is_no_other() {
     );
 }
 
+/// Programs that write HTML put an empty text beside it.
+#[test]
+fn an_empty_text_is_none() {
+    let parts = "--a\r\nContent-Type: text/plain\r\n\r\n \r\n--a\r\nContent-Type: text/html\r\n\r\n<p>Hello</p>\r\n--a--";
+    let mail = written("Content-Type: multipart/alternative; boundary=a\r\n", parts);
+    assert_eq!(mail.text, "Hello");
+    assert!(mail.html.is_some());
+}
+
 #[test]
 fn html_does_nothing_by_itself() {
     let html = mail("html_only").html.expect("HTML");
@@ -136,4 +145,11 @@ fn what_is_new_of_a_mail() {
         outlook.text.contains("Su tren sale tarde."),
         "the whole text is kept"
     );
+}
+
+/// Whole, it took more than a minute: for each element the parser looks through all that are open.
+#[test]
+fn html_that_would_take_for_ever_is_cut() {
+    let read = written("Content-Type: text/html\r\n", &"<div>".repeat(20_000));
+    assert!(read.cut && read.html.is_some());
 }
