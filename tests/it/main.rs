@@ -44,6 +44,7 @@ mod replay;
 mod retry;
 mod scan;
 mod schema;
+mod sns_door;
 mod statuses;
 mod template;
 mod threads;

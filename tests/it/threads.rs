@@ -211,7 +211,8 @@ async fn a_clock_ahead_of_ours_keeps_no_window_open_and_no_thread_on_top() {
 async fn what_was_resolved_long_ago_is_continued_by_a_new_thread_where_the_tenant_wants_it() {
     let world = World::new().await;
     world.customer_writes(&ana("uno")).await;
-    let resolve = "update communications.conversations set status = 'RESOLVED' where status = 'OPEN'";
+    let resolve =
+        "update communications.conversations set status = 'RESOLVED' where status = 'OPEN'";
     world.execute(resolve).await;
     sqlx::query(
         "insert into communications.tenant_settings (tenant_id, name, reopen_within_days) values ($1, 'Iberia', 7)
@@ -222,7 +223,11 @@ async fn what_was_resolved_long_ago_is_continued_by_a_new_thread_where_the_tenan
     .await
     .unwrap();
     world.customer_writes(&ana("dos")).await;
-    assert_eq!(world.count("conversations").await, 1, "within its days it is reopened");
+    assert_eq!(
+        world.count("conversations").await,
+        1,
+        "within its days it is reopened"
+    );
 
     world.execute(resolve).await;
     world
@@ -238,6 +243,9 @@ async fn what_was_resolved_long_ago_is_continued_by_a_new_thread_where_the_tenan
     .unwrap();
     assert_eq!(
         threads,
-        [("RESOLVED".to_owned(), None), ("OPEN".to_owned(), Some(first.0))]
+        [
+            ("RESOLVED".to_owned(), None),
+            ("OPEN".to_owned(), Some(first.0))
+        ]
     );
 }

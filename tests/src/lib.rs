@@ -11,5 +11,6 @@
 
 pub mod calls;
 pub mod seed;
+pub mod sns;
 pub mod stack;
 pub mod world;

@@ -23,6 +23,7 @@ use claims::{Loaded, Question, Thread};
 use comms_providers::event::mail::{MailNotice, Verdict};
 use comms_providers::mail::{self, Automatic, Mail};
 use secrecy::SecretString;
+use time::OffsetDateTime;
 
 /// A mail and what its provider said of it.
 #[derive(Debug, Clone, Copy)]
@@ -92,7 +93,13 @@ pub(super) async fn pending(
             .push(Misfit::of(reason, arrived.message.to_vec()));
         return Ok(pending);
     }
-    let contacts = decide(&loaded, &threads, &sender, &mut pending.document);
+    let contacts = decide(
+        &loaded,
+        &threads,
+        &sender,
+        arrived.notice.received_at,
+        &mut pending.document,
+    );
     for (thread, contact) in threads.iter().zip(contacts) {
         file(
             thread,
@@ -167,6 +174,7 @@ fn decide(
     loaded: &Loaded,
     threads: &[Thread],
     sender: &Sender,
+    at: OffsetDateTime,
     document: &mut Document,
 ) -> Vec<ContactId> {
     let unknown: Vec<Sighting> = threads
@@ -175,6 +183,7 @@ fn decide(
         .map(|thread| Sighting {
             aliases: vec![sender.alias()],
             display_name: sender.name.clone(),
+            at: Some(at),
             ..Sighting::new(thread.owner.tenant_id)
         })
         .collect();

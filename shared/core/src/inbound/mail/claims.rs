@@ -5,6 +5,7 @@ use crate::contacts::{Alias, Known};
 use crate::model::{AccountId, ContactId, MessageId, Owner, TenantId};
 use comms_providers::event::mail::MailNotice;
 use comms_providers::mail::Mail;
+use comms_providers::ses::message_id;
 use comms_providers::ses::reply_token::{self, Token};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ const UNSUBSCRIBE: &str = "unsubscribe+";
 #[derive(Debug, Serialize)]
 pub(super) struct Question {
     recipients: Vec<Recipient>,
-    /// Ids that the mail says it answers: the provider's, which is the left part of what it wrote, and the headers' own.
+    /// Ids that the mail says it answers: the provider's, where it wrote them, and the headers' own.
     answers: Vec<String>,
     aliases: Vec<Alias>,
 }
@@ -36,8 +37,7 @@ impl Question {
         let nearest = mail.in_reply_to.iter().chain(mail.references.iter().rev());
         let mut answers = Vec::new();
         for id in nearest.take(ANSWERS) {
-            let provider = id.split_once('@').map(|(left, _)| left.to_owned());
-            answers.extend(provider);
+            answers.extend(message_id::own(id).map(str::to_owned));
             answers.push(id.clone());
         }
         Self {
