@@ -296,7 +296,7 @@ async fn a_type_that_is_not_text_is_one_row_with_a_placeholder() {
     };
     world.customer_writes(&image).await;
     let (body, kind): (String, String) =
-        sqlx::query_as("select body, content ->> 'kind' from communications.messages")
+        sqlx::query_as("select body, content ->> 'type' from communications.messages")
             .fetch_one(&world.pool)
             .await
             .unwrap();

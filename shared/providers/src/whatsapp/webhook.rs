@@ -2,18 +2,27 @@
 //!
 //! The *whole* payload is read: every entry, change, message and status, in the order of the document. Nothing
 //! vanishes (what is not understood becomes `Unhandled` or `Malformed`, with its JSON), and one broken piece does
-//! not take its siblings with it: each message and status is parsed on its own.
+//! not take its siblings with it: each item of a list is parsed on its own. Every event can be written [`again`] as
+//! a payload of its own that reads as the same event.
 //!
-//! Phone numbers of recipients stay in `raw`; an update names its message by id.
+//! Two kinds of change: those whose value holds lists of items about people ([`lists`]), and those that are one
+//! notice about a template or an account.
 //!
 //! Source: "Webhooks" of the Cloud API documentation. The payload version follows the subscription and not our
 //! calls, so unknown members, fields, types and statuses are normal.
 
+mod account;
 mod again;
 mod content;
+mod context;
 mod json;
+mod lists;
 mod message;
+mod people;
+mod preference;
 mod status;
+mod system;
+mod template;
 #[cfg(test)]
 mod tests;
 
@@ -24,10 +33,8 @@ use crate::event::{AccountRef, EventKind, ProviderEvent};
 use json::Members;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-
-/// Fields whose value holds messages and statuses. `standby` has the same shape; messages come there while an
-/// agent of Meta's leads the chat.
-const MESSAGE_FIELDS: [&str; 2] = ["messages", "standby"];
+use std::borrow::Cow;
+use time::OffsetDateTime;
 
 /// The body is no webhook at all. Sending it again would not help, so the caller keeps it and acknowledges.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +45,8 @@ pub enum ParseError {
     NoEntries,
 }
 
-/// Reads one item of a list. The second argument is the `contacts` beside the list; the error says what is wrong.
-type Reader = fn(&Value, &[Value]) -> Result<EventKind, &'static str>;
+/// Reads the value of a change that is one notice. The error says what is wrong.
+type NoticeReader = fn(&Value, Option<OffsetDateTime>) -> Result<EventKind, &'static str>;
 
 /// Reads the whole payload.
 ///
@@ -49,6 +56,7 @@ type Reader = fn(&Value, &[Value]) -> Result<EventKind, &'static str>;
 pub fn parse(webhook: &VerifiedWebhook<'_>) -> Result<Vec<ProviderEvent>, ParseError> {
     // Meta sends ASCII. Should a broken byte come, it costs one character and not the payload.
     let text = String::from_utf8_lossy(webhook.raw());
+    let text: Cow<'_, str> = json::without_nul(&text);
     let body: Members<'_> = serde_json::from_str(&text).map_err(ParseError::NotJson)?;
     let mut events = Vec::new();
     for entry in body.list("entry").ok_or(ParseError::NoEntries)? {
@@ -59,9 +67,10 @@ pub fn parse(webhook: &VerifiedWebhook<'_>) -> Result<Vec<ProviderEvent>, ParseE
 
 fn read_entry(raw: &RawValue, events: &mut Vec<ProviderEvent>) {
     let Some(entry) = Members::of(raw) else {
-        return events.push(malformed(None, raw, "an entry is not an object"));
+        return events.push(malformed(None, json::stored(raw), "an entry is no object"));
     };
     let Some(changes) = entry.list("changes") else {
+        let raw = json::shallow(raw);
         return events.push(malformed(None, raw, "an entry has no list of changes"));
     };
     for change in changes {
@@ -71,106 +80,134 @@ fn read_entry(raw: &RawValue, events: &mut Vec<ProviderEvent>) {
 
 fn read_change(entry: &Members<'_>, raw: &RawValue, events: &mut Vec<ProviderEvent>) {
     let Some(change) = Members::of(raw) else {
-        return events.push(malformed(None, raw, "a change is not an object"));
+        let raw = alone(entry, &json::stored(raw));
+        return events.push(malformed(None, raw, "a change is no object"));
     };
     let field = change.text("field").unwrap_or_default();
-    let value = change.object("value");
-    let account = value.as_ref().and_then(|value| account(entry, value));
     let before = events.len();
-    if MESSAGE_FIELDS.contains(&field.as_str()) {
-        match value {
-            Some(value) => read_value(&value, account.as_ref(), events),
-            None => events.push(malformed(None, raw, "a change of messages has no value")),
-        }
+    if lists::FIELDS.contains(&field.as_str()) {
+        let Some(value) = change.object("value") else {
+            let raw = alone(entry, &whole(&change));
+            return events.push(malformed(None, raw, "a change of messages has no value"));
+        };
+        lists::read(entry, &field, &value, events);
+    } else if let Some(read) = notice(&field) {
+        events.push(read_notice(entry, &change, read));
     }
     if events.len() == before {
-        let raw = alone(entry, raw);
-        events.push(ProviderEvent {
-            account,
-            kind: EventKind::Unhandled { field },
-            raw,
-        });
+        events.push(unhandled(entry, &change, field));
     }
 }
 
-/// Walks the members in their order, so that messages and statuses keep theirs.
-fn read_value(value: &Members<'_>, account: Option<&AccountRef>, events: &mut Vec<ProviderEvent>) {
-    let contacts: Vec<Value> = value
-        .list("contacts")
-        .unwrap_or_default()
-        .into_iter()
-        .map(json::stored)
-        .collect();
-    for (name, member) in value.iter() {
-        let read: Reader = match name {
-            "messages" => message::read,
-            "statuses" => status::read,
-            "errors" => |_, _| {
-                Ok(EventKind::Unhandled {
-                    field: "errors".to_owned(),
-                })
-            },
-            _ => continue,
-        };
-        match json::list(member) {
-            Some(items) => events.extend(
-                items
-                    .into_iter()
-                    .map(|item| read_item(account, item, read, &contacts)),
-            ),
-            None => events.push(malformed(
-                account.cloned(),
-                member,
-                "not a list where one is due",
-            )),
-        }
-    }
+fn notice(field: &str) -> Option<NoticeReader> {
+    Some(match field {
+        "message_template_status_update" => template::status,
+        "message_template_quality_update" => template::quality,
+        "template_category_update" => template::category,
+        "message_template_components_update" => template::components,
+        "account_update" => account::update,
+        "account_review_update" => account::review,
+        "account_alerts" => account::alert,
+        "business_capability_update" => account::capability,
+        "phone_number_quality_update" => account::quality,
+        "phone_number_name_update" => account::name,
+        "security" => account::security,
+        "messaging_handovers" => account::handover,
+        _ => return None,
+    })
 }
 
-fn read_item(
-    account: Option<&AccountRef>,
-    raw: &RawValue,
-    read: Reader,
-    contacts: &[Value],
-) -> ProviderEvent {
-    let raw = json::stored(raw);
-    let kind = match read(&raw, contacts) {
-        Ok(kind) => kind,
-        Err(reason) => EventKind::Malformed {
-            reason: reason.to_owned(),
-        },
-    };
+fn read_notice(entry: &Members<'_>, change: &Members<'_>, read: NoticeReader) -> ProviderEvent {
+    let value = change.get("value").map_or(Value::Null, json::shallow);
+    let at = json::seconds(entry.get("time").map(json::stored).as_ref());
     ProviderEvent {
-        account: account.cloned(),
-        kind,
-        raw,
+        account: business(entry, &value),
+        kind: read(&value, at).unwrap_or_else(broken),
+        raw: alone(entry, &whole(change)),
     }
 }
 
-/// `None` where the value has no `metadata`. The id of the entry alone would not do: for some fields it is the
-/// business portfolio's.
-fn account(entry: &Members<'_>, value: &Members<'_>) -> Option<AccountRef> {
-    let external_account_id = value.object("metadata")?.text("phone_number_id")?;
+fn unhandled(entry: &Members<'_>, change: &Members<'_>, field: String) -> ProviderEvent {
+    let value = change.object("value");
+    let account = value.and_then(|value| {
+        let waba = || json::text(&json::stored(value.get("waba_info")?), "/waba_id");
+        number(entry, &value).or_else(|| {
+            waba().map(|waba_id| AccountRef {
+                waba_id: Some(waba_id),
+                ..AccountRef::default()
+            })
+        })
+    });
+    ProviderEvent {
+        account,
+        kind: EventKind::Unhandled { field },
+        raw: alone(entry, &whole(change)),
+    }
+}
+
+/// The account of items about people: by the number alone. Without it nobody knows which of a business account's
+/// numbers they wrote to, and the id of the entry is no help.
+fn number(entry: &Members<'_>, value: &Members<'_>) -> Option<AccountRef> {
+    let metadata = json::stored(value.get("metadata")?);
     Some(AccountRef {
-        external_account_id: Some(external_account_id),
+        external_account_id: Some(json::text(&metadata, "/phone_number_id")?),
         account_id: None,
         waba_id: entry.text("id"),
     })
 }
 
-fn malformed(account: Option<AccountRef>, raw: &RawValue, reason: &str) -> ProviderEvent {
-    let kind = EventKind::Malformed {
-        reason: reason.to_owned(),
+/// Events whose entry bears the id of a business portfolio (the partner's), not of a WhatsApp business account.
+const OF_A_PORTFOLIO: [&str; 6] = [
+    "PARTNER_ADDED",
+    "PARTNER_REMOVED",
+    "PARTNER_APP_INSTALLED",
+    "PARTNER_APP_UNINSTALLED",
+    "AD_ACCOUNT_LINKED",
+    "MM_LITE_TERMS_SIGNED",
+];
+
+/// The account of a notice: what the value names, else the entry.
+fn business(entry: &Members<'_>, value: &Value) -> Option<AccountRef> {
+    let of_a_portfolio =
+        json::text(value, "/event").is_some_and(|event| OF_A_PORTFOLIO.contains(&event.as_str()));
+    let of_the_entry = || (!of_a_portfolio).then(|| entry.text("id")).flatten();
+    let account = AccountRef {
+        external_account_id: json::text(value, "/metadata/phone_number_id"),
+        account_id: None,
+        waba_id: json::text(value, "/waba_info/waba_id").or_else(of_the_entry),
     };
+    (account != AccountRef::default()).then_some(account)
+}
+
+fn malformed(account: Option<AccountRef>, raw: Value, reason: &'static str) -> ProviderEvent {
     ProviderEvent {
         account,
-        kind,
-        raw: json::stored(raw),
+        kind: broken(reason),
+        raw,
     }
 }
 
-/// The entry with this one change: an account-level change says nothing without the id and time around it.
-fn alone(entry: &Members<'_>, change: &RawValue) -> Value {
+fn broken(reason: &'static str) -> EventKind {
+    EventKind::Malformed {
+        reason: reason.to_owned(),
+    }
+}
+
+/// The entry with this one change: a notice says nothing without the id and time around it.
+fn alone(entry: &Members<'_>, change: &Value) -> Value {
     let member = |name| entry.get(name).map_or(Value::Null, json::stored);
-    json!({ "id": member("id"), "time": member("time"), "changes": [json::stored(change)] })
+    json!({ "id": member("id"), "time": member("time"), "changes": [change] })
+}
+
+/// A change with all its members. Each is stored on its own, so that one that cannot be represented does not hide
+/// the others.
+fn whole(change: &Members<'_>) -> Value {
+    let members = change.iter().map(|(name, member)| {
+        let member = match name {
+            "value" => json::shallow(member),
+            _ => json::stored(member),
+        };
+        (name.to_owned(), member)
+    });
+    Value::Object(members.collect())
 }

@@ -1,11 +1,12 @@
 //! JSON from outside, read without trust in its shape.
 //!
-//! The outer levels are walked as text ([`Members`], [`list`]) so that each message can be parsed on its own.
-//! What is kept is made fit for Postgres by [`stored`].
+//! The outer levels are walked as text ([`Members`], [`list`]) so that each item can be parsed on its own.
+//! What is kept is made fit for Postgres by [`without_nul`] and [`stored`], and reads the same when it is parsed again.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt;
 use time::OffsetDateTime;
 
@@ -73,27 +74,47 @@ pub(super) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// Parses a piece so that a `jsonb` and a `text` column take it: without NUL characters, and what serde cannot
-/// represent (nested deeper than 127, numbers beyond f64, half a surrogate pair) as one string of its text.
+/// Parses a piece so that a `jsonb` column takes it: what serde cannot represent (nested deeper than 127, numbers beyond
+/// f64, half a surrogate pair) becomes one string of its text.
 pub(super) fn stored(raw: &RawValue) -> Value {
-    match serde_json::from_str(raw.get()) {
-        Ok(value) if raw.get().contains("\\u0000") => without_nul(value),
-        Ok(value) => value,
-        Err(_) => Value::String(raw.get().to_owned()),
-    }
+    serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::String(raw.get().to_owned()))
 }
 
-fn without_nul(value: Value) -> Value {
-    let clean = |text: String| text.replace('\0', "");
-    match value {
-        Value::String(text) => Value::String(clean(text)),
-        Value::Array(items) => items.into_iter().map(without_nul).collect(),
-        Value::Object(members) => members
-            .into_iter()
-            .map(|(name, value)| (clean(name), without_nul(value)))
-            .collect(),
-        other => other,
+/// As [`stored`], for each member of an object on its own.
+pub(super) fn shallow(raw: &RawValue) -> Value {
+    let Some(members) = Members::of(raw) else {
+        return stored(raw);
+    };
+    let members = members
+        .iter()
+        .map(|(name, member)| (name.to_owned(), stored(member)));
+    Value::Object(members.collect())
+}
+
+const NUL: &str = "\\u0000";
+
+/// JSON text without NUL characters, which Postgres stores nowhere. Inside strings, the only place where a backslash
+/// may stand, it takes the next character with it: `\\u0000` after another backslash is no NUL.
+pub(super) fn without_nul(text: &str) -> Cow<'_, str> {
+    if !text.contains(NUL) {
+        return Cow::Borrowed(text);
     }
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, escape)) = rest.find('\\').map(|at| rest.split_at(at)) {
+        clean.push_str(before);
+        rest = escape.strip_prefix(NUL).unwrap_or_else(|| {
+            let end = escape
+                .char_indices()
+                .nth(2)
+                .map_or(escape.len(), |(at, _)| at);
+            let (kept, after) = escape.split_at(end);
+            clean.push_str(kept);
+            after
+        });
+    }
+    clean.push_str(rest);
+    Cow::Owned(clean)
 }
 
 /// What stands at the pointer, if it is a string and not empty, or an id that came as a number.
@@ -108,9 +129,9 @@ pub(super) fn text(value: &Value, pointer: &str) -> Option<String> {
 /// Longest id or word that anybody has seen is a fifth of this; longer ones do not fit into an index.
 const ID_LIMIT: usize = 512;
 
-/// Is it short enough for a key?
-pub(super) fn is_id(text: &str) -> bool {
-    text.len() <= ID_LIMIT
+/// What stands at the pointer, if it is short enough for a key.
+pub(super) fn id(value: &Value, pointer: &str) -> Option<String> {
+    text(value, pointer).filter(|id| id.len() <= ID_LIMIT)
 }
 
 /// Seconds since 1970, as a string (messages and statuses) or as an integer (account fields).

@@ -1,59 +1,133 @@
-//! One item of `messages[]`: a customer wrote.
+//! One item of `messages[]` or `message_echoes[]`: somebody wrote, reacted, edited or deleted; a customer, or we in the
+//! phone app.
 
-use super::{content, json};
-use crate::event::{EventKind, InboundMessage, Person};
+use super::people::{Contacts, Ids, SENDER};
+use super::{content, context, json, system};
+use crate::event::{Actor, Echo, Edit, EventKind, InboundMessage, Reaction, Revoke};
 use serde_json::Value;
+use time::OffsetDateTime;
 
-/// Reads the message; `contacts` are those beside it, in which the profile name stands.
-pub(super) fn read(message: &Value, contacts: &[Value]) -> Result<EventKind, &'static str> {
-    let (content, body) = content::read(message)?;
-    Ok(EventKind::Message(Box::new(InboundMessage {
-        external_message_id: json::text(message, "/id")
-            .filter(|id| json::is_id(id))
-            .ok_or("a message has no usable id")?,
-        sender: sender(message, contacts)?,
-        content,
-        body,
-        reply_to: json::text(message, "/context/id").filter(|id| json::is_id(id)),
-        context: None,
-        media: Vec::new(),
-        sent_at: json::seconds(message.get("timestamp"))
-            .ok_or("a message has no readable timestamp")?,
+const RECIPIENT: Ids = Ids {
+    whatsapp: "/to",
+    user: "/to_user_id",
+    parent: "/to_parent_user_id",
+};
+
+/// A customer did it. A greeting that Meta asked for when somebody opened the chat, and no longer does, is no message.
+pub(super) fn read(item: &Value, contacts: &Contacts) -> Result<EventKind, &'static str> {
+    let kind = json::text(item, "/type");
+    if kind.as_deref() == Some("request_welcome") {
+        return Ok(EventKind::Unhandled {
+            field: "request_welcome".to_owned(),
+        });
+    }
+    let head = Head::of(item)?;
+    if kind.as_deref() == Some("system")
+        && let Some(change) = system::change(item, &head)
+    {
+        return Ok(EventKind::PersonChanged(Box::new(change)));
+    }
+    let sender = contacts
+        .person(item, &SENDER)
+        .or_else(|| system::about(item))
+        .ok_or("a message has no usable sender")?;
+    act(item, head, Actor::Customer(sender))
+}
+
+/// We did it, elsewhere.
+pub(super) fn read_echo(item: &Value, contacts: &Contacts) -> Result<EventKind, &'static str> {
+    let recipient = contacts
+        .person(item, &RECIPIENT)
+        .ok_or("an echo has no usable recipient")?;
+    act(item, Head::of(item)?, Actor::Us(recipient))
+}
+
+/// What every item has.
+pub(super) struct Head {
+    pub id: String,
+    pub at: OffsetDateTime,
+}
+
+impl Head {
+    fn of(item: &Value) -> Result<Self, &'static str> {
+        Ok(Self {
+            id: json::id(item, "/id").ok_or("a message has no usable id")?,
+            at: json::seconds(item.get("timestamp"))
+                .ok_or("a message has no readable timestamp")?,
+        })
+    }
+}
+
+/// What names no message to act on is a message itself: kept, and seen.
+fn act(item: &Value, head: Head, by: Actor) -> Result<EventKind, &'static str> {
+    let kind = json::text(item, "/type").unwrap_or_default();
+    let target = match kind.as_str() {
+        "reaction" => "/reaction/message_id",
+        "edit" => "/edit/original_message_id",
+        "revoke" => "/revoke/original_message_id",
+        _ => return write(item, head, by),
+    };
+    let Some(target) = json::id(item, target) else {
+        return write(item, head, by);
+    };
+    match (kind.as_str(), item.pointer("/edit/message")) {
+        ("reaction", _) => Ok(EventKind::Reaction(Reaction {
+            external_message_id: head.id,
+            by,
+            target,
+            emoji: json::text(item, "/reaction/emoji"),
+            at: head.at,
+        })),
+        ("revoke", _) => Ok(EventKind::Revoke(Revoke {
+            external_message_id: head.id,
+            by,
+            target,
+            at: head.at,
+        })),
+        (_, Some(now)) => edit(now, target, head, by),
+        (_, None) => write(item, head, by),
+    }
+}
+
+fn edit(now: &Value, target: String, head: Head, by: Actor) -> Result<EventKind, &'static str> {
+    let said = content::read(now)?;
+    Ok(EventKind::Edit(Box::new(Edit {
+        external_message_id: head.id,
+        by,
+        target,
+        content: said.content,
+        body: said.body,
+        at: head.at,
     })))
 }
 
-/// `from` is left out for people with a user name, and the `from_user_id` before April 2026; the matching contact
-/// often knows the other half.
-fn sender(message: &Value, contacts: &[Value]) -> Result<Person, &'static str> {
-    let wa_id = json::text(message, "/from").map(|id| id.trim_start_matches('+').to_owned());
-    let user_id = json::text(message, "/from_user_id");
-    if wa_id.is_none() && user_id.is_none() {
-        return Err("a message has no sender");
-    }
-    if !wa_id.as_deref().is_none_or(is_wa_id) || !user_id.as_deref().is_none_or(json::is_id) {
-        return Err("a message has an unusable sender");
-    }
-    let same = |ours: &Option<String>, theirs: Option<String>| ours.is_some() && *ours == theirs;
-    let contact = contacts.iter().find(|contact| {
-        same(&wa_id, json::text(contact, "/wa_id"))
-            || same(&user_id, json::text(contact, "/user_id"))
-    });
-    let known = |pointer| contact.and_then(|contact| json::text(contact, pointer));
-    Ok(Person {
-        wa_id: wa_id.or_else(|| known("/wa_id").filter(|id| is_wa_id(id))),
-        user_id: user_id.or_else(|| known("/user_id").filter(|id| json::is_id(id))),
-        parent_user_id: json::text(message, "/from_parent_user_id")
-            .or_else(|| known("/parent_user_id"))
-            .filter(|id| json::is_id(id)),
-        name: known("/profile/name").map(|name| name.chars().take(NAME_LIMIT).collect()),
-        ..Person::default()
+fn write(item: &Value, head: Head, by: Actor) -> Result<EventKind, &'static str> {
+    let content::Said {
+        content,
+        body,
+        media,
+    } = content::read(item)?;
+    let (reply_to, context) = (context::reply_to(item), context::beside(item));
+    Ok(match by {
+        Actor::Customer(sender) => EventKind::Message(Box::new(InboundMessage {
+            external_message_id: head.id,
+            sender,
+            content,
+            body,
+            reply_to,
+            context,
+            media,
+            sent_at: head.at,
+        })),
+        Actor::Us(recipient) => EventKind::Echo(Box::new(Echo {
+            external_message_id: head.id,
+            recipient,
+            content,
+            body,
+            reply_to,
+            context,
+            media,
+            sent_at: head.at,
+        })),
     })
-}
-
-/// Characters of a profile name that are kept; WhatsApp allows 25.
-const NAME_LIMIT: usize = 200;
-
-/// Digits, as WhatsApp names an account; the longest number has 15.
-fn is_wa_id(text: &str) -> bool {
-    (5..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }

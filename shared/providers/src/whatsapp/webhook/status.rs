@@ -1,31 +1,36 @@
-//! One item of `statuses[]`: what became of a message of ours.
+//! One item of `statuses[]`: what became of a message of ours, of whom, and at what price.
+
+mod failure;
 
 use super::json;
-use crate::OutcomeClass;
-use crate::event::{DeliveryFailure, DeliveryStatus, DeliveryUpdate, EventKind};
-use crate::whatsapp::codes::{Hints, classify};
+use super::people::{Contacts, Ids};
+use crate::event::{DeliveryStatus, DeliveryUpdate, EventKind, Person, Price};
+use failure::failure;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Longest reason that is kept, in characters.
-const REASON_LIMIT: usize = 500;
+const RECIPIENT: Ids = Ids {
+    whatsapp: "/recipient_id",
+    user: "/recipient_user_id",
+    parent: "/recipient_parent_user_id",
+};
 
-/// Fewer digits in a row are a code or a date; from here on they may be somebody's number.
-const PHONE_DIGITS: usize = 7;
+/// Of a message to a group: `recipient_id` is then the group's.
+const PARTICIPANT: Ids = Ids {
+    whatsapp: "/recipient_participant_id",
+    user: "/recipient_participant_user_id",
+    parent: "/recipient_participant_parent_user_id",
+};
 
 /// Reads the status. A status of another thing than a message (payments) is unhandled.
-pub(super) fn read(status: &Value, _contacts: &[Value]) -> Result<EventKind, &'static str> {
+pub(super) fn read(status: &Value, contacts: &Contacts) -> Result<EventKind, &'static str> {
     if let Some(field) = json::text(status, "/type").filter(|kind| kind != "message") {
         return Ok(EventKind::Unhandled { field });
     }
-    let word = json::text(status, "/status")
-        .filter(|word| json::is_id(word))
-        .ok_or("a status has no usable status")?;
+    let word = json::id(status, "/status").ok_or("a status has no usable status")?;
     let known = known(&word);
     Ok(EventKind::Status(Box::new(DeliveryUpdate {
-        external_message_id: json::text(status, "/id")
-            .filter(|id| json::is_id(id))
-            .ok_or("a status has no usable message id")?,
+        external_message_id: json::id(status, "/id").ok_or("a status has no usable message id")?,
         status: known,
         provider_status: word,
         correlation_id: json::text(status, "/biz_opaque_callback_data")
@@ -33,8 +38,8 @@ pub(super) fn read(status: &Value, _contacts: &[Value]) -> Result<EventKind, &'s
         occurred_at: json::seconds(status.get("timestamp"))
             .ok_or("a status has no readable timestamp")?,
         failure: failure(status, known),
-        recipient: None,
-        price: None,
+        recipient: recipient(status, contacts),
+        price: price(status),
     })))
 }
 
@@ -49,75 +54,21 @@ fn known(word: &str) -> DeliveryStatus {
     }
 }
 
-/// The first error; Meta sends one. A failure without any still is one.
-fn failure(status: &Value, known: DeliveryStatus) -> Option<DeliveryFailure> {
-    let Some(error) = status.pointer("/errors/0") else {
-        return (known == DeliveryStatus::Failed).then(|| DeliveryFailure {
-            code: "unspecified".to_owned(),
-            class: OutcomeClass::Unknown,
-            opt_out: None,
-            address_is_bad: false,
-            reason: "the provider named no reason".to_owned(),
-        });
+/// Failures have no contacts beside them, and often not both ids.
+fn recipient(status: &Value, contacts: &Contacts) -> Option<Person> {
+    let to_a_group = json::text(status, "/recipient_type").as_deref() == Some("group");
+    contacts.person(status, if to_a_group { &PARTICIPANT } else { &RECIPIENT })
+}
+
+/// Comes once for each message. Meta's words, which change; the amount is in no webhook.
+fn price(status: &Value) -> Option<Price> {
+    let pricing = status.get("pricing")?;
+    let price = Price {
+        category: json::id(pricing, "/category"),
+        model: json::id(pricing, "/pricing_model"),
+        kind: json::id(pricing, "/type"),
+        billable: pricing.get("billable").and_then(Value::as_bool),
+        ..Price::default()
     };
-    let code = json::text(error, "/code").unwrap_or_else(|| "unspecified".to_owned());
-    let title = json::text(error, "/title").or_else(|| json::text(error, "/message"));
-    let details =
-        json::text(error, "/error_data/details").filter(|details| Some(details) != title.as_ref());
-    let said: Vec<String> = [title, details].into_iter().flatten().collect();
-    let verdict = code
-        .parse()
-        .ok()
-        .map(|code| classify(code, Hints::default()));
-    Some(DeliveryFailure {
-        code,
-        class: verdict.map_or(OutcomeClass::Unknown, |verdict| verdict.class),
-        opt_out: verdict.and_then(|verdict| verdict.opt_out),
-        address_is_bad: false,
-        reason: without_numbers(&said.join(": ")),
-    })
-}
-
-/// Replaces what may be a phone number or a user id: long rows of digits, with the separators that people put
-/// between them.
-fn without_numbers(text: &str) -> String {
-    let mut clean = String::new();
-    let mut row = String::new();
-    for c in text.chars().take(REASON_LIMIT).chain(['\n']) {
-        let joins = !row.is_empty() && matches!(c, ' ' | '-' | '.' | '(' | ')');
-        if c.is_ascii_digit() || joins {
-            row.push(c);
-            continue;
-        }
-        if row.chars().filter(char::is_ascii_digit).count() < PHONE_DIGITS {
-            clean.push_str(&row);
-        } else {
-            clean.push('…');
-        }
-        row.clear();
-        clean.push(c);
-    }
-    clean.pop();
-    clean
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_numbers;
-
-    #[test]
-    fn numbers_that_could_be_addresses_are_hidden() {
-        assert_eq!(
-            without_numbers("(#131026) Message undeliverable"),
-            "(#131026) Message undeliverable"
-        );
-        assert_eq!(without_numbers("to +34600111222, sorry"), "to +…, sorry");
-        assert_eq!(without_numbers("to +34 (600) 111-222: no"), "to +…: no");
-        assert_eq!(without_numbers("user ES.13491208655302741918"), "user ES.…");
-        assert_eq!(
-            without_numbers("retry after 24 hours. Then 48."),
-            "retry after 24 hours. Then 48."
-        );
-        assert_eq!(without_numbers(""), "");
-    }
+    (price != Price::default()).then_some(price)
 }
