@@ -18,7 +18,9 @@ use crate::{
 const CARGO_DENY: &str = "0.20.2";
 
 pub fn format(project: &Project) -> Result<()> {
-    in_workspace(project, &["fmt", "--all", "--check"])
+    in_workspace(project, &["fmt", "--all", "--check"])?;
+    let fuzz = "--manifest-path=fuzz/Cargo.toml";
+    in_workspace(project, &["fmt", fuzz, "--check"])
 }
 
 pub fn clippy(project: &Project) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
-use crate::{bench, prepare::Mode, release::Processor, stack::Data, test::Plan};
+use crate::{bench, fuzz, prepare::Mode, release::Processor, stack::Data, test::Plan};
 
 pub const USAGE: &str = "\
 cargo xtask COMMAND
@@ -19,11 +19,13 @@ The local stack (no account, no Docker):
 
 Checks and tests:
   test [STAGE…] [--quick] [-- ARGUMENTS OF cargo test]
-                            everything, in order: fmt clippy deny template up sqlx tests; or only the named stages;
+                            everything, in order: fmt clippy deny template up sqlx tests fuzz; or only the named stages;
                             --quick: what needs no running stack
   check                     fmt, clippy, template
   sqlx [--check]            prepare .sqlx from the migrations and queries, or compare with it
   deny [advisories]         licences, bans and sources of the dependencies; advisories needs the network
+  fuzz [TARGET…] [--seconds N]
+                            inputs that nobody thought of, for what reads bytes from outside (default: every target, 20 s each)
   bench cold [RUNS]         cold start and memory of the dispatch worker's release build (default: 20 runs)
   bench dispatch [OPTIONS]  messages per second of the worker, beside its statements alone; its --help says more
   bench webhook [OPTIONS]   requests per second of Meta's webhook, beside its statements alone; its --help says more
@@ -48,6 +50,7 @@ pub enum Command {
     Test(Plan),
     Check,
     Deny { advisories: bool },
+    Fuzz(fuzz::Plan),
     Sqlx(Mode),
     BenchCold { runs: usize },
     BenchDispatchHelp,
@@ -82,6 +85,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         ["check"] => Command::Check,
         ["deny"] => Command::Deny { advisories: false },
         ["deny", "advisories"] => Command::Deny { advisories: true },
+        ["fuzz", ref rest @ ..] => Command::Fuzz(fuzz::Plan::parse(rest)?),
         ["sqlx"] => Command::Sqlx(Mode::Write),
         ["sqlx", "--check"] => Command::Sqlx(Mode::Check),
         ["bench", "cold"] => Command::BenchCold { runs: 20 },
@@ -127,6 +131,7 @@ mod tests {
         let commands = USAGE
             .lines()
             .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| !line.starts_with(' '))
             .filter_map(|line| line.split_whitespace().next())
             .filter(|word| word.chars().all(|c| c.is_ascii_lowercase()));
         for command in commands {
@@ -147,6 +152,7 @@ mod tests {
         assert!(parsed("bench dispatch --messages few").is_err());
         assert!(parsed("bench dispatch --sandboxes 1,2 --quick").is_ok());
         assert!(parsed("test nonsense").is_err());
+        assert!(parsed("fuzz meta_webhook --seconds few").is_err());
         assert!(matches!(parsed("up --help"), Ok(Command::Help)));
         assert!(matches!(parsed("psql --help"), Ok(Command::Psql(_))));
     }

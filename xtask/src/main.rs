@@ -11,6 +11,7 @@ mod deploy;
 mod emulator;
 mod env_file;
 mod functions;
+mod fuzz;
 mod http;
 mod logs;
 mod port;
@@ -59,6 +60,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Check => test::run(&project, &test::Plan::check())?,
         Command::Deny { advisories: false } => checks::deny(&project)?,
         Command::Deny { advisories: true } => checks::advisories(&project)?,
+        Command::Fuzz(plan) => fuzz::run(&project, &plan)?,
         Command::Sqlx(mode) => prepare::prepare(&project, mode)?,
         Command::BenchCold { runs } => bench::cold(&project, runs)?,
         Command::BenchWebhookHelp => print!("{}", bench::WebhookPlan::USAGE),

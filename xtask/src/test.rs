@@ -13,6 +13,7 @@ use anyhow::{Result, bail};
 use crate::{
     checks,
     env_file::EnvFile,
+    fuzz,
     prepare::{self, Mode},
     project::{Project, cargo},
     run, say,
@@ -29,10 +30,11 @@ enum Stage {
     Up,
     Sqlx,
     Tests,
+    Fuzz,
 }
 
 /// In the order of `cargo xtask test`; `unit` is part of `tests` and only stands alone with `--quick`.
-const ALL: [Stage; 7] = [
+const ALL: [Stage; 8] = [
     Stage::Fmt,
     Stage::Clippy,
     Stage::Deny,
@@ -40,6 +42,7 @@ const ALL: [Stage; 7] = [
     Stage::Up,
     Stage::Sqlx,
     Stage::Tests,
+    Stage::Fuzz,
 ];
 const QUICK: [Stage; 5] = [
     Stage::Fmt,
@@ -61,6 +64,7 @@ impl Stage {
             Self::Up => "up",
             Self::Sqlx => "sqlx",
             Self::Tests => "tests",
+            Self::Fuzz => "fuzz",
         }
     }
 
@@ -216,6 +220,7 @@ fn perform(project: &Project, plan: &Plan, stage: Stage) -> Result<()> {
         Stage::Up => stack::up(project).map(drop),
         Stage::Sqlx => prepare::prepare(project, Mode::Check),
         Stage::Tests => cargo_test(project, plan, &[]),
+        Stage::Fuzz => fuzz::run(project, &fuzz::Plan::short()),
     }
 }
 
