@@ -169,3 +169,27 @@ async fn a_delayed_hint_follows_a_short_wait() {
         "its own is out"
     );
 }
+
+#[tokio::test]
+async fn dead_hints_are_cleared_away_and_what_is_none_is_seen() {
+    let world = World::new().await;
+    let sent = picture(&world).await;
+    world
+        .media_hints_die(&[&sent.job.body(), "no job", &sent.job.body()])
+        .await;
+    let scan = stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(scan.media_dead_letters, 3);
+    assert_eq!(
+        world.count("quarantine where source = 'MEDIA_QUEUE'").await,
+        1
+    );
+    let scan = stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(scan.media_dead_letters, 0);
+    world.media_time_passes(3).await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(
+        world.take_media_hints().await,
+        [sent.job.body()],
+        "the row knows"
+    );
+}

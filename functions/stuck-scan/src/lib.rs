@@ -1,7 +1,7 @@
 //! The scan: on a schedule, repairs first and alarms only about what repairing did not help.
 
 use comms_core::dispatch::{self, DeadLetters, DrainError, Drained, Gauges, Repaired};
-use comms_core::media::{self, MediaGauges, MediaRepaired};
+use comms_core::media::{self, MediaDeadLetters, MediaGauges, MediaRepaired};
 use comms_core::platform::telemetry::{self, Metric};
 use comms_core::platform::{Aws, ConfigError, Database, MediaQueue, Queues, Settings};
 use serde::Serialize;
@@ -12,6 +12,7 @@ pub struct Deps {
     pub queues: Queues,
     pub dead_letters: DeadLetters,
     pub media: MediaQueue,
+    pub media_dead_letters: MediaDeadLetters,
 }
 
 impl Deps {
@@ -24,6 +25,7 @@ impl Deps {
             queues: Queues::from_settings(&mut settings, &aws),
             dead_letters: DeadLetters::from_settings(&mut settings, &aws),
             media: MediaQueue::from_settings(&mut settings, &aws),
+            media_dead_letters: MediaDeadLetters::from_settings(&mut settings, &aws),
         };
         settings.done().map(|()| deps)
     }
@@ -38,6 +40,8 @@ pub struct Summary {
     /// UNCERTAIN for more than five minutes.
     pub doubtful: i64,
     pub media: MediaRepaired,
+    /// Taken out of the dead-letter queue of files.
+    pub media_dead_letters: usize,
     /// Files due for more than fifteen minutes.
     pub media_overdue: i64,
 }
@@ -49,6 +53,7 @@ pub async fn handle(deps: &Deps) -> Result<Summary, DrainError> {
     let repaired = dispatch::repair(&deps.database, &deps.queues).await;
     let drained = deps.dead_letters.drain(&deps.database, &deps.queues).await;
     let media = media::repair(&deps.database, &deps.media).await;
+    let media_letters = deps.media_dead_letters.drain(&deps.database).await;
     let gauges = dispatch::gauges(&deps.database).await?;
     let files = media::gauges(&deps.database).await?;
     report(
@@ -63,6 +68,7 @@ pub async fn handle(deps: &Deps) -> Result<Summary, DrainError> {
         overdue: gauges.lanes.iter().map(|lane| lane.overdue).sum(),
         doubtful: gauges.doubtful,
         media: media?,
+        media_dead_letters: media_letters?,
         media_overdue: files.overdue,
     })
 }
