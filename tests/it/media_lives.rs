@@ -26,7 +26,7 @@ async fn of_two_workers_at_once_one_fetches() {
     let other = world.another_media_worker();
     for _ in 0..5 {
         let sent = picture(&world).await;
-        let (one, two) = join(world.media.fetch(sent.job), other.fetch(sent.job)).await;
+        let (one, two) = Box::pin(join(world.media.fetch(sent.job), other.fetch(sent.job))).await;
         let mut ends = [one.unwrap(), two.unwrap()];
         ends.sort_by_key(|end| *end == Fetched::Stored);
         assert_eq!(ends, [Fetched::Nothing, Fetched::Stored]);
@@ -92,7 +92,7 @@ async fn a_stale_worker_changes_nothing() {
         world.media_time_passes(3).await;
         other.fetch(sent.job).await
     };
-    let (stale, overtaken) = join(stale, overtaken).await;
+    let (stale, overtaken) = Box::pin(join(stale, overtaken)).await;
     assert_eq!(
         (stale.unwrap(), overtaken.unwrap()),
         (Fetched::Stale, Fetched::Stored)
