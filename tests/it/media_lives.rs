@@ -26,7 +26,7 @@ async fn of_two_workers_at_once_one_fetches() {
     let other = world.another_media_worker();
     for _ in 0..5 {
         let sent = picture(&world).await;
-        let (one, two) = join(world.media.fetch(sent.job), other.fetch(sent.job)).await;
+        let (one, two) = Box::pin(join(world.media.fetch(sent.job), other.fetch(sent.job))).await;
         let mut ends = [one.unwrap(), two.unwrap()];
         ends.sort_by_key(|end| *end == Fetched::Stored);
         assert_eq!(ends, [Fetched::Nothing, Fetched::Stored]);
@@ -92,7 +92,7 @@ async fn a_stale_worker_changes_nothing() {
         world.media_time_passes(3).await;
         other.fetch(sent.job).await
     };
-    let (stale, overtaken) = join(stale, overtaken).await;
+    let (stale, overtaken) = Box::pin(join(stale, overtaken)).await;
     assert_eq!(
         (stale.unwrap(), overtaken.unwrap()),
         (Fetched::Stale, Fetched::Stored)
@@ -167,5 +167,29 @@ async fn a_delayed_hint_follows_a_short_wait() {
         stuck_scan::handle(&world.scan).await.unwrap().media.hinted,
         0,
         "its own is out"
+    );
+}
+
+#[tokio::test]
+async fn dead_hints_are_cleared_away_and_what_is_none_is_seen() {
+    let world = World::new().await;
+    let sent = picture(&world).await;
+    world
+        .media_hints_die(&[&sent.job.body(), "no job", &sent.job.body()])
+        .await;
+    let scan = stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(scan.media_dead_letters, 3);
+    assert_eq!(
+        world.count("quarantine where source = 'MEDIA_QUEUE'").await,
+        1
+    );
+    let scan = stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(scan.media_dead_letters, 0);
+    world.media_time_passes(3).await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(
+        world.take_media_hints().await,
+        [sent.job.body()],
+        "the row knows"
     );
 }

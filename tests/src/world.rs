@@ -12,7 +12,7 @@ use crate::{calls, seed};
 use aws_lc_rs::digest;
 use comms_core::channels::Vault;
 use comms_core::dispatch::{Adapters, DeadLetters, Worker};
-use comms_core::media::MediaWorker;
+use comms_core::media::{MediaDeadLetters, MediaWorker};
 use comms_core::model::{ConversationId, DispatchMessageJob, MessageId, TenantId, UserId};
 use comms_core::platform::config::Secret;
 use comms_core::platform::hasura::Door;
@@ -54,6 +54,7 @@ pub struct World {
     aws: Aws,
     queue_url: String,
     media_queue_url: String,
+    media_dead_letter_url: String,
     dead_letter_url: String,
     url: String,
     server: String,
@@ -106,10 +107,11 @@ impl World {
             operator.write(&pool, config).await.unwrap();
             simulator.register(operator.number()).unwrap();
         }
-        let (queue_url, media_queue_url, dead_letter_url) = tokio::join!(
+        let (queue_url, media_queue_url, dead_letter_url, media_dead_letter_url) = tokio::join!(
             fresh_queue(&aws, "hints"),
             fresh_queue(&aws, "media"),
-            fresh_queue(&aws, "dead")
+            fresh_queue(&aws, "dead"),
+            fresh_queue(&aws, "media-dead")
         );
         let media_queue = MediaQueue::at(&aws, &media_queue_url);
         let queues = Queues::single(&aws, &queue_url);
@@ -147,6 +149,7 @@ impl World {
                 queues,
                 dead_letters: DeadLetters::at(&aws, &dead_letter_url),
                 media: media_queue.clone(),
+                media_dead_letters: MediaDeadLetters::at(&aws, &media_dead_letter_url),
             },
             media: files::worker(database(), media_queue, &aws, &simulator.url()),
             pool,
@@ -156,6 +159,7 @@ impl World {
             aws,
             queue_url,
             media_queue_url,
+            media_dead_letter_url,
             dead_letter_url,
             url,
             server,
@@ -391,6 +395,7 @@ impl Drop for World {
         let queues = [
             self.queue_url.clone(),
             self.media_queue_url.clone(),
+            self.media_dead_letter_url.clone(),
             self.dead_letter_url.clone(),
         ];
         let left = std::thread::spawn(move || {

@@ -2,7 +2,7 @@
 
 use comms_core::dispatch::{self, DeadLetters, DrainError, Drained, Gauges, Repaired};
 use comms_core::inbound::{InboundError, replay};
-use comms_core::media::{self, MediaGauges, MediaRepaired};
+use comms_core::media::{self, MediaDeadLetters, MediaGauges, MediaRepaired};
 use comms_core::platform::telemetry::{self, Metric};
 use comms_core::platform::{
     Aws, ConfigError, Database, DatabaseError, MediaQueue, Queues, Settings,
@@ -15,6 +15,7 @@ pub struct Deps {
     pub queues: Queues,
     pub dead_letters: DeadLetters,
     pub media: MediaQueue,
+    pub media_dead_letters: MediaDeadLetters,
 }
 
 impl Deps {
@@ -27,6 +28,7 @@ impl Deps {
             queues: Queues::from_settings(&mut settings, &aws),
             dead_letters: DeadLetters::from_settings(&mut settings, &aws),
             media: MediaQueue::from_settings(&mut settings, &aws),
+            media_dead_letters: MediaDeadLetters::from_settings(&mut settings, &aws),
         };
         settings.done().map(|()| deps)
     }
@@ -43,6 +45,8 @@ pub struct Summary {
     /// Reports that had come before their message was committed.
     pub late_reports: usize,
     pub media: MediaRepaired,
+    /// Taken out of the dead-letter queue of files.
+    pub media_dead_letters: usize,
     /// Files due for more than fifteen minutes.
     pub media_overdue: i64,
 }
@@ -69,6 +73,7 @@ pub async fn handle(deps: &Deps) -> Result<Summary, ScanError> {
     let drained = deps.dead_letters.drain(&deps.database, &deps.queues).await;
     let late = replay::waiting(&deps.database, LATE_REPORTS).await;
     let media = media::repair(&deps.database, &deps.media).await;
+    let media_letters = deps.media_dead_letters.drain(&deps.database).await;
     let gauges = dispatch::gauges(&deps.database).await?;
     let files = media::gauges(&deps.database).await?;
     report(
@@ -84,6 +89,7 @@ pub async fn handle(deps: &Deps) -> Result<Summary, ScanError> {
         doubtful: gauges.doubtful,
         late_reports: late?.replayed,
         media: media?,
+        media_dead_letters: media_letters?,
         media_overdue: files.overdue,
     })
 }

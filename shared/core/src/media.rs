@@ -7,6 +7,7 @@
 
 mod bucket;
 mod claim;
+mod dead_letters;
 mod fetch;
 mod mail;
 mod repair;
@@ -16,5 +17,6 @@ mod worker;
 
 pub use bucket::Buckets;
 pub use claim::LEASE_SECONDS;
+pub use dead_letters::MediaDeadLetters;
 pub use repair::{MediaGauges, MediaRepaired, gauges, repair};
 pub use worker::{Fetched, MediaWorker};

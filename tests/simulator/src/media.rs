@@ -85,7 +85,7 @@ pub struct MediaCall {
 /// Everything about files, within the state of the simulator.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
-    files: HashMap<String, File>,
+    kept: HashMap<String, File>,
     /// The file and the time of each URL that was given out, by its last segment.
     urls: HashMap<String, (String, u64)>,
     pub(crate) scripts: Vec<MediaScript>,
@@ -144,7 +144,7 @@ impl State {
             media,
             forgotten: false,
         };
-        self.media.files.insert(id.clone(), file);
+        self.media.kept.insert(id.clone(), file);
         Ok(id)
     }
 
@@ -157,7 +157,7 @@ impl State {
     /// Seven days are over: nobody can have the file any more, nor by a URL that was given out.
     pub(crate) fn forget(&mut self, id: &str) -> Result<(), Refused> {
         self.file(id)?;
-        if let Some(file) = self.media.files.get_mut(id) {
+        if let Some(file) = self.media.kept.get_mut(id) {
             file.forgotten = true;
         }
         self.expire_urls(id);
@@ -182,7 +182,7 @@ impl State {
 
     fn file(&self, id: &str) -> Result<&File, Refused> {
         let unknown = || Refused(format!("media_id: {id:?} was not uploaded"));
-        self.media.files.get(id).ok_or_else(unknown)
+        self.media.kept.get(id).ok_or_else(unknown)
     }
 
     /// `GET /{version}/{media_id}`.

@@ -234,6 +234,18 @@ impl World {
         }
     }
 
+    /// Hints of files have met broken infrastructure five times.
+    pub async fn media_hints_die(&self, bodies: &[&str]) {
+        for body in bodies {
+            let call = self.aws.sqs().await.send_message();
+            call.queue_url(&self.media_dead_letter_url)
+                .message_body(*body)
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+
     /// A second worker on the same rows, as another sandbox would be.
     #[must_use]
     pub fn another_media_worker(&self) -> MediaWorker {

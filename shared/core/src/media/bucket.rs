@@ -6,7 +6,7 @@ use super::types::Served;
 use crate::platform::config::aws_code;
 use crate::platform::{Aws, Settings};
 use aws_sdk_s3::operation::get_object::GetObjectError;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::primitives::{AggregatedBytes, ByteStream};
 
 #[derive(Debug, Clone)]
 pub struct Buckets {
@@ -86,7 +86,7 @@ impl Buckets {
         }
         let bytes = object.body.collect().await;
         bytes
-            .map(|bytes| bytes.to_vec())
+            .map(AggregatedBytes::to_vec)
             .map_err(|_| MailFault::Passing("unreadable answer".to_owned()))
     }
 }

@@ -62,7 +62,8 @@ struct Settlement<'a> {
 #[derive(Debug, Deserialize)]
 pub(super) struct Settled {
     /// `false`: somebody else has it now, and nothing was changed.
-    pub settled: bool,
+    #[serde(rename = "settled")]
+    pub ours: bool,
     /// Seconds to the next attempt, where a delayed hint reaches that far.
     pub hint_in: Option<f64>,
     /// The account's media health, where this changed it.

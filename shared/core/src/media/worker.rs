@@ -62,7 +62,7 @@ impl MediaWorker {
             self.queue.later(job, seconds).await;
         }
         Ok(match attempt.end {
-            _ if !settled.settled => Fetched::Stale,
+            _ if !settled.ours => Fetched::Stale,
             End::Stored(_) => Fetched::Stored,
             End::Rejected(_) => Fetched::Rejected,
             End::Later { .. } => Fetched::Later,
