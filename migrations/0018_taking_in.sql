@@ -621,7 +621,10 @@ begin
         on conflict on constraint message_revisions_pkey do nothing),
     changed as (
         update communications.messages m
-           set content = case c.kind when 'REVOKE' then '{"type": "revoked"}' else c.new_content end,
+           set content = case when c.kind = 'REVOKE' then '{"type": "revoked"}'
+                              -- A new caption may come without its file.
+                              when m.content ->> 'type' = c.new_content ->> 'type' then m.content || c.new_content
+                              else c.new_content end,
                body = case c.kind when 'REVOKE' then '' else c.new_body end,
                edited_at = case c.kind when 'EDIT' then c.at else m.edited_at end,
                revoked_at = case c.kind when 'REVOKE' then c.at end

@@ -73,6 +73,33 @@ async fn every_event_file_is_answered_as_its_name_says() {
             u16::try_from(response.batch_item_failures.len()).unwrap(),
         ));
     }
+    for (case, text) in files("aws-events") {
+        let answer =
+            aws_events::handle(&world.aws_events, serde_json::from_str(&text).unwrap()).await;
+        let failures = answer["batchItemFailures"].as_array().map(Vec::len);
+        let failures = failures.and_then(|failures| u16::try_from(failures).ok());
+        answers.push((
+            format!("aws-events/{case}"),
+            failures
+                .unwrap_or_else(|| u16::try_from(answer["statusCode"].as_u64().unwrap()).unwrap()),
+        ));
+    }
+    for (case, text) in files("sms-receipts") {
+        let taken = world.sms_log(&serde_json::from_str(&text).unwrap()).await;
+        answers.push((
+            format!("sms-receipts/{case}: kept for later"),
+            u16::try_from(taken.quarantined).unwrap(),
+        ));
+    }
+    for (case, text) in files("quarantine-replay") {
+        let replayed = world
+            .tries_to_replay(&serde_json::from_str(&text).unwrap())
+            .await;
+        answers.push((
+            format!("quarantine-replay/{case}: refused"),
+            u16::from(replayed.is_err()),
+        ));
+    }
     let lines: Vec<String> = answers
         .iter()
         .map(|(case, answer)| format!("{case} {answer}"))

@@ -140,7 +140,7 @@ async fn the_whole_payload_counts_and_a_broken_part_does_not_take_the_rest_with_
     let response = world.meta_posts(world.iberia.tenant, &payload).await;
     assert_eq!(
         response.body().as_str(),
-        r#"{"messages":2,"quarantined":2,"statuses":2}"#
+        r#"{"messages":2,"quarantined":1,"statuses":2}"#
     );
     let mut states = world.outbound().await;
     states.sort();
@@ -152,14 +152,15 @@ async fn the_whole_payload_counts_and_a_broken_part_does_not_take_the_rest_with_
             world.count("quarantine").await,
             world.count("message_status_events").await
         ),
-        (4, 2, 2)
+        (4, 1, 2)
     );
     assert_eq!(
         world
             .scalar::<i64>("select sum(times_seen) from communications.quarantine")
             .await,
-        4
+        2
     );
+    assert_eq!(world.count("channel_account_events").await, 1);
 }
 
 #[tokio::test]

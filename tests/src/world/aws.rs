@@ -1,8 +1,9 @@
 //! AWS tells the first operator's service something: by its topic, by its logs, by a mail in its bucket.
 
-use super::World;
+use super::{REPLY_TOKEN_SECRET, World};
 use crate::seed::Operator;
 use aws_events::Deps;
+use comms_core::inbound::Ingested;
 use comms_core::inbound::mail::Mailroom;
 use comms_core::inbound::replay::Replayed;
 use comms_core::platform::clock;
@@ -18,7 +19,6 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 pub const TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:communications-provider-events";
-pub const REPLY_SECRET: &str = "reply-secret";
 /// One bucket for all worlds: every key is its mail's own.
 const MAILS: &str = "world-mails";
 
@@ -52,7 +52,7 @@ pub(super) async fn mailroom(aws: &Aws) -> Mailroom {
         bucket: MAILS.to_owned(),
         reply_secrets: Secret::of(
             "REPLY_TOKEN_SECRETS",
-            format!("[\"{REPLY_SECRET}\"]").into(),
+            format!("[\"{REPLY_TOKEN_SECRET}\"]").into(),
         ),
     }
 }
@@ -157,11 +157,15 @@ impl World {
 
     /// SNS writes these lines into its log. Answers how many reports were new.
     pub async fn sms_log_says(&self, lines: &[Value]) -> usize {
-        let event = crate::calls::sms_log(lines);
+        self.sms_log(&crate::calls::sms_log(lines)).await.statuses
+    }
+
+    /// CloudWatch Logs hands over an event.
+    pub async fn sms_log(&self, event: &Value) -> Ingested {
         let deps = sms_receipts::Deps {
             database: self.database(),
         };
-        sms_receipts::handle(&deps, &event).await.unwrap().statuses
+        sms_receipts::handle(&deps, event).await.unwrap()
     }
 
     /// An operator replays quarantine.
@@ -183,7 +187,7 @@ impl World {
 #[must_use]
 pub fn reply_address(operator: &Operator, message: Uuid) -> String {
     let local = reply_token::sign(
-        &SecretString::from(REPLY_SECRET),
+        &SecretString::from(REPLY_TOKEN_SECRET),
         operator.tenant.0,
         message,
     );

@@ -3,7 +3,7 @@
 //! Time is moved by SQL, all of it and by the same amount, so that what waits longer than the rest still waits longer.
 //! From then on only the service's own means are used: its scan, and the hints that the scan finds missing.
 
-use super::World;
+use super::{REPLY_TOKEN_SECRET, World};
 use crate::calls;
 use comms_core::channels::Vault;
 use comms_core::dispatch::{Adapters, Worker};
@@ -290,6 +290,7 @@ impl World {
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("DATABASE_URL", &self.url)
             .env("META_GRAPH_URL", format!("{}/v26.0", self.simulator.url()))
+            .env("REPLY_TOKEN_SECRETS", format!("[\"{REPLY_TOKEN_SECRET}\"]"))
             .env("INTERACTIVE_QUEUE_URL", &self.queue_url)
             .env("TRANSACTIONAL_QUEUE_URL", &self.queue_url)
             .env("BULK_QUEUE_URL", &self.queue_url)

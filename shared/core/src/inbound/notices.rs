@@ -1,6 +1,7 @@
 //! What a provider says about templates and accounts, in the shape that `communications.store_notices` takes.
 
 use crate::model::Owner;
+use crate::platform::clock;
 use aws_lc_rs::digest;
 use comms_providers::event::{
     AccountChange, AccountUpdate, EventKind, ProviderEvent, TemplateUpdate,
@@ -108,6 +109,15 @@ fn account(update: &AccountUpdate, owner: Owner, raw: &Value) -> AccountNotice {
         alert,
         at: update.at,
         raw: raw.clone(),
-        raw_hash: hex::encode(digest::digest(&digest::SHA256, raw.to_string().as_bytes())),
+        raw_hash: hash(raw, update.at),
     }
+}
+
+/// What tells a repeat from the next one: the words, and for those that have no time the day.
+fn hash(raw: &Value, at: Option<OffsetDateTime>) -> String {
+    let mut text = raw.to_string();
+    if at.is_none() {
+        text.push_str(&clock::now().date().to_string());
+    }
+    hex::encode(digest::digest(&digest::SHA256, text.as_bytes()))
 }
