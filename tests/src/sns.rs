@@ -33,7 +33,7 @@ pub struct Sns {
     key: rsa::KeyPair,
     pub url: String,
     confirmed: Arc<Mutex<Vec<String>>>,
-    server: JoinHandle<()>,
+    listens: JoinHandle<()>,
 }
 
 #[derive(Debug, Clone)]
@@ -66,12 +66,12 @@ impl Sns {
             clippy::disallowed_methods,
             reason = "a server of the test, ended with it"
         )]
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let listens = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
             key: rsa::KeyPair::from_pkcs8(&key.serialize_der()).unwrap(),
             url,
             confirmed,
-            server,
+            listens,
         }
     }
 
@@ -137,6 +137,6 @@ async fn confirm(State(served): State<Served>, RawQuery(query): RawQuery) -> &'s
 
 impl Drop for Sns {
     fn drop(&mut self) {
-        self.server.abort();
+        self.listens.abort();
     }
 }

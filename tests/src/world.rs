@@ -135,15 +135,7 @@ impl World {
                 database: database(),
                 queues: queues.clone(),
             },
-            webhook: meta_webhook::Deps {
-                database: database(),
-                app_secrets: Secret::of("META_APP_SECRETS", format!("[\"{APP_SECRET}\"]").into()),
-                verify_tokens: Secret::of(
-                    "META_VERIFY_TOKENS",
-                    format!("[\"{APP_TOKEN}\"]").into(),
-                ),
-                media: media_queue.clone(),
-            },
+            webhook: webhook(database(), media_queue.clone()),
             scan: stuck_scan::Deps {
                 database: database(),
                 queues,
@@ -337,6 +329,16 @@ fn reply_secrets() -> Secret {
         "REPLY_TOKEN_SECRETS",
         format!("[\"{REPLY_TOKEN_SECRET}\"]").into(),
     )
+}
+
+fn webhook(database: Database, media: MediaQueue) -> meta_webhook::Deps {
+    let secret = |name, value| Secret::of(name, format!("[\"{value}\"]").into());
+    meta_webhook::Deps {
+        database,
+        app_secrets: secret("META_APP_SECRETS", APP_SECRET),
+        verify_tokens: secret("META_VERIFY_TOKENS", APP_TOKEN),
+        media,
+    }
 }
 
 fn worker(database: Database, queues: Queues, aws: &Aws, simulator: &str) -> Worker {

@@ -13,7 +13,7 @@ async fn main() -> Result<(), Error> {
     telemetry::init_from_env();
     let deps = &Deps::from_env()?;
     run(service_fn(async move |event: LambdaEvent<Value>| {
-        Ok::<_, Error>(handle(deps, event.payload).await)
+        Ok::<_, Error>(Box::pin(handle(deps, event.payload)).await)
     }))
     .await
 }

@@ -13,7 +13,7 @@ async fn main() -> Result<(), Error> {
     telemetry::init_from_env();
     let deps = &Deps::from_env()?;
     run(service_fn(async move |event: LambdaEvent<Value>| {
-        handle(deps, &event.payload)
+        Box::pin(handle(deps, &event.payload))
             .await
             .map_err(|error| Diagnostic {
                 error_type: "ReplayError".to_owned(),

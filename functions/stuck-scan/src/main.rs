@@ -13,7 +13,7 @@ async fn main() -> Result<(), Error> {
     telemetry::init_from_env();
     let deps = &Deps::from_env()?;
     run(service_fn(async move |_: LambdaEvent<Value>| {
-        handle(deps).await.map_err(|error| Diagnostic {
+        Box::pin(handle(deps)).await.map_err(|error| Diagnostic {
             error_type: "DatabaseError".to_owned(),
             error_message: telemetry::chain(&error),
         })

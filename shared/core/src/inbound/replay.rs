@@ -27,9 +27,9 @@ pub const MOST: u32 = 1_000;
 #[serde(deny_unknown_fields, default)]
 pub struct Selection {
     pub ids: Option<Vec<Uuid>>,
-    /// META_WEBHOOK, AWS_NOTIFICATION or SMS_LOG.
+    /// `META_WEBHOOK`, `AWS_NOTIFICATION` or `SMS_LOG`.
     pub source: Option<String>,
-    /// Such as UNKNOWN_ACCOUNT; see docs/runbook.md.
+    /// Such as `UNKNOWN_ACCOUNT`; see docs/runbook.md.
     pub reason: Option<String>,
     /// As the provider names it: a phone number id.
     pub external_account_id: Option<String>,
