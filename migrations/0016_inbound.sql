@@ -278,6 +278,10 @@ alter table communications.quarantine
     add column replays integer not null default 0,
     add column replay_error text;
 
+-- Reports whose message was not there yet, which the scan tries again.
+create index quarantine_early_reports on communications.quarantine (first_seen_at)
+    where reason = 'UNKNOWN_MESSAGE' and replayed_at is null and replays < 12;
+
 -- For how long after its end a thread is reopened by the next message; null: always. Later ones open a thread that continues it.
 alter table communications.tenant_settings
     add column reopen_within_days integer check (reopen_within_days > 0);

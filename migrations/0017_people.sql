@@ -13,10 +13,11 @@ as $$
 $$;
 
 -- The lock of an alias (kind, scope, value) or of a profile ('profile', its id). Whoever needs several takes them in the order
--- of their numbers.
+-- of their numbers. One of 1,024: a payload with a thousand people must not use up the server's table of locks, and two people who
+-- share one wait for each other for a moment.
 create function communications.person_lock(variadic p_parts text[]) returns bigint
     language sql immutable parallel safe
-    return hashtextextended(array_to_string(p_parts, '/'), 0);
+    return hashtextextended(array_to_string(p_parts, '/'), 0) & 1023;
 
 -- Elements: {"n", "tenant_id", "aliases": [[kind, scope, value], ...], "profile"}; the aliases with all their forms. Every alias
 -- and profile is locked until the transaction ends, in one order for everybody, so that two callers never wait for each other
@@ -159,6 +160,15 @@ create function communications.learn_aliases(p jsonb) returns void
     language plpgsql
 as $$
 begin
+    -- Nearly always everything is known.
+    if not exists (select from jsonb_to_recordset(p) as s (tenant_id uuid, contact_id uuid, aliases jsonb)
+                    cross join jsonb_array_elements(s.aliases) as a
+                    where not exists (select from communications.contact_identities i
+                                       where i.tenant_id = s.tenant_id and i.kind = a ->> 0 and i.scope = a ->> 1 and i.value = a ->> 2
+                                         and i.contact_id = s.contact_id)) then
+        return;
+    end if;
+
     with said as materialized (
         select distinct on (s.tenant_id, a ->> 0, a ->> 1, a ->> 2)
                s.tenant_id, a ->> 0 as kind, a ->> 1 as scope, a ->> 2 as value, s.address,

@@ -639,3 +639,38 @@ async fn t28_three_megabytes_and_a_thousand_messages_are_one_request() {
         .await;
     assert_eq!(counted, 1_000);
 }
+
+#[tokio::test]
+async fn t28_a_thousand_people_in_one_payload_several_times_at_once() {
+    let world = World::new().await;
+    let payload = |round: i64| {
+        let items: Vec<Value> = (0..1_000_i64)
+            .map(|n| {
+                let mut item = text(&format!("m{round}-{n}"), T + n, "hola");
+                item["from"] = json!(format!("346{:08}", 10_000_000 + n));
+                item["from_user_id"] = json!(format!("ES.{n}"));
+                item
+            })
+            .collect();
+        signed(&[entry(
+            world.iberia.waba_id,
+            "messages",
+            &[value(&world.iberia, &json!({"messages": items}))],
+        )])
+    };
+    let payloads: Vec<SignedWebhook> = (0..4).map(payload).collect();
+    let posted = payloads
+        .iter()
+        .map(|payload| world.meta_posts(world.iberia.tenant, payload));
+    for response in futures_util::future::join_all(posted).await {
+        assert_eq!(response.status(), 200, "{}", response.body());
+    }
+    assert_eq!(
+        (
+            world.count("contacts").await,
+            world.count("conversations").await,
+            world.count("messages").await
+        ),
+        (1_000, 1_000, 4_000)
+    );
+}

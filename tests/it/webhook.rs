@@ -374,3 +374,61 @@ async fn a_plus_before_the_number_is_the_same_person() {
         (1, 2)
     );
 }
+
+#[tokio::test]
+async fn what_the_database_never_takes_holds_back_nobody_else() {
+    let world = World::new().await;
+    // Stands for a bug of ours.
+    world
+        .execute(
+            "alter table communications.messages add constraint no_such_word check (body <> 'poison')",
+        )
+        .await;
+    let number = world.iberia.number();
+    let payload = world
+        .simulator
+        .builder()
+        .message(&number, &ana("uno"))
+        .message(&number, &ana("poison"))
+        .message(&world.albion.number(), &ana("dos"))
+        .build();
+    for _ in 0..2 {
+        let response = world.meta_posts(world.iberia.tenant, &payload).await;
+        assert_eq!(response.status(), 200);
+    }
+    assert_eq!(world.count("messages").await, 2);
+    assert_eq!(world.count("quarantine where reason = 'REFUSED'").await, 1);
+    world
+        .execute("alter table communications.messages drop constraint no_such_word")
+        .await;
+    let replayed = world.replays(&json!({"reason": "REFUSED"})).await;
+    assert_eq!((replayed.replayed, replayed.messages), (1, 1));
+}
+
+#[tokio::test]
+async fn a_time_that_no_clock_shows_is_no_time() {
+    let world = World::new().await;
+    let number = world.iberia.number();
+    for at in [-1, i64::MIN, 253_402_300_799, i64::MAX, -377_705_116_800] {
+        let payload = world
+            .simulator
+            .builder()
+            .message(
+                &number,
+                &Inbound {
+                    timestamp: at,
+                    ..ana("cuándo")
+                },
+            )
+            .build();
+        let response = world.meta_posts(world.iberia.tenant, &payload).await;
+        assert_eq!(response.status(), 200, "{at}");
+    }
+    assert_eq!(
+        (
+            world.count("messages").await,
+            world.count("quarantine").await
+        ),
+        (0, 5)
+    );
+}

@@ -17,6 +17,8 @@ pub const WRONG_WABA: &str = "WRONG_WABA";
 /// The body is no webhook at all.
 pub const UNREADABLE: &str = "UNREADABLE";
 
+/// The database does not take it, and never will: a bug of ours, to be mended first.
+pub const REFUSED: &str = "REFUSED";
 /// A report about a message that nobody has: it may be ahead of our own commit, so the scan tries it again.
 pub const UNKNOWN_MESSAGE: &str = "UNKNOWN_MESSAGE";
 /// A mail that its provider found to be what nobody should get, or not from whom it says.

@@ -34,6 +34,7 @@ pub enum Recipient {
     Email(String),
 }
 
+#[cfg(feature = "adapters")]
 impl Recipient {
     /// Is it a phone number of the form `+` and 5 to 15 digits?
     pub(crate) fn is_e164(&self) -> bool {

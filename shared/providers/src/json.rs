@@ -60,11 +60,16 @@ pub(crate) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
 
 /// An instant such as `2026-11-23T10:00:00.000Z`.
 pub(crate) fn instant(text: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(text, &Rfc3339).ok()
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    YEARS.contains(&at.year()).then_some(at)
 }
+
+/// Years that a provider's clock may show.
+pub(crate) const YEARS: std::ops::RangeInclusive<i32> = 1970..=2100;
 
 /// Milliseconds since 1970.
 pub(crate) fn milliseconds(value: Option<&Value>) -> Option<OffsetDateTime> {
     let milliseconds = i128::from(value?.as_i64()?);
-    OffsetDateTime::from_unix_timestamp_nanos(milliseconds * 1_000_000).ok()
+    let at = OffsetDateTime::from_unix_timestamp_nanos(milliseconds * 1_000_000).ok()?;
+    YEARS.contains(&at.year()).then_some(at)
 }

@@ -17,6 +17,7 @@ mod quotes;
 mod tests;
 
 pub use automatic::Automatic;
+#[cfg(feature = "adapters")]
 pub(crate) use automatic::LOOP_HEADER;
 pub use bounce::{Bounce, BouncedRecipient};
 pub use danger::is_dangerous;

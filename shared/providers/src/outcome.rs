@@ -73,7 +73,11 @@ impl Refusal {
             opt_out: None,
         }
     }
+}
 
+/// Refusals of ours, before any call.
+#[cfg(feature = "adapters")]
+impl Refusal {
     /// A command whose content the channel is sure to refuse; no call was made.
     pub(crate) fn invalid_content(reason: impl Into<String>) -> Self {
         Self::new(OutcomeClass::PermanentContent, "invalid-content", reason)

@@ -5,12 +5,16 @@
 //! [`event`] reads the reports, [`received`] the notices of new mail, [`reply_token`] the address that answers go to
 //! and [`message_id`] the ids that they quote.
 
+#[cfg(feature = "adapters")]
 mod codes;
 pub mod event;
 pub mod message_id;
+#[cfg(feature = "adapters")]
 mod mime;
 pub mod received;
 pub mod reply_token;
+#[cfg(feature = "adapters")]
 mod send;
 
+#[cfg(feature = "adapters")]
 pub use send::{SesClient, SesSender};

@@ -4,10 +4,13 @@
 //! one table that says what an error code means for us. [`media`] fetches the files that webhooks name.
 
 pub mod codes;
+#[cfg(feature = "adapters")]
 pub mod media;
+#[cfg(feature = "adapters")]
 mod send;
 pub mod signature;
 pub mod webhook;
 
+#[cfg(feature = "adapters")]
 pub use send::{WhatsAppClient, WhatsAppSender};
 pub use signature::VerifiedWebhook;

@@ -9,7 +9,7 @@ use super::pending::Pending;
 use super::{Door, InboundError, aws, whatsapp};
 use crate::model::{MediaId, TenantId};
 use crate::platform::Database;
-use crate::quarantine::{self, UNKNOWN_MESSAGE};
+use crate::quarantine::{self, REFUSED};
 use comms_providers::aws_inbound::{self, Notification};
 use comms_providers::event::mail::MailNotice;
 use comms_providers::sns;
@@ -17,8 +17,6 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// The database does not take it: a bug, to be mended first.
-const REFUSED: &str = "REFUSED";
 /// Rows of one call.
 pub const MOST: u32 = 1_000;
 
@@ -118,11 +116,11 @@ pub async fn waiting(database: &Database, limit: i64) -> Result<Replayed, Inboun
     let mut tx = database.begin().await?;
     let rows = sqlx::query_as!(
         Row,
+        // The reason as its index has it: quarantine::UNKNOWN_MESSAGE.
         "select id, source, payload, first_seen_at from communications.quarantine
-          where tenant_id = communications.platform_tenant() and reason = $1 and replayed_at is null and replays < 12
-            and first_seen_at + interval '1 minute' * 2 ^ replays <= now()
-          order by first_seen_at limit $2",
-        UNKNOWN_MESSAGE,
+          where tenant_id = communications.platform_tenant() and reason = 'UNKNOWN_MESSAGE' and replayed_at is null
+            and replays < 12 and first_seen_at + interval '1 minute' * 2 ^ replays <= now()
+          order by first_seen_at limit $1",
         limit
     )
     .fetch_all(tx.conn())

@@ -54,6 +54,7 @@ fn safe(error: &sqlx::Error) -> String {
         }
         sqlx::Error::ColumnDecode { index, .. } => format!("column {index} does not decode"),
         sqlx::Error::Decode(_) => "a value does not decode".to_owned(),
+        sqlx::Error::Encode(_) => "a value does not encode".to_owned(),
         other => other.to_string(),
     }
 }
@@ -78,7 +79,9 @@ impl DatabaseError {
             Self::Sql(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| code.starts_with("22"))
             }
-            Self::Sql(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => true,
+            Self::Sql(
+                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_),
+            ) => true,
             _ => false,
         }
     }

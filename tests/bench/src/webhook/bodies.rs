@@ -107,7 +107,10 @@ pub fn events(kind: Kind, requests: usize) -> Vec<Arc<str>> {
                 })
                 .collect()
         }
-        Kind::Inbound => (0..requests).map(text).collect(),
+        // Far apart: a replay over several connections must find what the text before has made.
+        Kind::Inbound => (0..requests)
+            .map(|n| text(n, n % (requests / TEXTS_EACH)))
+            .collect(),
     }
 }
 
@@ -135,8 +138,7 @@ fn statuses(tenant: usize, list: &[Value]) -> Value {
     webhook(tenant, &json!({"statuses": list}))
 }
 
-fn text(n: usize) -> Arc<str> {
-    let customer = n / TEXTS_EACH;
+fn text(n: usize, customer: usize) -> Arc<str> {
     let tenant = customer % TENANTS;
     let (phone, user) = (
         format!("34{}", 600_000_000 + customer),

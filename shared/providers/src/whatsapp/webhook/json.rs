@@ -134,11 +134,13 @@ pub(super) fn id(value: &Value, pointer: &str) -> Option<String> {
     text(value, pointer).filter(|id| id.len() <= ID_LIMIT)
 }
 
-/// Seconds since 1970, as a string (messages and statuses) or as an integer (account fields).
+/// Seconds since 1970, as a string (messages and statuses) or as an integer (account fields). What no clock of this century shows
+/// is none: it could be neither stored nor added to.
 pub(super) fn seconds(value: Option<&Value>) -> Option<OffsetDateTime> {
     let seconds = match value? {
         Value::String(digits) => digits.parse().ok()?,
         number => number.as_i64()?,
     };
-    OffsetDateTime::from_unix_timestamp(seconds).ok()
+    let at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+    crate::json::YEARS.contains(&at.year()).then_some(at)
 }
