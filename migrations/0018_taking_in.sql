@@ -342,6 +342,94 @@ begin
 end
 $$;
 
+-- What most payloads are: one status, good news, about a message that is on its way, with nothing that hangs on it. The same rows as by
+-- record_reports, at a fraction of its cost. Null, with nothing written, for everything else. As there, the log comes before the
+-- message's lock.
+create function communications.inbound_status(p_channel text, p_door uuid, p jsonb) returns jsonb
+    language plpgsql
+as $$
+declare
+    v_at      timestamptz := p ->> 'occurred_at';
+    v_status  text := p ->> 'status';
+    v_rank    integer := communications.delivery_rank(v_status);
+    v_account record;
+    v_message record;
+begin
+    if v_rank not in (1, 3, 4) or p ->> 'effect' <> '' then
+        return null;
+    end if;
+    select a.tenant_id, a.id, a.waba_id, a.messaging_account_id into v_account
+      from communications.channel_accounts a
+     where a.channel = p_channel and a.external_account_id = p ->> 'number';
+    if v_account.id is null or v_account.tenant_id <> p_door
+       or v_account.waba_id is not null and p ->> 'waba_id' is not null
+          and p ->> 'waba_id' <> v_account.waba_id and p ->> 'waba_id' is distinct from v_account.messaging_account_id then
+        return null;
+    end if;
+
+    select m.id, m.contact_id, m.address, m.status, m.sent_at, m.delivered_at, m.read_at,
+           communications.delivery_rank(m.status) as rank
+      into v_message
+      from communications.messages m
+     where m.tenant_id = v_account.tenant_id and m.id = (p ->> 'correlation_id')::uuid and m.account_id = v_account.id
+       and m.external_message_id = p ->> 'external_message_id' and m.status in ('SENT', 'DELIVERED', 'READ')
+       and m.direction = 'OUTBOUND' and m.failed_at is null and m.fallback_of is null;
+    if v_message.id is null
+       or exists (select from communications.message_fallbacks f
+                   where f.tenant_id = v_account.tenant_id and f.message_id = v_message.id)
+       or exists (select from communications.messages later
+                   where later.tenant_id = v_account.tenant_id and later.fallback_of = v_message.id) then
+        return null;
+    end if;
+
+    insert into communications.message_status_events
+        (tenant_id, id, account_id, external_message_id, message_id, status, provider_status, occurred_at, raw)
+    values (v_account.tenant_id, (p ->> 'id')::uuid, v_account.id, p ->> 'external_message_id', v_message.id, v_status,
+            p ->> 'provider_status', v_at, p -> 'raw')
+    on conflict on constraint message_status_events_key do nothing;
+    if not found then
+        return '{"new": 0, "waiting": 0, "parked": []}';
+    end if;
+
+    if v_rank > v_message.rank or v_at <= v_message.sent_at - interval '1 second'
+       or v_rank >= 3 and v_at < coalesce(v_message.delivered_at, 'infinity')
+       or v_rank = 4 and v_at < coalesce(v_message.read_at, 'infinity') then
+        update communications.messages m
+           set status = case when v_rank > communications.delivery_rank(m.status) then v_status else m.status end,
+               sent_at = least(m.sent_at, v_at),
+               delivered_at = case when v_rank >= 3 then least(m.delivered_at, v_at) else m.delivered_at end,
+               read_at = case when v_rank = 4 then least(m.read_at, v_at) else m.read_at end
+         where m.tenant_id = v_account.tenant_id and m.id = v_message.id
+           and m.status in ('SENT', 'DELIVERED', 'READ') and m.failed_at is null;
+        if not found then
+            -- Something else was reported in between: the long way knows what follows.
+            perform communications.project_reports(
+                array [v_account.tenant_id], array [v_message.id], array [v_status], array [p ->> 'external_message_id'],
+                array [v_at], array [null::text], array [null::text]);
+        end if;
+    end if;
+
+    if jsonb_typeof(p -> 'price') = 'object' then
+        insert into communications.message_prices
+            (tenant_id, message_id, account_id, category, model, kind, billable, units, micros, currency, at)
+        values (v_account.tenant_id, v_message.id, v_account.id, p #>> '{price,category}', p #>> '{price,model}', p #>> '{price,kind}',
+                (p #>> '{price,billable}')::boolean, (p #>> '{price,units}')::integer, (p #>> '{price,micros}')::bigint,
+                p #>> '{price,currency}', v_at)
+        on conflict on constraint message_prices_pkey do nothing;
+    end if;
+    if p ? 'aliases' and exists (
+           select from jsonb_array_elements(p -> 'aliases') as a
+            where not exists (select from communications.contact_identities i
+                               where i.tenant_id = v_account.tenant_id and i.kind = a ->> 0 and i.scope = a ->> 1 and i.value = a ->> 2
+                                 and i.contact_id = v_message.contact_id)) then
+        perform communications.learn_aliases(jsonb_build_array(jsonb_build_object(
+            'tenant_id', v_account.tenant_id, 'contact_id', v_message.contact_id, 'address', v_message.address,
+            'aliases', p -> 'aliases')));
+    end if;
+    return '{"new": 1, "waiting": 0, "parked": []}';
+end
+$$;
+
 -- Statuses and nothing else: {"door", "channel", "reports": [record_reports' elements with "number" and "waba_id" instead of
 -- tenant and account]}. Null, with nothing written, when one of the numbers has no owner here: then the long way sorts it.
 create function communications.inbound_statuses(p jsonb) returns jsonb
@@ -350,6 +438,12 @@ as $$
 declare
     v_reports jsonb;
 begin
+    if jsonb_array_length(p -> 'reports') = 1 then
+        v_reports := communications.inbound_status(p ->> 'channel', (p ->> 'door')::uuid, p -> 'reports' -> 0);
+        if v_reports is not null then
+            return v_reports;
+        end if;
+    end if;
     select jsonb_agg(r.value || jsonb_build_object('tenant_id', o.tenant_id, 'account_id', o.account_id))
       into v_reports
       from jsonb_array_elements(p -> 'reports') as r (value)

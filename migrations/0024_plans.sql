@@ -10,7 +10,7 @@ begin
           from pg_proc p
          where p.pronamespace = 'communications'::regnamespace
            and p.proname in (
-               'inbound_load', 'inbound_store', 'inbound_statuses', 'aws_reports', 'mail_load',
+               'inbound_load', 'inbound_store', 'inbound_status', 'inbound_statuses', 'aws_reports', 'mail_load',
                'people_load', 'people_store', 'learn_aliases', 'open_reviews', 'record_reports', 'project_reports', 'match_reports',
                'apply_reported', 'store_prices', 'store_messages', 'store_reactions', 'store_revisions', 'apply_revisions',
                'mute_blocked', 'note_wishes', 'store_notices', 'store_template_notices', 'store_account_notices')
