@@ -1,6 +1,6 @@
 -- How the functions of taking in go about it. A payload is a handful of things and the tables are large; but Postgres takes every list in
 -- JSON for a hundred items, and a list in a list for ten thousand, for which it reads whole tables into a hash. These go from what
--- came to the rows by their indexes, and keep that plan.
+-- came to the rows, in the order in which they are written, by the indexes, and keep that plan.
 do $$
 declare
     f regprocedure;
@@ -17,7 +17,7 @@ begin
     loop
         execute format(
             'alter function %s set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-                set plan_cache_mode = force_generic_plan', f);
+                set join_collapse_limit = 1 set plan_cache_mode = force_generic_plan', f);
     end loop;
 end
 $$;
