@@ -119,8 +119,10 @@ fn build(project: &Project, targets: &[String]) -> Result<PathBuf> {
     Ok(dir.join(platform).join("debug"))
 }
 
+/// The checkout's own, whatever cargo's target directory is: cargo takes the binaries of one checkout for another's, whose sources it
+/// does not look at.
 fn dir(project: &Project) -> PathBuf {
-    project.target().join("fuzz")
+    project.root.join("target/fuzz")
 }
 
 /// The compiler's own platform.

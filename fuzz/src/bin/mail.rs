@@ -11,7 +11,10 @@ fuzz_target!(|raw: &[u8]| {
     };
     assert!(mail.text.trim().is_empty() || !mail.visible_text.trim().is_empty());
     let html = mail.html.unwrap_or_default().to_ascii_lowercase();
-    assert!(!html.contains("<script") && !html.contains("javascript:"), "{html}");
+    assert!(
+        !html.contains("<script") && !html.contains("javascript:"),
+        "{html}"
+    );
     for file in &mail.attachments {
         let (found, _) = attachment(raw, file.ordinal).expect("a file that was listed");
         assert_eq!(found, *file);
