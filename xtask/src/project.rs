@@ -34,7 +34,10 @@ pub struct Ports {
 
 impl Project {
     pub fn from_environment() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        // Of the checkout that `cargo xtask` is called in: a target directory may be shared with others.
+        let own =
+            variable("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&own)
             .parent()
             .context("xtask lies directly under the workspace root")?
             .to_owned();
