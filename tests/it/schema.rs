@@ -75,10 +75,10 @@ async fn allows(world: &World, from: &str, to: &str, evidence: bool) -> bool {
     let external = if evidence { "'wamid.X'" } else { "null" };
     let mut tx = world.pool.begin().await.unwrap();
     let start = format!(
-        "alter table communications.messages disable trigger check_transition;
+        "alter table communications.messages disable trigger check_message;
          delete from communications.messages where address <> '+34600111222';
          update communications.messages set status = '{from}', attempts = 1, lease_until = {};
-         alter table communications.messages enable trigger check_transition",
+         alter table communications.messages enable trigger check_message",
         lease(from)
     );
     sqlx::raw_sql(AssertSqlSafe(start))
@@ -115,6 +115,70 @@ async fn a_message_cannot_begin_in_the_middle() {
             "{status}"
         );
     }
+}
+
+/// The rules of a message's row hold for every writer, at its birth and later.
+#[tokio::test]
+async fn no_message_breaks_a_rule() {
+    let world = World::new().await;
+    world
+        .trip_is_delayed(&crate::intake::trip(&world, &world.iberia).await)
+        .await;
+    for (column, value, rule) in [
+        ("direction", "'UP'", "messages_direction_check"),
+        ("channel", "'FAX'", "messages_channel_check"),
+        ("sender_kind", "'DOG'", "messages_sender_kind_check"),
+        ("lane", "'SLOW'", "messages_lane_check"),
+        ("category", "'SPAM'", "messages_category_check"),
+        ("attempts", "-1", "messages_attempts_check"),
+        ("deferrals", "-1", "messages_deferrals_check"),
+        ("units", "21", "messages_units_check"),
+        (
+            "fallback_reason",
+            "'BORED'",
+            "messages_fallback_reason_check",
+        ),
+        ("lane", "null", "messages_outbound_has_lane"),
+        ("category", "null", "messages_outbound_has_lane"),
+        ("direction", "'INBOUND'", "messages_inbound_is_delivered"),
+        ("lease_until", "now()", "messages_sending_has_lease"),
+    ] {
+        let update = format!("update communications.messages set {column} = {value}");
+        let copied = "tenant_id, direction, channel, account_id, contact_id, sender_kind, address, content, status, lane, category";
+        let columns = copied
+            .replace(&format!("{column}, "), "")
+            .replace(&format!(", {column}"), "");
+        let insert = format!(
+            "insert into communications.messages (id, {columns}, {column})
+             select gen_random_uuid(), {columns}, {value} from communications.messages limit 1"
+        );
+        for sql in [update, insert] {
+            let error = sqlx::raw_sql(AssertSqlSafe(sql.clone()))
+                .execute(&world.pool)
+                .await
+                .unwrap_err();
+            let broken = error.as_database_error().unwrap().constraint();
+            assert_eq!(broken, Some(rule), "{sql}: {error}");
+        }
+    }
+}
+
+/// Reports change what no index of `messages` names, so that they are heap-only updates.
+#[tokio::test]
+async fn a_report_touches_no_index() {
+    let world = World::new().await;
+    let indexed: Vec<String> = sqlx::query_scalar(
+        "select distinct a.attname::text
+           from pg_index i
+           join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = i.indexrelid and d.refobjid = i.indrelid
+           join pg_attribute a on a.attrelid = i.indrelid and a.attnum = d.refobjsubid
+          where i.indrelid = 'communications.messages'::regclass
+            and a.attname in ('status', 'sent_at', 'delivered_at', 'read_at', 'updated_at')",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(indexed, Vec::<String>::new());
 }
 
 /// A row of one tenant cannot point at a row of another: every foreign key carries the tenant.

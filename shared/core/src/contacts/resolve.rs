@@ -22,7 +22,7 @@ pub async fn resolve(tx: &mut Tx, sightings: &[Sighting]) -> Result<Vec<ContactI
             serde_json::json!({"tenant_id": s.tenant, "aliases": aliases, "profile": s.passenger_profile})
         })
         .collect();
-    let known: Known = tx.call("people_load", &question).await?;
+    let known: Known = tx.call("find_people", &question).await?;
     let decisions: Decisions = decide(&known, sightings);
     if !decisions.is_empty() {
         let () = tx.call("people_store", &decisions).await?;

@@ -71,7 +71,7 @@ pub(super) async fn resolve(
                       select t.external_message_id from communications.message_attempts t
                        where t.tenant_id = m.tenant_id and t.message_id = m.id and t.class = 'ACCEPTED'
                        order by t.fence limit 1) taken on true
-                where m.status = 'UNCERTAIN' and m.updated_at <= now() - p.grace * interval '1 second'
+                where m.queue_status = 'UNCERTAIN' and m.updated_at <= now() - p.grace * interval '1 second'
                   and ($5::uuid[] is null
                        or (m.tenant_id, m.id) in (select * from unnest($6::uuid[], $5::uuid[])))
                 order by m.updated_at limit $7 for no key update of m skip locked),

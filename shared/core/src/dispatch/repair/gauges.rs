@@ -43,14 +43,14 @@ pub async fn gauges(database: &Database) -> Result<Gauges, DatabaseError> {
                       or coalesce(k.open_until > now(), false)
                       or exists (select from communications.messages earlier
                                   where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
-                                    and earlier.lane = m.lane and earlier.status in ('QUEUED', 'SENDING')
+                                    and earlier.lane = m.lane and earlier.queue_status in ('QUEUED', 'SENDING')
                                     and earlier.id < m.id) as paced
                  from communications.messages m
                  join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
                  left join communications.breakers k on k.tenant_id = m.tenant_id and k.account_id = m.account_id
                  left join communications.rate_buckets b
                    on b.tenant_id = m.tenant_id and b.account_id = m.account_id and b.kind = 'SHARED' and b.subject = ''
-                where m.status = 'QUEUED' and m.due_at <= now())
+                where m.queue_status = 'QUEUED' and m.due_at <= now())
            select l.lane as "lane!",
                   count(*) filter (where due.active and not due.paced
                                      and due.due_at < now() - $1 * interval '1 second') as "overdue!",
@@ -67,8 +67,8 @@ pub async fn gauges(database: &Database) -> Result<Gauges, DatabaseError> {
     .await?;
     let rest = sqlx::query!(
         r#"select (select count(*) from communications.messages
-                    where status = 'UNCERTAIN' and updated_at < now() - $1 * interval '1 second') as "doubtful!",
-                  (select count(*) from communications.double_reaches where sent_at > now() - interval '1 day') as "double!""#,
+                    where queue_status = 'UNCERTAIN' and updated_at < now() - $1 * interval '1 second') as "doubtful!",
+                  (select count(*) from communications.double_reaches where made_at > now() - interval '1 day') as "double!""#,
         OVERDUE_SECONDS
     )
     .fetch_one(tx.conn())

@@ -17,7 +17,7 @@ pub(super) async fn one_round(tx: &mut Tx) -> Result<Vec<Hint>, DatabaseError> {
         r#"with recursive accounts as (
                (select m.tenant_id, m.account_id
                   from communications.messages m
-                 where m.status = 'QUEUED' and m.hint_at = '-infinity'
+                 where m.queue_status = 'QUEUED' and m.hint_at = '-infinity'
                  order by m.tenant_id, m.account_id limit 1)
                union all
                select next.tenant_id, next.account_id
@@ -25,7 +25,7 @@ pub(super) async fn one_round(tx: &mut Tx) -> Result<Vec<Hint>, DatabaseError> {
                 cross join lateral (
                    select m.tenant_id, m.account_id
                      from communications.messages m
-                    where m.status = 'QUEUED' and m.hint_at = '-infinity'
+                    where m.queue_status = 'QUEUED' and m.hint_at = '-infinity'
                       and (m.tenant_id, m.account_id) > (a.tenant_id, a.account_id)
                     order by m.tenant_id, m.account_id limit 1) next),
            listed as (select array_agg(tenant_id) as tenants, array_agg(account_id) as ids from accounts)
@@ -90,7 +90,7 @@ pub(super) async fn fail_over(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, Data
            stranded as (
                select m.tenant_id, m.id
                  from stuck s
-                 join communications.messages m on m.tenant_id = s.tenant_id and m.account_id = s.id and m.status = 'QUEUED'
+                 join communications.messages m on m.tenant_id = s.tenant_id and m.account_id = s.id and m.queue_status = 'QUEUED'
                   -- Everything else of theirs has a hint out, and joins these when that is looked at.
                   and m.hint_at = '-infinity'
                   -- Those that cannot move must not stand before those that can.

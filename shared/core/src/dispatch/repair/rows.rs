@@ -13,7 +13,7 @@ pub(super) async fn end_leases(tx: &mut Tx, limit: i64) -> Result<usize, Databas
     let ended = sqlx::query_scalar!(
         r#"with dead as (
                select tenant_id, id from communications.messages
-                where status = 'SENDING' and lease_until < now()
+                where queue_status = 'SENDING' and lease_until < now()
                 order by lease_until limit $1 for no key update skip locked),
            settled as (
                update communications.messages m
@@ -46,7 +46,7 @@ pub(super) async fn expire(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseErr
     let expired = sqlx::query_scalar!(
         r#"with late as (
                select tenant_id, id from communications.messages
-                where status = 'QUEUED' and expires_at <= now()
+                where queue_status = 'QUEUED' and expires_at <= now()
                 order by expires_at limit $1 for no key update skip locked),
            ended as (
                update communications.messages m set status = 'EXPIRED'
@@ -94,13 +94,13 @@ pub(super) async fn unhinted(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, Datab
         r#"with lost as (
                select m.tenant_id, m.id
                  from communications.messages m
-                where m.status = 'QUEUED' and m.due_at <= now()
+                where m.queue_status = 'QUEUED' and m.due_at <= now()
                   and m.hint_at < now() - $2 * interval '1 second' and m.hint_at > '-infinity'
                   and not exists (
                       select from communications.messages earlier
                        where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
                          and earlier.lane = m.lane
-                         and earlier.status in ('QUEUED', 'SENDING') and earlier.id < m.id)
+                         and earlier.queue_status in ('QUEUED', 'SENDING') and earlier.id < m.id)
                 order by m.due_at limit $1 for no key update of m skip locked),
            hinted as (
                update communications.messages m set hint_at = now()

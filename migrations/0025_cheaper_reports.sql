@@ -1,0 +1,356 @@
+-- What a provider's report costs. Measured on one message after the other: an update of `messages` wrote a new entry into each of
+-- its indexes, since a dozen of them name `status`; every statement that writes the table read and planned its CHECKs anew, which took
+-- as long as the rest of it; and the log had a key too many and two foreign keys.
+
+-- 1. Reports touch no index (heap-only updates).
+alter table communications.messages
+    -- What the queue still has to do with a message, or why it is done in vain; null from SENT on. Indexes name this column instead
+    -- of `status`, so that SENT → DELIVERED → READ changes none of them. Who wants to use them must ask by it.
+    add column queue_status text generated always as (
+        case when status in ('QUEUED', 'SENDING', 'UNCERTAIN', 'FAILED', 'EXPIRED') then status end) stored,
+    -- Room beside each row for its next version.
+    set (fillfactor = 70);
+
+drop index communications.messages_due, communications.messages_expiring, communications.messages_leased,
+    communications.messages_uncertain, communications.messages_unsent_in_conversation, communications.messages_waiting,
+    communications.messages_fallbacks_sent, communications.messages_ended_in_vain;
+
+create index messages_due on communications.messages (due_at) where queue_status = 'QUEUED';
+create index messages_expiring on communications.messages (expires_at) where queue_status = 'QUEUED';
+create index messages_leased on communications.messages (lease_until) where queue_status = 'SENDING';
+create index messages_unsent_in_conversation on communications.messages (tenant_id, conversation_id, lane, id)
+    where queue_status in ('QUEUED', 'SENDING') and conversation_id is not null;
+create index messages_waiting on communications.messages (tenant_id, account_id, lane, due_at)
+    where queue_status = 'QUEUED' and hint_at = '-infinity';
+-- No index may name what an update always changes (updated_at) or a report may lower (sent_at).
+create index messages_uncertain on communications.messages (tenant_id, id) where queue_status = 'UNCERTAIN';
+create index messages_fallbacks_made on communications.messages (created_at) where fallback_of is not null;
+create or replace view communications.double_reaches as
+    select first.tenant_id, first.id as message_id, first.channel, second.id as fallback_id,
+           second.channel as fallback_channel, second.fallback_reason, first.delivered_at, second.sent_at,
+           second.created_at as made_at
+      from communications.messages second
+      join communications.messages first on first.tenant_id = second.tenant_id and first.id = second.fallback_of
+     where second.fallback_of is not null and first.status in ('DELIVERED', 'READ') and second.status in ('SENT', 'DELIVERED', 'READ')
+       and (second.fallback_reason <> 'NOT_READ' or first.status = 'READ');
+-- By when it ended: EXPIRED messages have no failed_at.
+create index messages_ended_in_vain on communications.messages (tenant_id, (coalesce(failed_at, expires_at)))
+    where queue_status in ('FAILED', 'EXPIRED');
+
+-- The functions that look for what is queued ask by the column of the indexes; nothing else of them changes.
+do $$
+declare
+    f     record;
+    v_new text;
+begin
+    for f in
+        select p.oid, x.old, x.new
+          from (values
+                ('claim_messages', 'earlier.status in (', 'earlier.queue_status in ('),
+                ('release_waiting', 'earlier.status in (', 'earlier.queue_status in ('),
+                ('release_waiting', 'm.status = ''QUEUED'' and m.hint_at', 'm.queue_status = ''QUEUED'' and m.hint_at'),
+                ('settle_messages', 'm.status = ''QUEUED'' and m.hint_at', 'm.queue_status = ''QUEUED'' and m.hint_at'),
+                ('follow_ups', 'm.status in (''QUEUED'', ''SENDING'')', 'm.queue_status in (''QUEUED'', ''SENDING'')'),
+                ('replay_candidates', 'm.status in (''FAILED'', ''EXPIRED'')', 'm.queue_status in (''FAILED'', ''EXPIRED'')'),
+                ('replay_candidates', 'coalesce(m.failed_at, m.updated_at)', 'coalesce(m.failed_at, m.expires_at)'))
+               as x (name, old, new)
+          join pg_proc p on p.pronamespace = 'communications'::regnamespace and p.proname = x.name
+    loop
+        v_new := replace(pg_get_functiondef(f.oid), f.old, f.new);
+        if v_new = pg_get_functiondef(f.oid) then
+            raise exception 'nothing to replace in %', f.oid::regprocedure;
+        end if;
+        execute v_new;
+    end loop;
+end
+$$;
+
+-- 2. The rules of a row are the triggers', which every writer meets as before: a function's expressions are planned once in a
+-- session, those of a CHECK in every statement.
+alter table communications.messages
+    drop constraint messages_direction_check,
+    drop constraint messages_channel_check,
+    drop constraint messages_sender_kind_check,
+    drop constraint messages_status_check,
+    drop constraint messages_lane_check,
+    drop constraint messages_category_check,
+    drop constraint messages_attempts_check,
+    drop constraint messages_deferrals_check,
+    drop constraint messages_units_check,
+    drop constraint messages_fallback_reason_check,
+    drop constraint messages_outbound_has_lane,
+    drop constraint messages_inbound_is_delivered,
+    drop constraint messages_sending_has_lease;
+
+create function communications.check_message() returns trigger
+    language plpgsql as
+$$
+declare
+    v_broken text;
+begin
+    if tg_op = 'INSERT' then
+        -- An echo begins as SENT: it left elsewhere and has the provider's id.
+        if new.direction = 'OUTBOUND' and new.status not in ('QUEUED', 'SUPPRESSED')
+           and (new.status <> 'SENT' or new.external_message_id is null) then
+            raise exception 'an outbound message begins as QUEUED or SUPPRESSED, or as SENT with the provider''s id, not as %', new.status
+                using errcode = 'check_violation', constraint = 'messages_transition';
+        end if;
+    else
+        new.updated_at := now();
+        if new.status <> old.status and not (old.direction = 'OUTBOUND' and (
+            case old.status
+                when 'QUEUED' then new.status in ('SENDING', 'SUPPRESSED', 'SIMULATED', 'CANCELLED', 'EXPIRED')
+                when 'SENDING' then new.status in ('SENT', 'QUEUED', 'FAILED', 'UNCERTAIN')
+                when 'UNCERTAIN' then new.status in ('SENT', 'QUEUED', 'FAILED', 'CANCELLED', 'EXPIRED')
+                when 'SENT' then new.status in ('DELIVERED', 'READ', 'FAILED')
+                when 'DELIVERED' then new.status in ('READ', 'FAILED')
+                else false end
+            -- The provider's word about a message that it names: it may come before we settle, after we queued a doubtful
+            -- send again, or after an earlier failure report.
+            or old.attempts > 0 and new.external_message_id is not null and
+                case old.status
+                    when 'QUEUED' then new.status in ('SENT', 'DELIVERED', 'READ')
+                    when 'SENDING' then new.status in ('DELIVERED', 'READ')
+                    when 'UNCERTAIN' then new.status in ('DELIVERED', 'READ')
+                    when 'FAILED' then new.status in ('DELIVERED', 'READ')
+                    else false end)) then
+            raise exception 'an outbound message cannot go from % to %, an inbound one nowhere (this one is %)',
+                old.status, new.status, old.direction
+                using errcode = 'check_violation', constraint = 'messages_transition';
+        end if;
+    end if;
+    -- What a report changes breaks none of these.
+    if tg_op = 'INSERT'
+       or (new.direction, new.channel, new.sender_kind, new.lane, new.category, new.attempts, new.deferrals, new.units,
+           new.fallback_reason, new.lease_until is null, new.status = 'SENDING')
+          is distinct from
+          (old.direction, old.channel, old.sender_kind, old.lane, old.category, old.attempts, old.deferrals, old.units,
+           old.fallback_reason, old.lease_until is null, old.status = 'SENDING') then
+        v_broken := case
+            when new.direction not in ('INBOUND', 'OUTBOUND') then 'messages_direction_check'
+            when new.channel not in ('WHATSAPP', 'EMAIL', 'SMS', 'WEBCHAT') then 'messages_channel_check'
+            when new.sender_kind not in ('AGENT', 'SYSTEM', 'CONTACT') then 'messages_sender_kind_check'
+            when new.status not in ('QUEUED', 'SENDING', 'SENT', 'DELIVERED', 'READ', 'FAILED', 'UNCERTAIN', 'SUPPRESSED',
+                                    'SIMULATED', 'CANCELLED', 'EXPIRED') then 'messages_status_check'
+            when new.lane not in ('INTERACTIVE', 'TRANSACTIONAL', 'BULK') then 'messages_lane_check'
+            when new.category not in ('OTP', 'TRANSACTIONAL', 'MARKETING', 'SERVICE') then 'messages_category_check'
+            when new.attempts < 0 then 'messages_attempts_check'
+            when new.deferrals < 0 then 'messages_deferrals_check'
+            when new.units not between 1 and 20 then 'messages_units_check'
+            when new.fallback_reason not in ('FAILED', 'NOT_DELIVERED', 'NOT_READ') then 'messages_fallback_reason_check'
+            when new.direction = 'OUTBOUND' and (new.lane is null or new.category is null) then 'messages_outbound_has_lane'
+            when new.direction = 'INBOUND' and new.status <> 'DELIVERED' then 'messages_inbound_is_delivered'
+            when (new.status = 'SENDING') <> (new.lease_until is not null) then 'messages_sending_has_lease'
+            end;
+    end if;
+    if v_broken is not null then
+        raise exception 'new row for relation "messages" breaks its rule "%"', v_broken
+            using errcode = 'check_violation', schema = 'communications', table = 'messages', constraint = v_broken;
+    end if;
+    return new;
+end
+$$;
+
+drop trigger check_insert on communications.messages;
+drop trigger check_transition on communications.messages;
+drop function communications.check_message_insert, communications.check_message_transition;
+create trigger check_message before insert or update on communications.messages
+    for each row execute function communications.check_message();
+
+-- 3. The log's key is what makes a report one. It is only added to, with the ids of rows that its own statement has just read, so
+-- that foreign keys would look up each of them again.
+alter table communications.message_status_events
+    drop constraint message_status_events_pkey,
+    drop constraint message_status_events_key,
+    add constraint message_status_events_key primary key (tenant_id, account_id, external_message_id, provider_status),
+    drop constraint message_status_events_tenant_id_account_id_fkey,
+    drop constraint message_status_events_tenant_id_message_id_fkey;
+
+-- 4. What most payloads are: one status, good news, about a message that is on its way, with nothing that hangs on it. The same rows
+-- as by record_reports, at a fraction of its cost: one statement finds all that is asked, then each table is written once, and only if
+-- there is something new. Null, with nothing written, for everything else. As there, the log comes before the message's lock.
+create or replace function communications.inbound_status(p_channel text, p_door uuid, p jsonb) returns jsonb
+    language plpgsql
+as $$
+declare
+    v_at   timestamptz := p ->> 'occurred_at';
+    v_id   text := p ->> 'external_message_id';
+    v_echo uuid := p ->> 'correlation_id';
+    v_number text := p ->> 'number';
+    v_waba text := p ->> 'waba_id';
+    v_word text := p ->> 'status';
+    v_rank integer := communications.delivery_rank(v_word);
+    v_this record;
+begin
+    if v_rank not in (1, 3, 4) or p ->> 'effect' <> '' then
+        return null;
+    end if;
+    select m.tenant_id, m.account_id, m.id, m.contact_id, m.address, m.sent_at, m.delivered_at, m.read_at,
+           communications.delivery_rank(m.status) as rank,
+           p ->> 'price' is not null and c.message_id is null as priced,
+           exists (select from jsonb_array_elements(p -> 'aliases') as s
+                    where not exists (select from communications.contact_identities i
+                                       where i.tenant_id = m.tenant_id and i.kind = s ->> 0 and i.scope = s ->> 1
+                                         and i.value = s ->> 2 and i.contact_id = m.contact_id)) as learned
+      into v_this
+      from communications.channel_accounts a
+      join communications.messages m on m.tenant_id = a.tenant_id and m.id = v_echo and m.account_id = a.id
+      left join communications.message_prices c on c.tenant_id = m.tenant_id and c.message_id = m.id
+     where a.channel = p_channel and a.external_account_id = v_number and (p_door is null or a.tenant_id = p_door)
+       and (a.waba_id is null or v_waba is null or v_waba in (a.waba_id, a.messaging_account_id))
+       and m.external_message_id = v_id and m.status in ('SENT', 'DELIVERED', 'READ')
+       and m.direction = 'OUTBOUND' and m.failed_at is null and m.fallback_of is null
+       and not exists (select from communications.message_fallbacks f where f.tenant_id = m.tenant_id and f.message_id = m.id)
+       and not exists (select from communications.messages later where later.tenant_id = m.tenant_id and later.fallback_of = m.id);
+    if not found then
+        return null;
+    end if;
+
+    insert into communications.message_status_events
+        (tenant_id, id, account_id, external_message_id, message_id, status, provider_status, occurred_at, raw)
+    values (v_this.tenant_id, (p ->> 'id')::uuid, v_this.account_id, v_id, v_this.id, v_word, p ->> 'provider_status', v_at, p -> 'raw')
+    on conflict on constraint message_status_events_key do nothing;
+    if not found then
+        return '{"new": 0, "waiting": 0, "parked": []}';
+    end if;
+
+    if v_rank > v_this.rank or v_at <= v_this.sent_at - interval '1 second'
+       or v_rank >= 3 and v_at < coalesce(v_this.delivered_at, 'infinity')
+       or v_rank = 4 and v_at < coalesce(v_this.read_at, 'infinity') then
+        update communications.messages m
+           set status = case when v_rank > communications.delivery_rank(m.status) then v_word else m.status end,
+               sent_at = least(m.sent_at, v_at),
+               delivered_at = case when v_rank >= 3 then least(m.delivered_at, v_at) else m.delivered_at end,
+               read_at = case when v_rank = 4 then least(m.read_at, v_at) else m.read_at end
+         where m.tenant_id = v_this.tenant_id and m.id = v_this.id
+           and m.status in ('SENT', 'DELIVERED', 'READ') and m.failed_at is null;
+        if not found then
+            -- Something else was reported in between: the long way knows what follows.
+            perform communications.project_reports(
+                array [v_this.tenant_id], array [v_this.id], array [v_word], array [v_id], array [v_at], array [null::text],
+                array [null::text]);
+        end if;
+    end if;
+
+    if v_this.priced then
+        insert into communications.message_prices
+            (tenant_id, message_id, account_id, category, model, kind, billable, units, micros, currency, at)
+        select v_this.tenant_id, v_this.id, v_this.account_id, c.category, c.model, c.kind, c.billable, c.units, c.micros, c.currency, v_at
+          from jsonb_to_record(p -> 'price') as c (category text, model text, kind text, billable boolean, units integer,
+                                                   micros bigint, currency text)
+        on conflict on constraint message_prices_pkey do nothing;
+    end if;
+    if v_this.learned then
+        perform communications.learn_aliases(jsonb_build_array(jsonb_build_object(
+            'tenant_id', v_this.tenant_id, 'contact_id', v_this.contact_id, 'address', v_this.address, 'aliases', p -> 'aliases')));
+    end if;
+    return '{"new": 1, "waiting": 0, "parked": []}';
+end
+$$;
+
+alter function communications.inbound_status reset all;
+-- By the keys, also while the tables are new and Postgres takes them for empty.
+alter function communications.inbound_status set plan_cache_mode = force_generic_plan set enable_seqscan = off;
+
+-- Statuses and nothing else: {"door", "channel", "reports": [record_reports' elements with "number" and "waba_id" instead of
+-- tenant and account]}. Null, with nothing written, when one of the numbers has no owner here: then the long way sorts it.
+alter function communications.inbound_statuses rename to inbound_many_statuses;
+create function communications.inbound_statuses(p jsonb) returns jsonb
+    language plpgsql
+as $$
+declare
+    v_answer jsonb;
+begin
+    if jsonb_array_length(p -> 'reports') = 1 then
+        v_answer := communications.inbound_status(p ->> 'channel', (p ->> 'door')::uuid, p -> 'reports' -> 0);
+    end if;
+    return coalesce(v_answer, communications.inbound_many_statuses(p));
+end
+$$;
+
+-- 5. Settings of functions within functions: a setting is taken on and off at every call, each at the price of a statement. Those that
+-- the service calls have them, and what they call runs under theirs.
+create or replace function communications.people_load(p jsonb) returns jsonb
+    language plpgsql
+as $$
+declare
+    v_aliases  jsonb;
+    v_former   jsonb;
+    v_profiles jsonb;
+begin
+    perform pg_advisory_xact_lock(k.hash)
+       from (select communications.person_lock(s ->> 'tenant_id', a ->> 0, a ->> 1, a ->> 2) as hash
+               from jsonb_array_elements(p) as s, jsonb_array_elements(s -> 'aliases') as a
+             union
+             select communications.person_lock(s ->> 'tenant_id', 'profile', s ->> 'profile')
+               from jsonb_array_elements(p) as s where s ->> 'profile' is not null
+             order by 1) k;
+
+    select jsonb_agg(to_jsonb(f)) into v_aliases
+      from (select distinct i.tenant_id, i.kind, i.scope, i.value, c.id as contact_id,
+                   coalesce(c.passenger_profile_id, c.driver_id, c.vendor_id, case when exists (
+                       select from communications.contact_identities x
+                        where x.tenant_id = c.tenant_id and x.contact_id = c.id and x.kind <> 'email') then c.id end) as link,
+                   c.display_name is null or c.locale is null or c.timezone is null
+                       or num_nonnulls(c.passenger_profile_id, c.driver_id, c.vendor_id) = 0 as incomplete
+              from jsonb_array_elements(p) as s
+             cross join jsonb_array_elements(s -> 'aliases') as a
+              join communications.contact_identities i
+                on i.tenant_id = (s ->> 'tenant_id')::uuid and i.kind = a ->> 0 and i.scope = a ->> 1 and i.value = a ->> 2
+              join communications.contacts o on o.tenant_id = i.tenant_id and o.id = i.contact_id
+             -- Fenced off: as a condition of the join it was tried on every contact of the tenant.
+             cross join lateral (select case when o.merged_into is null then o.id
+                                             else communications.living_contact(o.tenant_id, o.id) end as id offset 0) living
+              join communications.contacts c on c.tenant_id = o.tenant_id and c.id = living.id) f;
+
+    select jsonb_agg(to_jsonb(f)) into v_former
+      from (select distinct h.tenant_id, h.kind, h.scope, h.value,
+                   communications.living_contact(h.tenant_id, h.contact_id) as contact_id, h.until
+              from jsonb_array_elements(p) as s
+             cross join jsonb_array_elements(s -> 'aliases') as a
+              join communications.contact_former_identities h
+                on h.tenant_id = (s ->> 'tenant_id')::uuid and h.kind = a ->> 0 and h.scope = a ->> 1 and h.value = a ->> 2) f;
+
+    select jsonb_agg(to_jsonb(f)) into v_profiles
+      from (select distinct c.tenant_id, c.passenger_profile_id as profile,
+                   case when c.merged_into is null then c.id else communications.living_contact(c.tenant_id, c.id) end as contact_id
+              from jsonb_array_elements(p) as s
+              join communications.contacts c
+                on c.tenant_id = (s ->> 'tenant_id')::uuid and c.passenger_profile_id = (s ->> 'profile')::uuid) f;
+
+    return jsonb_build_object(
+        'aliases', coalesce(v_aliases, '[]'), 'former', coalesce(v_former, '[]'), 'profiles', coalesce(v_profiles, '[]'));
+end
+$$;
+
+-- The same for who asks for people alone.
+create function communications.find_people(p jsonb) returns jsonb
+    language plpgsql
+    set enable_seqscan = off
+    set enable_hashjoin = off
+    set enable_mergejoin = off
+    set join_collapse_limit = 1
+    set plan_cache_mode = force_generic_plan
+as $$
+begin
+    return communications.people_load(p);
+end
+$$;
+
+do $$
+declare
+    f regprocedure;
+begin
+    for f in
+        select p.oid::regprocedure
+          from pg_proc p
+         where p.pronamespace = 'communications'::regnamespace
+           -- Not learn_aliases and project_reports: inbound_status has no settings and calls them, seldom.
+           and p.proname in ('people_load', 'open_reviews', 'apply_reported', 'store_prices', 'store_messages', 'store_reactions',
+                             'store_revisions', 'apply_revisions', 'mute_blocked', 'note_wishes', 'store_notices',
+                             'store_template_notices', 'store_account_notices')
+    loop
+        execute format('alter function %s reset all', f);
+    end loop;
+end
+$$;
