@@ -31,6 +31,7 @@ mod media_faults;
 mod media_lives;
 mod merges;
 mod notices;
+mod one_text;
 mod order;
 mod outages;
 mod pacing;

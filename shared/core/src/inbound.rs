@@ -13,6 +13,7 @@ mod pending;
 mod people;
 pub mod replay;
 mod sorted;
+mod text;
 mod whatsapp;
 
 pub use document::{Document, NewMedia, NewMessage, NewWish, Stored};

@@ -106,14 +106,14 @@ pub(super) fn pair(update: &DeliveryUpdate, account: Option<&AccountRef>) -> Vec
 }
 
 /// Business-scoped ids mean something within a business account; see [`Alias::scope`] for their parents.
-fn scope(account: Option<&AccountRef>) -> &str {
+pub(super) fn scope(account: Option<&AccountRef>) -> &str {
     account
         .and_then(|account| account.waba_id.as_deref())
         .unwrap_or_default()
 }
 
 /// Strongest evidence first.
-fn aliases(person: &Person, scope: &str) -> Vec<Alias> {
+pub(super) fn aliases(person: &Person, scope: &str) -> Vec<Alias> {
     let alias = |kind, scope: &str, value: &Option<String>| {
         value.as_deref().map(|value| Alias::new(kind, scope, value))
     };

@@ -130,8 +130,7 @@ impl Sorted {
         message: InboundMessage,
         channel: Channel,
     ) {
-        let wish = says(&message.content).and_then(|text| opt_out::wish(text, channel));
-        if let Some(wish) = wish {
+        if let Some(wish) = wish(&message.content, channel) {
             self.document.wishes.push(NewWish {
                 tenant_id: owner.tenant_id,
                 contact_id: contact,
@@ -172,6 +171,11 @@ impl Sorted {
             payload: (source.again)(event),
         });
     }
+}
+
+/// What somebody wants of us, if the message says that and nothing else.
+pub(super) fn wish(content: &Content, channel: Channel) -> Option<Wish> {
+    says(content).and_then(|text| opt_out::wish(text, channel))
 }
 
 /// The words of a message that may be a wish: typed, or tapped.

@@ -3,6 +3,7 @@
 use super::known::Door;
 use super::pending::Pending;
 use super::sorted::Source;
+use super::text::Text;
 use super::{InboundError, Ingested, people, take_in};
 use crate::channels::accounts;
 use crate::delivery::{Recorded, StatusReport};
@@ -56,10 +57,18 @@ async fn together(
     door: Door,
     events: Vec<ProviderEvent>,
 ) -> Result<Ingested, InboundError> {
-    match statuses(database, door, &events).await? {
-        Some(ingested) => Ok(ingested),
-        None => take_in(database, SOURCE, door, events).await,
+    if let Some(ingested) = statuses(database, door, &events).await? {
+        return Ok(ingested);
     }
+    if let Some(text) = Text::of(SOURCE.channel, door, &events)
+        && let Some(stored) = text.store(database).await?
+    {
+        return Ok(Ingested {
+            messages: stored.messages,
+            ..Ingested::default()
+        });
+    }
+    take_in(database, SOURCE, door, events).await
 }
 
 /// Each event in a transaction of its own. The door has let the payload in: something of it had an owner.

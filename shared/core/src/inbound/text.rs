@@ -1,0 +1,91 @@
+//! The short way for the usual payload that is no report: one message without a file. The database takes it in one round trip where
+//! everything about its sender is known; who is who is decided nowhere else but there and in `contacts::decide`, which it repeats
+//! for the one case in which there is nothing to decide.
+
+use super::document::{self, Stored};
+use super::known::Door;
+use super::people;
+use super::sorted::wish;
+use crate::contacts::{self, Alias, AliasKind};
+use crate::model::{Channel, MessageId, TenantId};
+use crate::platform::{Database, DatabaseError};
+use comms_providers::Content;
+use comms_providers::event::{EventKind, ProviderEvent};
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+/// What `communications.inbound_text` takes.
+#[derive(Debug, Serialize)]
+pub(super) struct Text<'a> {
+    channel: Channel,
+    door: Option<TenantId>,
+    number: &'a str,
+    waba_id: Option<&'a str>,
+    /// Those of the payload, then their other forms.
+    aliases: Vec<Alias>,
+    said: usize,
+    name: Option<&'a str>,
+    id: MessageId,
+    address: String,
+    content: &'a Content,
+    body: &'a str,
+    preview: String,
+    external_message_id: &'a str,
+    reply_to: Option<&'a str>,
+    context: Option<&'a Value>,
+    #[serde(with = "time::serde::rfc3339")]
+    sent_at: OffsetDateTime,
+}
+
+impl<'a> Text<'a> {
+    /// `None` for what is more than that: several events, files, a wish, a notice of the provider's.
+    pub(super) fn of(channel: Channel, door: Door, events: &'a [ProviderEvent]) -> Option<Self> {
+        let [event] = events else {
+            return None;
+        };
+        let EventKind::Message(message) = &event.kind else {
+            return None;
+        };
+        let account = event.account.as_ref()?;
+        let speaks = !matches!(message.content, Content::System { .. });
+        if !speaks || !message.media.is_empty() || wish(&message.content, channel).is_some() {
+            return None;
+        }
+        let mut aliases = people::aliases(&message.sender, people::scope(Some(account)));
+        let mailbox = |alias: &Alias| alias.kind == AliasKind::Email;
+        if aliases.is_empty() || aliases.iter().any(mailbox) {
+            return None;
+        }
+        let said = aliases.len();
+        let mut forms = contacts::to_look_up(&aliases);
+        forms.retain(|form| !aliases.contains(form));
+        aliases.append(&mut forms);
+        Some(Self {
+            channel,
+            door: door.tenant(),
+            number: account.external_account_id.as_deref()?,
+            waba_id: account.waba_id.as_deref(),
+            aliases,
+            said,
+            name: message.sender.name.as_deref(),
+            id: MessageId::generate(),
+            address: people::address(&message.sender),
+            content: &message.content,
+            body: &message.body,
+            preview: document::preview(&message.body),
+            external_message_id: &message.external_message_id,
+            reply_to: message.reply_to.as_deref(),
+            context: message.context.as_ref(),
+            sent_at: message.sent_at,
+        })
+    }
+
+    /// `None`: there is more to it, and nothing was written.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub(super) async fn store(&self, database: &Database) -> Result<Option<Stored>, DatabaseError> {
+        database.call("inbound_text", self).await
+    }
+}
