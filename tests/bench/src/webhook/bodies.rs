@@ -13,10 +13,14 @@ use crate::{
 
 const APP_SECRET: &str = "secret-of-the-benchmark";
 pub const APP_SECRETS: &str = "[\"secret-of-the-benchmark\"]";
+/// Messages that each passenger got; the first report of the first one teaches an id.
+const MESSAGES_EACH: usize = 10;
 /// Texts that each customer writes; the first one makes contact, thread and window.
 const TEXTS_EACH: usize = 10;
 /// The first tenant's messages that only the large bodies are about begin here.
 const FIRST_OF_LARGE: usize = 1_000_000;
+/// When the messages were sent, in seconds since 1970; providers count no finer.
+const SENT_AT: usize = 1_795_428_000;
 const WORDS: [&str; 3] = ["sent", "delivered", "read"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +35,8 @@ impl Kind {
     pub fn check(self) -> &'static str {
         match self {
             Self::Status => {
-                "select (select count(*) from communications.message_status_events where message_id is not null),
-                        (select count(*) from communications.messages where status = 'READ')"
+                "select (select count(*) from communications.message_status_events where message_id is not null and raw <> '{}'),
+                        (select count(*) from communications.messages where status = 'READ' and external_message_id like 'wamid.OUT%')"
             }
             Self::Inbound => {
                 "select (select count(*) from communications.messages where direction = 'INBOUND'),
@@ -50,9 +54,11 @@ impl Kind {
     }
 }
 
-/// Tenants with a number each, a sent message for every three status requests, and those of the large bodies.
+/// Tenants with a number each, a sent message for every three status requests, and those of the large bodies. Everybody has an older
+/// message that was read: no operator's tables are empty, and Postgres plans for what it finds.
 pub fn seed(database: &mut Connection, requests: usize) -> Result<()> {
     let messages = requests / WORDS.len();
+    let passengers = messages.div_ceil(MESSAGES_EACH * TENANTS) * TENANTS;
     database.query(&format!(
         "insert into communications.tenant_settings (tenant_id, name, default_locale, timezone)
          select tenant, 'Operator ' || n, 'es', 'Europe/Madrid'
@@ -68,24 +74,52 @@ pub fn seed(database: &mut Connection, requests: usize) -> Result<()> {
          insert into communications.contacts (tenant_id, id, display_name)
          select format('0192f000-0000-7000-8000-00000000a%s', lpad((n % {TENANTS})::text, 3, '0'))::uuid,
                 format('0192f000-0000-7000-8000-c%s', lpad(n::text, 11, '0'))::uuid, 'Passenger ' || n
-           from generate_series(0, {messages} - 1) n
+           from generate_series(0, {passengers} - 1) n
          union all
          select '0192f000-0000-7000-8000-00000000a000', format('0192f000-0000-7000-8000-c%s', lpad(n::text, 11, '0'))::uuid,
                 'Passenger ' || n
            from generate_series({FIRST_OF_LARGE}, {FIRST_OF_LARGE} + {large} - 1) n;
          insert into communications.contact_identities (tenant_id, kind, value, contact_id)
          select tenant_id, 'phone', '+34' || 700000000 + right(id::text, 9)::int, id from communications.contacts;
+         insert into communications.contact_identities (tenant_id, kind, scope, value, contact_id)
+         select tenant_id, 'bsuid', '200000000000000', 'ES.' || 10000000000 + right(id::text, 9)::int, id
+           from communications.contacts where right(id::text, 9)::int >= {FIRST_OF_LARGE}
+         union all
+         select tenant_id, 'wa_id', '', '34' || 700000000 + right(id::text, 9)::int, id
+           from communications.contacts where right(id::text, 9)::int >= {FIRST_OF_LARGE};
          -- Without triggers: a message is not born as sent.
          set session_replication_role = replica;
          insert into communications.messages
              (tenant_id, id, direction, channel, account_id, contact_id, sender_kind, address, content, body, status, lane, category,
               attempts, fence, external_message_id, sent_at)
-         select c.tenant_id, format('0192f000-0000-7000-8000-d%s', right(c.id::text, 11))::uuid, 'OUTBOUND', 'WHATSAPP', a.id, c.id,
+         select c.tenant_id, format('0192f000-0000-7000-8000-d%s', lpad(m.n::text, 11, '0'))::uuid, 'OUTBOUND', 'WHATSAPP', a.id, c.id,
                 'SYSTEM', '+34' || 700000000 + right(c.id::text, 9)::int, '{{\"type\": \"text\", \"body\": \"x\"}}', 'x', 'SENT',
-                'TRANSACTIONAL', 'TRANSACTIONAL', 1, 1, 'wamid.OUT' || right(c.id::text, 9)::int, now()
+                'TRANSACTIONAL', 'TRANSACTIONAL', 1, 1, 'wamid.OUT' || m.n, to_timestamp({SENT_AT} + 0.4)
+           from (select n, n / {group} * {TENANTS} + n % {TENANTS} as passenger from generate_series(0, {messages} - 1) n
+                 union all
+                 select n, n from generate_series({FIRST_OF_LARGE}, {FIRST_OF_LARGE} + {large} - 1) n) m
+           join communications.contacts c
+             on c.tenant_id = format('0192f000-0000-7000-8000-00000000a%s', lpad((m.passenger % {TENANTS})::text, 3, '0'))::uuid
+                and m.passenger < {FIRST_OF_LARGE}
+             or c.tenant_id = '0192f000-0000-7000-8000-00000000a000' and m.passenger >= {FIRST_OF_LARGE}
+           join communications.channel_accounts a on a.tenant_id = c.tenant_id
+          where c.id = format('0192f000-0000-7000-8000-c%s', lpad(m.passenger::text, 11, '0'))::uuid;
+         insert into communications.messages
+             (tenant_id, id, direction, channel, account_id, contact_id, sender_kind, address, content, body, status, lane, category,
+              attempts, fence, external_message_id, sent_at, delivered_at, read_at)
+         select c.tenant_id, format('0192f000-0000-7000-8000-e%s', right(c.id::text, 11))::uuid, 'OUTBOUND', 'WHATSAPP', a.id, c.id,
+                'SYSTEM', '+34' || 700000000 + right(c.id::text, 9)::int, '{{\"type\": \"text\", \"body\": \"x\"}}', 'x', 'READ',
+                'TRANSACTIONAL', 'TRANSACTIONAL', 1, 1, 'wamid.OLD' || right(c.id::text, 9)::int, now(), now(), now()
            from communications.contacts c join communications.channel_accounts a on a.tenant_id = c.tenant_id;
+         insert into communications.message_status_events
+             (tenant_id, id, account_id, external_message_id, message_id, status, provider_status, occurred_at, raw)
+         select m.tenant_id, gen_random_uuid(), m.account_id, m.external_message_id, m.id, upper(word), word, m.sent_at, '{{}}'
+           from communications.messages m cross join unnest(array['sent', 'delivered', 'read']) as word where m.status = 'READ';
+         insert into communications.message_prices (tenant_id, message_id, account_id, category, model, kind, billable, at)
+         select tenant_id, id, account_id, 'utility', 'PMP', 'regular', true, sent_at from communications.messages where status = 'READ';
          set session_replication_role = origin",
         last = TENANTS - 1,
+        group = MESSAGES_EACH * TENANTS,
         large = super::LARGE * super::LARGE_BODIES,
     ))?;
     database.query("vacuum (analyze)")?;
@@ -125,10 +159,20 @@ pub fn status_bodies(each: usize, bodies: usize) -> Vec<Arc<str>> {
 }
 
 fn status(message: usize, word: &str) -> Value {
-    let phone = format!("34{}", 700_000_000 + message);
+    let passenger = if message < FIRST_OF_LARGE {
+        message / (MESSAGES_EACH * TENANTS) * TENANTS + message % TENANTS
+    } else {
+        message
+    };
+    let later = match word {
+        "sent" => 0,
+        "delivered" => 2,
+        _ => 60,
+    };
     json!({
-        "id": format!("wamid.OUT{message}"), "status": word, "timestamp": "1795428000",
-        "recipient_id": phone, "recipient_user_id": format!("ES.{}", 10_000_000_000_usize + message),
+        "id": format!("wamid.OUT{message}"), "status": word, "timestamp": (SENT_AT + later).to_string(),
+        "recipient_id": format!("34{}", 700_000_000 + passenger),
+        "recipient_user_id": format!("ES.{}", 10_000_000_000_usize + passenger),
         "biz_opaque_callback_data": format!("0192f000-0000-7000-8000-d{message:011}"),
         "pricing": {"billable": true, "pricing_model": "PMP", "type": "regular", "category": "utility"},
     })
