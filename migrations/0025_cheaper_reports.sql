@@ -268,7 +268,106 @@ begin
 end
 $$;
 
--- 5. Settings of functions within functions: a setting is taken on and off at every call, each at the price of a statement. Those that
+-- 5. Many reports at once.
+create or replace function communications.record_reports(p jsonb) returns jsonb
+    language plpgsql
+    set enable_seqscan = off
+    set enable_hashjoin = off
+    set enable_mergejoin = off
+    set join_collapse_limit = 1
+    set plan_cache_mode = force_generic_plan
+as $$
+#variable_conflict use_column
+declare
+    v_new       integer;
+    v_tenants   uuid[];
+    v_ids       uuid[];
+    v_accounts  uuid[];
+    v_statuses  text[];
+    v_externals text[];
+    v_at        timestamptz[];
+    v_codes     text[];
+    v_reasons   text[];
+    v_effects   text[];
+    v_parked    jsonb := '[]';
+begin
+    with reported as (
+        select r.*
+          from jsonb_to_recordset(p) as r (
+               id uuid, tenant_id uuid, account_id uuid, external_message_id text, status text, provider_status text,
+               correlation_id uuid, occurred_at timestamptz, failure_code text, failure_reason text, effect text, raw jsonb,
+               price jsonb)),
+    logged as (
+        insert into communications.message_status_events
+            (tenant_id, id, account_id, external_message_id, message_id, status, provider_status, failure_code,
+             failure_reason, occurred_at, effect, raw, price)
+        select r.tenant_id, r.id, r.account_id, r.external_message_id, coalesce(by_echo.id, by_id.id), r.status,
+               r.provider_status, r.failure_code, r.failure_reason, r.occurred_at, coalesce(r.effect, ''), r.raw,
+               case when coalesce(by_echo.id, by_id.id) is null then r.price end
+          from reported r
+          left join communications.messages by_echo
+            on by_echo.tenant_id = r.tenant_id and by_echo.id = r.correlation_id
+           and by_echo.account_id = r.account_id and by_echo.direction = 'OUTBOUND'
+          left join communications.messages by_id
+            on by_echo.id is null and by_id.tenant_id = r.tenant_id and by_id.account_id = r.account_id
+           and by_id.external_message_id = r.external_message_id and by_id.direction = 'OUTBOUND'
+        on conflict on constraint message_status_events_key do nothing
+        returning tenant_id, account_id, message_id, status, external_message_id, occurred_at, failure_code, failure_reason,
+                  effect)
+    select count(*),
+           array_agg(l.tenant_id) filter (where l.message_id is not null),
+           array_agg(l.message_id) filter (where l.message_id is not null),
+           array_agg(l.account_id) filter (where l.message_id is not null),
+           array_agg(l.status) filter (where l.message_id is not null),
+           array_agg(l.external_message_id) filter (where l.message_id is not null),
+           array_agg(l.occurred_at) filter (where l.message_id is not null),
+           array_agg(l.failure_code) filter (where l.message_id is not null),
+           array_agg(l.failure_reason) filter (where l.message_id is not null),
+           array_agg(l.effect) filter (where l.message_id is not null)
+      into v_new, v_tenants, v_ids, v_accounts, v_statuses, v_externals, v_at, v_codes, v_reasons, v_effects
+      from logged l;
+
+    if v_ids is null then
+        return jsonb_build_object('new', v_new, 'waiting', v_new, 'parked', v_parked);
+    end if;
+
+    perform communications.project_reports(v_tenants, v_ids, v_statuses, v_externals, v_at, v_codes, v_reasons);
+
+    if exists (select from unnest(v_effects) as e (effect) where e.effect <> '') then
+        perform communications.apply_reported(v_tenants, v_ids, v_codes, v_effects);
+        select coalesce(jsonb_agg(e.id), '[]') into v_parked
+          from unnest(v_ids, v_effects) as e (id, effect) where e.effect = 'PARK_HOLD';
+    end if;
+
+    -- Back to the payload by the log's key: a list of a thousand joined to itself is a million comparisons.
+    if p @? '$[*].price ? (@ != null)' then
+        perform communications.store_prices(array_agg(e.tenant_id), array_agg(e.message_id), array_agg(e.account_id),
+                                            array_agg(e.occurred_at), array_agg(r.price))
+           from jsonb_to_recordset(p) as r (id uuid, tenant_id uuid, account_id uuid, external_message_id text, provider_status text,
+                                            price jsonb)
+           join communications.message_status_events e
+             on e.tenant_id = r.tenant_id and e.account_id = r.account_id and e.external_message_id = r.external_message_id
+            and e.provider_status = r.provider_status
+          where e.id = r.id and e.message_id is not null;
+    end if;
+
+    if p @? '$[*].aliases[*]' then
+        perform communications.learn_aliases(jsonb_agg(jsonb_build_object(
+                    'tenant_id', s.tenant_id, 'contact_id', s.contact_id, 'address', s.address, 'aliases', r.aliases)))
+           from jsonb_to_recordset(p) as r (id uuid, tenant_id uuid, account_id uuid, external_message_id text, provider_status text,
+                                            aliases jsonb)
+           join communications.message_status_events e
+             on e.tenant_id = r.tenant_id and e.account_id = r.account_id and e.external_message_id = r.external_message_id
+            and e.provider_status = r.provider_status
+           join communications.messages s on s.tenant_id = e.tenant_id and s.id = e.message_id
+          where e.id = r.id and jsonb_array_length(r.aliases) > 0;
+    end if;
+
+    return jsonb_build_object('new', v_new, 'waiting', v_new - cardinality(v_ids), 'parked', v_parked);
+end
+$$;
+
+-- 6. Settings of functions within functions: a setting is taken on and off at every call, each at the price of a statement. Those that
 -- the service calls have them, and what they call runs under theirs.
 create or replace function communications.people_load(p jsonb) returns jsonb
     language plpgsql

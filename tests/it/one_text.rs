@@ -2,6 +2,7 @@
 
 use comms_tests::calls;
 use comms_tests::world::{APP_SECRET, World};
+use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
 /// From long ago, in the future, out of order, with an answer and with what stands beside it.
@@ -36,7 +37,7 @@ fn texts() -> Vec<Value> {
     ]
 }
 
-async fn posts(world: &World, texts: &[&Value]) {
+async fn posts(world: &World, texts: &[impl serde::Serialize]) {
     let value = json!({
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},
@@ -158,6 +159,39 @@ async fn what_is_more_than_one_text_of_somebody_known_goes_the_long_way() {
         assert_eq!(answer, None, "{what}");
         assert_eq!(rows(&world).await, before, "{what}");
     }
+}
+
+/// Thirty texts of one person, each twice, all at the same moment, while somebody resolves the thread again and again.
+#[tokio::test]
+async fn texts_at_once_are_counted_once() {
+    let world = World::new().await;
+    let first = texts().remove(0);
+    posts(&world, &[&first]).await;
+    let more: Vec<Value> = (0..30)
+        .map(|n| {
+            let mut text = first.clone();
+            text["id"] = json!(format!("wamid.more.{n}"));
+            text
+        })
+        .collect();
+    let twice = more.iter().chain(&more);
+    let all = join_all(twice.map(|text| posts(&world, std::slice::from_ref(text))));
+    let resolve = async {
+        for _ in 0..20 {
+            world
+                .execute("update communications.conversations set status = 'RESOLVED' where status = 'OPEN'")
+                .await;
+        }
+    };
+    join(all, resolve).await;
+    let counted: (i64, i64, i64) = sqlx::query_as(
+        "select (select count(*) from communications.messages), (select count(*) from communications.conversations),
+                (select sum(inbound_count)::bigint from communications.conversations)",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(counted, (31, 1, 31));
 }
 
 /// A number belongs to its door.
