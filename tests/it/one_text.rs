@@ -1,5 +1,6 @@
 //! The short way for one text (`communications.inbound_text`) leaves the same rows as the long way.
 
+use comms_simulator::SignedWebhook;
 use comms_tests::calls;
 use comms_tests::world::{APP_SECRET, World};
 use futures_util::future::{join, join_all};
@@ -37,7 +38,8 @@ fn texts() -> Vec<Value> {
     ]
 }
 
-async fn posts(world: &World, texts: &[impl serde::Serialize]) {
+/// These, said at the first operator's number.
+fn signed(world: &World, texts: &[impl serde::Serialize]) -> SignedWebhook {
     let value = json!({
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},
@@ -48,12 +50,12 @@ async fn posts(world: &World, texts: &[impl serde::Serialize]) {
         "object": "whatsapp_business_account",
         "entry": [{"id": world.iberia.waba_id, "changes": [{"field": "messages", "value": value}]}],
     });
-    let response = world
-        .meta_posts(
-            world.iberia.tenant,
-            &calls::signed_by_meta(APP_SECRET, &body),
-        )
-        .await;
+    calls::signed_by_meta(APP_SECRET, &body)
+}
+
+async fn posts(world: &World, texts: &[impl serde::Serialize]) {
+    let webhook = signed(world, texts);
+    let response = world.meta_posts(world.iberia.tenant, &webhook).await;
     assert_eq!(response.status(), 200, "{}", response.body());
 }
 
@@ -105,11 +107,15 @@ async fn one_text_is_stored_as_many_are() {
     assert_eq!(short.count("messages").await, 6);
 }
 
+/// The one case that does not.
+const SIMPLE: &str = "nothing out of the ordinary";
+
 /// What is not so simple goes the long way, and nothing of the short one stays.
 #[tokio::test]
 async fn what_is_more_than_one_text_of_somebody_known_goes_the_long_way() {
     let texts = texts();
     for (what, before) in [
+        (SIMPLE, "select 1"),
         ("resolved", "update communications.conversations set status = 'RESOLVED'"),
         (
             "snoozed until a reply",
@@ -156,8 +162,8 @@ async fn what_is_more_than_one_text_of_somebody_known_goes_the_long_way() {
         .fetch_one(&world.pool)
         .await
         .unwrap();
-        assert_eq!(answer, None, "{what}");
-        assert_eq!(rows(&world).await, before, "{what}");
+        assert_eq!(answer.is_some(), what == SIMPLE, "{what}");
+        assert_eq!(rows(&world).await != before, what == SIMPLE, "{what}");
     }
 }
 
@@ -200,17 +206,7 @@ async fn nobody_takes_a_text_through_anothers_door() {
     let world = World::new().await;
     let texts = texts();
     posts(&world, &[&texts[0]]).await;
-    let value = json!({
-        "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},
-        "contacts": [{"profile": {"name": "Ana"}, "wa_id": "5511987654321", "user_id": "BR.1"}],
-        "messages": [texts[1]],
-    });
-    let body = json!({
-        "object": "whatsapp_business_account",
-        "entry": [{"id": world.iberia.waba_id, "changes": [{"field": "messages", "value": value}]}],
-    });
-    let webhook = calls::signed_by_meta(APP_SECRET, &body);
+    let webhook = signed(&world, &texts[1..2]);
     let response = world.meta_posts(world.albion.tenant, &webhook).await;
     assert_eq!(response.status(), 200);
     assert_eq!(world.count("messages").await, 1);
