@@ -58,23 +58,26 @@ pub(super) async fn resolve(
     let rows = sqlx::query!(
         r#"with policy as (
                select * from unnest($1::text[], $2::float8[], $3::bool[]) as p(category, grace, again)),
-           doubtful as (
-               select m.tenant_id, m.id, m.status, taken.external_message_id,
-                      case when taken.external_message_id is not null then 'SENT'
-                           when m.expires_at <= now() then 'EXPIRED'
-                           when p.again and m.attempts < $4 then 'QUEUED'
-                           else 'FAILED' end as next,
-                      p.again
+           oldest as materialized (
+               select m.tenant_id, m.id, m.status, m.expires_at, m.attempts, p.again
                  from communications.messages m join policy p on p.category = m.category
-                 -- A worker that settled too late still wrote down what it was answered.
-                 left join lateral (
-                      select t.external_message_id from communications.message_attempts t
-                       where t.tenant_id = m.tenant_id and t.message_id = m.id and t.class = 'ACCEPTED'
-                       order by t.fence limit 1) taken on true
                 where m.queue_status = 'UNCERTAIN' and m.updated_at <= now() - p.grace * interval '1 second'
                   and ($5::uuid[] is null
                        or (m.tenant_id, m.id) in (select * from unnest($6::uuid[], $5::uuid[])))
                 order by m.updated_at limit $7 for no key update of m skip locked),
+           doubtful as (
+               select m.tenant_id, m.id, m.status, taken.external_message_id,
+                      case when taken.external_message_id is not null then 'SENT'
+                           when m.expires_at <= now() then 'EXPIRED'
+                           when m.again and m.attempts < $4 then 'QUEUED'
+                           else 'FAILED' end as next,
+                      m.again
+                 from oldest m
+                 -- A worker that settled too late still wrote down what it was answered.
+                 left join lateral (
+                      select t.external_message_id from communications.message_attempts t
+                       where t.tenant_id = m.tenant_id and t.message_id = m.id and t.class = 'ACCEPTED'
+                       order by t.fence limit 1) taken on true),
            decided as (
                update communications.messages m
                   set status = d.next,
