@@ -4,6 +4,11 @@
 
 -- 1. Reports touch no index (heap-only updates).
 alter table communications.messages
+    -- When it became EXPIRED, which may be long after expires_at: the service was down, or it was in doubt.
+    add column expired_at timestamptz;
+update communications.messages set expired_at = updated_at where status = 'EXPIRED';
+
+alter table communications.messages
     -- What the queue still has to do with a message, or why it is done in vain; null from SENT on. Indexes name this column instead
     -- of `status`, so that SENT → DELIVERED → READ changes none of them. Who wants to use them must ask by it.
     add column queue_status text generated always as (
@@ -33,11 +38,12 @@ create or replace view communications.double_reaches as
       join communications.messages first on first.tenant_id = second.tenant_id and first.id = second.fallback_of
      where second.fallback_of is not null and first.status in ('DELIVERED', 'READ') and second.status in ('SENT', 'DELIVERED', 'READ')
        and (second.fallback_reason <> 'NOT_READ' or first.status = 'READ');
--- By when it ended: EXPIRED messages have no failed_at.
-create index messages_ended_in_vain on communications.messages (tenant_id, (coalesce(failed_at, expires_at)))
+create index messages_ended_in_vain on communications.messages (tenant_id, (coalesce(failed_at, expired_at)))
     where queue_status in ('FAILED', 'EXPIRED');
 
--- The functions that look for what is queued ask by the column of the indexes; nothing else of them changes.
+-- Passages of functions that stay as they are otherwise. Those that look for what is queued ask by the column of the indexes. Whose an
+-- alias is was tried as a condition on every contact of the tenant, until the answer was fenced off. And a report, which holds its message,
+-- does not wait for a contact that somebody holds (a merge, which waits for the message): it leaves the id to the next report.
 do $$
 declare
     f     record;
@@ -52,7 +58,24 @@ begin
                 ('settle_messages', 'm.status = ''QUEUED'' and m.hint_at', 'm.queue_status = ''QUEUED'' and m.hint_at'),
                 ('follow_ups', 'm.status in (''QUEUED'', ''SENDING'')', 'm.queue_status in (''QUEUED'', ''SENDING'')'),
                 ('replay_candidates', 'm.status in (''FAILED'', ''EXPIRED'')', 'm.queue_status in (''FAILED'', ''EXPIRED'')'),
-                ('replay_candidates', 'coalesce(m.failed_at, m.updated_at)', 'coalesce(m.failed_at, m.expires_at)'))
+                ('people_load',
+                 'join communications.contacts c
+                on c.tenant_id = o.tenant_id
+               and c.id = case when o.merged_into is null then o.id else communications.living_contact(o.tenant_id, o.id) end) f',
+                 'cross join lateral (select case when o.merged_into is null then o.id
+                                           else communications.living_contact(o.tenant_id, o.id) end as id offset 0) living
+              join communications.contacts c on c.tenant_id = o.tenant_id and c.id = living.id) f'),
+                ('learn_aliases',
+                 'from free f)
+    insert',
+                 'from free f),
+    held as materialized (
+        select c.id from communications.contacts c
+         where (c.tenant_id, c.id) in (select l.tenant_id, l.contact_id from locked l where l.taken)
+           for no key update skip locked)
+    insert'),
+                ('learn_aliases', 'from locked where taken', 'from locked where taken and contact_id in (select id from held)'),
+                ('replay_candidates', 'coalesce(m.failed_at, m.updated_at)', 'coalesce(m.failed_at, m.expired_at)'))
                as x (name, old, new)
           join pg_proc p on p.pronamespace = 'communications'::regnamespace and p.proname = x.name
     loop
@@ -97,6 +120,9 @@ begin
         end if;
     else
         new.updated_at := now();
+        if new.status = 'EXPIRED' and old.status <> 'EXPIRED' then
+            new.expired_at := now();
+        end if;
         if new.status <> old.status and not (old.direction = 'OUTBOUND' and (
             case old.status
                 when 'QUEUED' then new.status in ('SENDING', 'SUPPRESSED', 'SIMULATED', 'CANCELLED', 'EXPIRED')
@@ -254,8 +280,7 @@ alter function communications.inbound_status set plan_cache_mode = force_generic
 
 -- Statuses and nothing else: {"door", "channel", "reports": [record_reports' elements with "number" and "waba_id" instead of
 -- tenant and account]}. Null, with nothing written, when one of the numbers has no owner here: then the long way sorts it.
-alter function communications.inbound_statuses rename to inbound_many_statuses;
-create function communications.inbound_statuses(p jsonb) returns jsonb
+create or replace function communications.inbound_statuses(p jsonb) returns jsonb
     language plpgsql
 as $$
 declare
@@ -268,14 +293,30 @@ begin
 end
 $$;
 
--- 5. Many reports at once.
+create function communications.inbound_many_statuses(p jsonb) returns jsonb
+    language plpgsql
+as $$
+declare
+    v_reports jsonb;
+begin
+    select jsonb_agg(r.value || jsonb_build_object('tenant_id', o.tenant_id, 'account_id', o.account_id))
+      into v_reports
+      from jsonb_array_elements(p -> 'reports') as r (value)
+      join communications.inbound_numbers(
+               p ->> 'channel', (p ->> 'door')::uuid,
+               array(select distinct n ->> 'number' from jsonb_array_elements(p -> 'reports') as n)) o
+        on o.number = r.value ->> 'number'
+       and (o.waba_id is null or r.value ->> 'waba_id' is null or r.value ->> 'waba_id' in (o.waba_id, o.messaging_account_id));
+    if v_reports is null or jsonb_array_length(v_reports) < jsonb_array_length(p -> 'reports') then
+        return null;
+    end if;
+    return communications.record_reports(v_reports);
+end
+$$;
+
+-- 5. Many reports at once. As in 0018, but for prices and aliases, and whole, because its variables change as well.
 create or replace function communications.record_reports(p jsonb) returns jsonb
     language plpgsql
-    set enable_seqscan = off
-    set enable_hashjoin = off
-    set enable_mergejoin = off
-    set join_collapse_limit = 1
-    set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -368,68 +409,9 @@ end
 $$;
 
 -- 6. Settings of functions within functions: a setting is taken on and off at every call, each at the price of a statement. Those that
--- the service calls have them, and what they call runs under theirs.
-create or replace function communications.people_load(p jsonb) returns jsonb
-    language plpgsql
-as $$
-declare
-    v_aliases  jsonb;
-    v_former   jsonb;
-    v_profiles jsonb;
-begin
-    perform pg_advisory_xact_lock(k.hash)
-       from (select communications.person_lock(s ->> 'tenant_id', a ->> 0, a ->> 1, a ->> 2) as hash
-               from jsonb_array_elements(p) as s, jsonb_array_elements(s -> 'aliases') as a
-             union
-             select communications.person_lock(s ->> 'tenant_id', 'profile', s ->> 'profile')
-               from jsonb_array_elements(p) as s where s ->> 'profile' is not null
-             order by 1) k;
-
-    select jsonb_agg(to_jsonb(f)) into v_aliases
-      from (select distinct i.tenant_id, i.kind, i.scope, i.value, c.id as contact_id,
-                   coalesce(c.passenger_profile_id, c.driver_id, c.vendor_id, case when exists (
-                       select from communications.contact_identities x
-                        where x.tenant_id = c.tenant_id and x.contact_id = c.id and x.kind <> 'email') then c.id end) as link,
-                   c.display_name is null or c.locale is null or c.timezone is null
-                       or num_nonnulls(c.passenger_profile_id, c.driver_id, c.vendor_id) = 0 as incomplete
-              from jsonb_array_elements(p) as s
-             cross join jsonb_array_elements(s -> 'aliases') as a
-              join communications.contact_identities i
-                on i.tenant_id = (s ->> 'tenant_id')::uuid and i.kind = a ->> 0 and i.scope = a ->> 1 and i.value = a ->> 2
-              join communications.contacts o on o.tenant_id = i.tenant_id and o.id = i.contact_id
-             -- Fenced off: as a condition of the join it was tried on every contact of the tenant.
-             cross join lateral (select case when o.merged_into is null then o.id
-                                             else communications.living_contact(o.tenant_id, o.id) end as id offset 0) living
-              join communications.contacts c on c.tenant_id = o.tenant_id and c.id = living.id) f;
-
-    select jsonb_agg(to_jsonb(f)) into v_former
-      from (select distinct h.tenant_id, h.kind, h.scope, h.value,
-                   communications.living_contact(h.tenant_id, h.contact_id) as contact_id, h.until
-              from jsonb_array_elements(p) as s
-             cross join jsonb_array_elements(s -> 'aliases') as a
-              join communications.contact_former_identities h
-                on h.tenant_id = (s ->> 'tenant_id')::uuid and h.kind = a ->> 0 and h.scope = a ->> 1 and h.value = a ->> 2) f;
-
-    select jsonb_agg(to_jsonb(f)) into v_profiles
-      from (select distinct c.tenant_id, c.passenger_profile_id as profile,
-                   case when c.merged_into is null then c.id else communications.living_contact(c.tenant_id, c.id) end as contact_id
-              from jsonb_array_elements(p) as s
-              join communications.contacts c
-                on c.tenant_id = (s ->> 'tenant_id')::uuid and c.passenger_profile_id = (s ->> 'profile')::uuid) f;
-
-    return jsonb_build_object(
-        'aliases', coalesce(v_aliases, '[]'), 'former', coalesce(v_former, '[]'), 'profiles', coalesce(v_profiles, '[]'));
-end
-$$;
-
--- The same for who asks for people alone.
+-- the service calls have the settings of 0024, and what they call runs under theirs. For whoever asks for people alone:
 create function communications.find_people(p jsonb) returns jsonb
     language plpgsql
-    set enable_seqscan = off
-    set enable_hashjoin = off
-    set enable_mergejoin = off
-    set join_collapse_limit = 1
-    set plan_cache_mode = force_generic_plan
 as $$
 begin
     return communications.people_load(p);
@@ -438,18 +420,22 @@ $$;
 
 do $$
 declare
-    f regprocedure;
+    f record;
 begin
     for f in
-        select p.oid::regprocedure
-          from pg_proc p
-         where p.pronamespace = 'communications'::regnamespace
-           -- Not learn_aliases and project_reports: inbound_status has no settings and calls them, seldom.
-           and p.proname in ('people_load', 'open_reviews', 'apply_reported', 'store_prices', 'store_messages', 'store_reactions',
-                             'store_revisions', 'apply_revisions', 'mute_blocked', 'note_wishes', 'store_notices',
-                             'store_template_notices', 'store_account_notices')
+        select p.oid::regprocedure as name, k.calls
+          from (values
+                ('find_people', true), ('record_reports', true), ('inbound_many_statuses', true), ('inbound_statuses', false),
+                -- Not learn_aliases and project_reports: inbound_status is too short for these settings and calls them, seldom.
+                ('people_load', false), ('open_reviews', false), ('apply_reported', false), ('store_prices', false),
+                ('store_messages', false), ('store_reactions', false), ('store_revisions', false), ('apply_revisions', false),
+                ('mute_blocked', false), ('note_wishes', false), ('store_notices', false), ('store_template_notices', false),
+                ('store_account_notices', false)) as k (name, calls)
+          join pg_proc p on p.pronamespace = 'communications'::regnamespace and p.proname = k.name
     loop
-        execute format('alter function %s reset all', f);
+        execute format('alter function %s %s', f.name, case when f.calls then
+            'set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set join_collapse_limit = 1
+                set plan_cache_mode = force_generic_plan' else 'reset all' end);
     end loop;
 end
 $$;

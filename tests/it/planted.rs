@@ -43,7 +43,8 @@ pub async fn end_all(world: &World, status: &str, class: &str, code: &str) {
          set local session_replication_role = replica;
          update communications.messages
             set status = '{status}', attempts = 1, failed_code = '{code}', updated_at = now() - interval '1 hour',
-                failed_at = case when '{status}' = 'FAILED' then now() - interval '1 hour' end
+                failed_at = case when '{status}' = 'FAILED' then now() - interval '1 hour' end,
+                expired_at = case when '{status}' = 'EXPIRED' then now() - interval '1 hour' end
           where direction = 'OUTBOUND' and status = 'QUEUED';
          insert into communications.message_attempts (tenant_id, message_id, fence, attempt, finished_at, class)
          select tenant_id, id, 1, 1, now(), '{class}' from communications.messages where direction = 'OUTBOUND'

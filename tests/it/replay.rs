@@ -165,6 +165,27 @@ async fn a_copy_is_found_by_the_trigger_that_it_goes_back_to() {
     assert_eq!(counts(&answer), (1, 1, 1));
 }
 
+/// Windows of time that follow each other miss nothing, however late it is noticed that a message is out of date.
+#[tokio::test]
+async fn an_expired_message_ended_when_that_was_noticed() {
+    let world = World::new().await;
+    one(&world).await;
+    world
+        .execute(
+            "update communications.messages set expires_at = now() - interval '2 hours', status = 'EXPIRED'",
+        )
+        .await;
+    let ago: String = world
+        .scalar("select to_char((now() - interval '1 minute') at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')")
+        .await;
+    for (time, matched) in [("failed_after", 1), ("failed_before", 0)] {
+        let answer = replays(&world, &since(true, &json!({time: ago})))
+            .await
+            .unwrap();
+        assert_eq!(counts(&answer).0, matched, "{time}");
+    }
+}
+
 #[tokio::test]
 async fn consent_and_senders_are_those_of_now() {
     let world = World::new().await;

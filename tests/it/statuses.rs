@@ -1,9 +1,14 @@
 //! The provider's reports, in any order and number, end in one row.
 
 use crate::intake::trip;
-use comms_simulator::{StatusReport, StatusStep};
-use comms_tests::world::World;
+use crate::planted;
+use comms_simulator::{SignedWebhook, StatusReport, StatusStep};
+use comms_tests::calls;
+use comms_tests::world::{APP_SECRET, World};
 use proptest::prelude::{ProptestConfig, Strategy};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn a_thousand_statuses_are_one_request() {
@@ -30,6 +35,90 @@ async fn a_thousand_statuses_are_one_request() {
             .await,
         1000
     );
+}
+
+/// Reports of these messages in one payload, with price and both of the recipient's ids.
+fn reports(world: &World, wamids: &[String], word: &str) -> SignedWebhook {
+    let report = |wamid: &String| {
+        json!({
+            "id": wamid, "status": word, "timestamp": "1795428000", "recipient_id": "34600111222", "recipient_user_id": "ES.7",
+            "pricing": {"billable": true, "pricing_model": "PMP", "type": "regular", "category": "utility"},
+        })
+    };
+    let statuses: Vec<_> = wamids.iter().map(report).collect();
+    let body = json!({
+        "object": "whatsapp_business_account",
+        "entry": [{"id": world.iberia.waba_id, "changes": [{"field": "messages", "value": {
+            "messaging_product": "whatsapp", "statuses": statuses,
+            "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},
+        }}]}],
+    });
+    calls::signed_by_meta(APP_SECRET, &body)
+}
+
+/// What hangs on each of many reports is kept once, whatever the payload repeats and however often it comes.
+#[tokio::test]
+async fn many_reports_bring_prices_and_ids() {
+    let world = World::new().await;
+    let first = planted::one(&world).await;
+    planted::more(&world, first, 2).await;
+    world.step_dispatch().await;
+    let sent: Vec<String> = sqlx::query_scalar(
+        "select external_message_id from communications.messages where status = 'SENT' order by id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(sent.len(), 3);
+    let repeated: Vec<String> = sent.iter().chain(&sent[..1]).cloned().collect();
+    let webhook = reports(&world, &repeated, "delivered");
+    for new in [3, 0] {
+        let response = world.meta_posts(world.iberia.tenant, &webhook).await;
+        let answer = format!(r#"{{"messages":0,"quarantined":0,"statuses":{new}}}"#);
+        assert_eq!(response.body(), &answer);
+        for (rows, from) in [
+            (3, "message_status_events where status = 'DELIVERED'"),
+            (3, "messages where status = 'DELIVERED'"),
+            (3, "message_prices where category = 'utility' and billable"),
+            (
+                1,
+                "contact_identities where kind = 'bsuid' and value = 'ES.7'",
+            ),
+        ] {
+            assert_eq!(world.count(from).await, rows, "{from}");
+        }
+    }
+}
+
+/// A merge holds the contact and wants the message; a report holds the message and must not want the contact.
+#[tokio::test]
+async fn a_report_does_not_wait_for_a_contact() {
+    let world = World::new().await;
+    planted::one(&world).await;
+    world.step_dispatch().await;
+    let wamid: String = world
+        .scalar("select external_message_id from communications.messages")
+        .await;
+    let mut merge = world.pool.begin().await.unwrap();
+    sqlx::raw_sql("select from communications.contacts for no key update")
+        .execute(&mut *merge)
+        .await
+        .unwrap();
+    let bsuids = "contact_identities where kind = 'bsuid'";
+    let told = reports(&world, std::slice::from_ref(&wamid), "delivered");
+    let response = timeout(
+        Duration::from_secs(20),
+        world.meta_posts(world.iberia.tenant, &told),
+    )
+    .await
+    .expect("the report waits for the contact");
+    assert_eq!(response.status(), 200);
+    assert_eq!(world.outbound().await, ["DELIVERED"]);
+    assert_eq!(world.count(bsuids).await, 0);
+    merge.rollback().await.unwrap();
+    let told = reports(&world, &[wamid], "read");
+    world.meta_posts(world.iberia.tenant, &told).await;
+    assert_eq!(world.count(bsuids).await, 1, "the next report teaches it");
 }
 
 /// Every permutation with repeats of what Meta may report ends in the same row.

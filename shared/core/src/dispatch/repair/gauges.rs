@@ -16,7 +16,8 @@ pub struct Gauges {
     pub parked: i64,
     /// QUEUED behind the rate of their sender, its breaker, or an earlier message of their conversation.
     pub paced: i64,
-    /// Reached twice: the receipt came after the fallback had gone out. Of the last day.
+    /// Reached twice: the receipt came after the fallback had gone out. Of the last day; a fallback that waited for a month
+    /// is not looked for.
     pub double_reached: i64,
 }
 
@@ -68,7 +69,7 @@ pub async fn gauges(database: &Database) -> Result<Gauges, DatabaseError> {
     let rest = sqlx::query!(
         r#"select (select count(*) from communications.messages
                     where queue_status = 'UNCERTAIN' and updated_at < now() - $1 * interval '1 second') as "doubtful!",
-                  (select count(*) from communications.double_reaches where made_at > now() - interval '1 day') as "double!""#,
+                  (select count(*) from communications.double_reaches where made_at > now() - interval '30 days' and sent_at > now() - interval '1 day') as "double!""#,
         OVERDUE_SECONDS
     )
     .fetch_one(tx.conn())
