@@ -38,10 +38,10 @@ async fn a_thousand_statuses_are_one_request() {
 }
 
 /// Reports of these messages in one payload, with price and both of the recipient's ids.
-fn reports(world: &World, wamids: &[String], word: &str) -> SignedWebhook {
+fn reports(world: &World, wamids: &[String], status: &str) -> SignedWebhook {
     let report = |wamid: &String| {
         json!({
-            "id": wamid, "status": word, "timestamp": "1795428000", "recipient_id": "34600111222", "recipient_user_id": "ES.7",
+            "id": wamid, "status": status, "timestamp": "1795428000", "recipient_id": "34600111222", "recipient_user_id": "ES.7",
             "pricing": {"billable": true, "pricing_model": "PMP", "type": "regular", "category": "utility"},
         })
     };
