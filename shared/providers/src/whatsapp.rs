@@ -12,5 +12,5 @@ pub mod signature;
 pub mod webhook;
 
 #[cfg(feature = "adapters")]
-pub use send::{WhatsAppClient, WhatsAppSender};
+pub use send::{WhatsAppClient, WhatsAppSender, check};
 pub use signature::VerifiedWebhook;

@@ -11,6 +11,7 @@ mod payload;
 use crate::http::GraphUrl;
 use crate::{OutcomeClass, Refusal, SendMessageCommand, SendOutcome};
 use answer::Answer;
+pub use payload::check;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 

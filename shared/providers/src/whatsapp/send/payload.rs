@@ -86,6 +86,14 @@ pub(super) fn build(command: &SendMessageCommand) -> Result<Payload<'_>, Refusal
     })
 }
 
+/// Is this content in a form that WhatsApp does not refuse for certain? For whoever makes one, before it is stored.
+///
+/// # Errors
+/// `invalid-content`, its reason naming the part.
+pub fn check(content: &Content) -> Result<(), Refusal> {
+    body(content).map(drop)
+}
+
 /// A reaction names its message itself.
 fn context(command: &SendMessageCommand) -> Option<Context<'_>> {
     if matches!(command.content, Content::Reaction(_)) {
