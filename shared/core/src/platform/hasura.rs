@@ -8,9 +8,10 @@ use crate::model::{TenantId, UserId};
 use aws_lc_rs::{constant_time, digest};
 use http::{Response, StatusCode, header::CONTENT_TYPE};
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Value, json};
 use std::{collections::HashMap, str::FromStr};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Nhost's convention for the shared secret's header.
 pub const SECRET_HEADER: &str = "nhost-webhook-secret";
@@ -78,6 +79,35 @@ pub fn without_values(error: &serde_json::Error) -> String {
     }
 }
 
+/// For an argument that may be absent, null, or a value, each with its own meaning; beside `#[serde(default)]`.
+///
+/// # Errors
+/// When the value does not read.
+pub fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// A point in time as GraphQL's `timestamptz` has it, to the microsecond that Postgres keeps.
+///
+/// # Errors
+/// For what is not RFC 3339 with its offset: a time without one means another instant to everybody.
+pub fn instant<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<OffsetDateTime>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    let instant = OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| {
+        D::Error::custom("must be RFC 3339 with an offset, such as 2026-12-01T09:00:00Z")
+    })?;
+    let micros = instant.nanosecond() / 1_000 * 1_000;
+    Ok(Some(instant.replace_nanosecond(micros).unwrap_or(instant)))
+}
+
 /// Who acts, from the session variables alone: nothing in `input` can say otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
@@ -113,8 +143,13 @@ impl ActionRequest {
                 "input: must not contain NUL characters",
             ));
         }
-        T::deserialize(input)
-            .map_err(|error| ActionError::invalid(format!("input: {}", without_values(&error))))
+        serde_path_to_error::deserialize(input).map_err(|error| {
+            let field = match error.path().to_string() {
+                path if path == "." => "input".to_owned(),
+                path => path,
+            };
+            ActionError::invalid(format!("{field}: {}", without_values(error.inner())))
+        })
     }
 
     fn variable<T: FromStr>(&self, name: &str) -> Result<T, ActionError> {
