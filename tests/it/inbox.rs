@@ -378,11 +378,23 @@ async fn every_action_with_the_wrong_tenant_finds_nothing() {
             "sendAgentMessage" => answer(id, "m", "hola"),
             "cancelMessage" | "retryMessage" => json!({"message_id": message}),
             // Names no row: tests/it/replay.rs has what it finds of another tenant. The others are for administrators
-            // alone: tests/it/merges.rs.
-            "replayMessages" | "mergeContacts" | "unmergeContacts" | "dismissContactReview" => {
-                continue;
-            }
+            // alone: tests/it/merges.rs, inbox_notes.rs.
+            "replayMessages"
+            | "mergeContacts"
+            | "unmergeContacts"
+            | "dismissContactReview"
+            | "maskContact"
+            | "unmaskContact" => continue,
             "blockContact" | "unblockContact" => json!({"contact_id": contact}),
+            "startConversation" => {
+                json!({"contact_id": contact, "channel": "WHATSAPP", "client_message_id": "m",
+                       "content": {"template": {"name": "hola", "language": "es"}}})
+            }
+            "reassignConversation" => {
+                json!({"conversation_id": id, "user_id": world.albion.agent})
+            }
+            "addNote" => json!({"conversation_id": id, "client_note_id": "1", "note": "x"}),
+            "linkConversation" => json!({"conversation_id": id, "trip_id": null}),
             _ => json!({"conversation_id": id}),
         };
         for role in ["dispatcher", "tenant_admin"] {
@@ -427,7 +439,7 @@ async fn bad_input_names_its_field() {
         &body,
     );
     let response = inbox_actions::handle(&world.actions, request).await;
-    insta::assert_snapshot!(response.body(), @r#"{"extensions":{"code":"validation-failed","retryable":false},"message":"input: unknown field `conversation`, expected `conversation_id`"}"#);
+    insta::assert_snapshot!(response.body(), @r#"{"extensions":{"code":"validation-failed","retryable":false},"message":"conversation: unknown field `conversation`, expected `conversation_id`"}"#);
     let unknown = world
         .agent_acts(
             world.iberia.tenant,

@@ -249,18 +249,28 @@ impl World {
         action: &str,
         input: &Value,
     ) -> Result<Value, String> {
-        let body = calls::action(action, tenant, user, role, input);
-        let response = inbox_actions::handle(
-            &self.actions,
-            calls::from_hasura("/api/hasura/actions", HASURA_SECRET, &body),
-        )
-        .await;
-        let answer: Value = serde_json::from_str(response.body()).unwrap();
-        if response.status() == 200 {
+        let (status, answer) = self.asks(role, tenant, user, action, input).await;
+        if status == 200 {
             Ok(answer)
         } else {
             Err(answer["extensions"]["code"].as_str().unwrap().to_owned())
         }
+    }
+
+    /// The whole answer, refusals included.
+    pub async fn asks(
+        &self,
+        role: &str,
+        tenant: TenantId,
+        user: UserId,
+        action: &str,
+        input: &Value,
+    ) -> (u16, Value) {
+        let body = calls::action(action, tenant, user, role, input);
+        let request = calls::from_hasura("/api/hasura/actions", HASURA_SECRET, &body);
+        let response = inbox_actions::handle(&self.actions, request).await;
+        let answer = serde_json::from_str(response.body()).unwrap();
+        (response.status().as_u16(), answer)
     }
 
     /// The worker handles one batch with every queued message, due or not: the claim decides.

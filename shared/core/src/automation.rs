@@ -7,7 +7,7 @@ mod intake;
 mod people;
 mod plan;
 mod registry;
-mod render;
+pub(crate) mod render;
 mod rules;
 mod templates;
 

@@ -3,6 +3,7 @@
 mod alias;
 mod block;
 mod decide;
+mod mask;
 mod merge;
 pub mod opt_out;
 mod owners;
@@ -12,6 +13,7 @@ pub mod variants;
 pub use alias::{Alias, AliasKind, Sighting};
 pub use block::{block, unblock};
 pub use decide::{Decisions, decide};
+pub use mask::mask;
 pub use merge::{MergeError, Merged, dismiss_review, merge, unmerge};
 pub use opt_out::Wish;
 pub use owners::Known;

@@ -1,25 +1,41 @@
 //! The agents' inbox: threads, who holds them, and what agents do with them.
 
 mod claim;
+mod close;
+mod content;
 mod lifecycle;
+mod notes;
 mod people;
+mod read;
 mod reply;
+mod route;
 mod snooze;
+mod start;
 mod threads;
+mod window;
+mod write;
 
-pub use claim::{Claimed, claim_conversation};
-pub(crate) use lifecycle::TENANT_ADMIN;
-pub use lifecycle::{ConversationStatus, Resolved, resolve_conversation};
-pub use people::{
-    Blocked, Reviewed, block_contact, dismiss_contact_review, merge_contacts, unblock_contact,
-    unmerge_contacts,
+pub use claim::{
+    Assignment, Handover, claim_conversation, reassign_conversation, release_conversation,
 };
-pub use reply::{AgentMessage, Replied, ReplyContent, send_agent_message};
+pub use close::{Closing, Standing, reopen_conversation, resolve_conversation};
+pub use content::{MediaKind, ReplyContent, ReplyMedia, ReplyReaction};
+pub use lifecycle::ConversationStatus;
+pub(crate) use lifecycle::TENANT_ADMIN;
+pub use notes::{Linked, Links, Note, Noted, add_note, link_conversation};
+pub use people::{
+    Blocked, Masked, Reviewed, block_contact, dismiss_contact_review, mask_contact, merge_contacts,
+    unblock_contact, unmerge_contacts,
+};
+pub use read::{ReadMark, Unread, mark_read, mark_unread};
+pub use reply::{AgentMessage, Replied, send_agent_message};
 pub(crate) use reply::{may_answer, touch};
-pub use snooze::{Woken, wake_snoozed};
+pub use snooze::{Snooze, Snoozed, Woken, snooze_conversation, wake_snoozed};
+pub use start::{Start, start_conversation};
 pub use threads::{Thread, live_threads};
 
 use crate::platform::{DatabaseError, hasura::ActionError};
+use http::StatusCode;
 
 /// Why an action of the inbox did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -29,4 +45,13 @@ pub enum InboxError {
     Refused(#[from] ActionError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+/// The refusal of what only the holder may do, while nobody holds it.
+fn claim_first(doing: &str) -> ActionError {
+    ActionError::new(
+        StatusCode::CONFLICT,
+        "claim-required",
+        format!("claim the conversation before {doing}"),
+    )
 }

@@ -211,6 +211,13 @@ impl World {
         self.simulator.reset();
     }
 
+    /// Everybody who ever wrote, too.
+    pub async fn forget_everything(&self) {
+        self.execute("truncate communications.contacts cascade")
+            .await;
+        self.forget_messages().await;
+    }
+
     /// A worker whose provider calls end after this, where waiting for the real limit would take ten seconds.
     #[must_use]
     pub fn impatient_worker(&self, patience: Duration) -> Worker {

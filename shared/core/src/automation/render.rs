@@ -7,6 +7,9 @@ mod email;
 mod sms;
 mod whatsapp;
 
+pub(crate) use email::plain as plain_email;
+pub(crate) use sms::text as sms_text;
+
 use super::templates::Template;
 use crate::model::{Category, Channel};
 use comms_providers::Content;
@@ -123,7 +126,7 @@ fn escaping(mut environment: Environment<'static>) -> Environment<'static> {
 }
 
 /// Line breaks, tabs, control characters and runs of spaces become one space.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split(|character: char| character.is_whitespace() || character.is_control())
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()

@@ -1,18 +1,21 @@
 //! A conversation's life: OPEN, SNOOZED, RESOLVED. Every change writes a `conversation_events` row in its transaction.
 
 use super::InboxError;
-use crate::model::{ContactId, ConversationId, TenantId, UserId};
+use crate::model::{Channel, ContactId, ConversationId, TenantId, UserId};
 use crate::platform::{
     DatabaseError, Tx,
     hasura::{ActionError, Session},
 };
+use http::StatusCode;
 use serde::Serialize;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// The role of a tenant's own administrators. Not Hasura's `admin`, which no permission can confine to a tenant.
 pub const TENANT_ADMIN: &str = "tenant_admin";
 
-const NOTE_LIMIT: usize = 2000;
+/// Characters of a note.
+const NOTE_LIMIT: usize = 4000;
 
 /// `conversations.status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -46,14 +49,24 @@ impl ConversationStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EventKind {
     Claimed,
+    Released,
+    Reassigned,
     Resolved,
+    Reopened,
+    Snoozed,
+    Linked,
 }
 
 impl EventKind {
     fn as_str(self) -> &'static str {
         match self {
             Self::Claimed => "CLAIMED",
+            Self::Released => "RELEASED",
+            Self::Reassigned => "REASSIGNED",
             Self::Resolved => "RESOLVED",
+            Self::Reopened => "REOPENED",
+            Self::Snoozed => "SNOOZED",
+            Self::Linked => "LINKED",
         }
     }
 }
@@ -64,7 +77,11 @@ pub(super) struct Locked {
     pub contact: ContactId,
     pub status: ConversationStatus,
     pub assigned_to: Option<UserId>,
-    pub last_inbound_channel: Option<String>,
+    pub snoozed_until: Option<OffsetDateTime>,
+    pub snoozed_until_reply: bool,
+    pub last_inbound_channel: Option<Channel>,
+    /// Inbound messages that count as such.
+    pub inbound_count: i64,
 }
 
 /// Locks one conversation until the transaction ends. Another tenant's is not found, as if it did not exist.
@@ -74,7 +91,8 @@ pub(super) async fn lock(
     conversation: ConversationId,
 ) -> Result<Locked, InboxError> {
     let row = sqlx::query!(
-        r#"select contact_id as "contact: ContactId", status, assigned_to as "assigned_to: UserId", last_inbound_channel
+        r#"select contact_id as "contact: ContactId", status, assigned_to as "assigned_to: UserId", snoozed_until,
+                  snoozed_until_reply, last_inbound_channel, inbound_count
              from communications.conversations
             where tenant_id = $1 and id = $2
               for update"#,
@@ -89,8 +107,40 @@ pub(super) async fn lock(
         contact: row.contact,
         status: ConversationStatus::parse(&row.status),
         assigned_to: row.assigned_to,
-        last_inbound_channel: row.last_inbound_channel,
+        snoozed_until: row.snoozed_until,
+        snoozed_until_reply: row.snoozed_until_reply,
+        // The column's check admits no other words.
+        last_inbound_channel: row.last_inbound_channel.and_then(|word| word.parse().ok()),
+        inbound_count: row.inbound_count,
     })
+}
+
+impl Locked {
+    /// Changing how a conversation stands is for whoever holds it, for everybody while nobody does, and for administrators.
+    ///
+    /// # Errors
+    /// `conflict` naming the holder.
+    pub fn may_change(&self, session: &Session) -> Result<(), ActionError> {
+        match self.assigned_to {
+            Some(holder) if holder != session.user && session.role != TENANT_ADMIN => {
+                Err(held_by_another(holder))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// `conversation-resolved`.
+    pub fn live(&self) -> Result<(), ActionError> {
+        if self.status != ConversationStatus::Resolved {
+            return Ok(());
+        }
+        Err(ActionError::new(
+            StatusCode::CONFLICT,
+            "conversation-resolved",
+            "the conversation is resolved; reopen it first",
+        ))
+    }
 }
 
 /// One row of the audit trail.
@@ -126,65 +176,23 @@ pub(super) async fn write_event(
     Ok(())
 }
 
-/// What `resolveConversation` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Resolved {
-    pub conversation_id: ConversationId,
-    pub status: ConversationStatus,
-}
-
-/// Ends a conversation until the contact writes again. Resolving what is resolved answers the same and writes nothing.
-///
-/// # Errors
-/// `not-found` for an unknown or foreign id; `conflict` when somebody else holds it and the caller is no admin.
-pub async fn resolve_conversation(
-    tx: &mut Tx,
-    session: &Session,
-    conversation: ConversationId,
-    note: Option<&str>,
-) -> Result<Resolved, InboxError> {
-    if note.is_some_and(|note| note.chars().count() > NOTE_LIMIT) {
-        let refused = ActionError::invalid(format!(
-            "note must not be longer than {NOTE_LIMIT} characters"
-        ));
-        return Err(refused.into());
-    }
-    let locked = lock(tx, session.tenant, conversation).await?;
-    if locked.status != ConversationStatus::Resolved {
-        if locked
-            .assigned_to
-            .is_some_and(|holder| holder != session.user)
-            && session.role != TENANT_ADMIN
-        {
-            return Err(held_by_another(locked.assigned_to).into());
-        }
-        sqlx::query!(
-            "update communications.conversations
-                set status = 'RESOLVED', snoozed_until = null, snoozed_until_reply = true
-              where tenant_id = $1 and id = $2",
-            session.tenant.0,
-            conversation.0
-        )
-        .execute(tx.conn())
-        .await
-        .map_err(DatabaseError::from)?;
-        let change = Change {
-            conversation,
-            kind: EventKind::Resolved,
-            from: Some(locked.status.as_str().to_owned()),
-            to: Some("RESOLVED".to_owned()),
-            agent: session.user,
-            note,
-        };
-        write_event(tx, session.tenant, change).await?;
-    }
-    Ok(Resolved {
-        conversation_id: conversation,
-        status: ConversationStatus::Resolved,
-    })
-}
-
-pub(super) fn held_by_another(holder: Option<UserId>) -> ActionError {
+pub(super) fn held_by_another(holder: UserId) -> ActionError {
     ActionError::conflict("the conversation is assigned to another agent")
         .with_details(serde_json::json!({"assigned_to": holder}))
+}
+
+/// What an agent says about a change, or for its own sake.
+///
+/// # Errors
+/// `validation-failed` naming the field, when it is too long.
+pub(super) fn short_note<'a>(
+    field: &str,
+    note: Option<&'a str>,
+) -> Result<Option<&'a str>, ActionError> {
+    match note {
+        Some(note) if note.chars().count() > NOTE_LIMIT => Err(ActionError::invalid(format!(
+            "{field} must not be longer than {NOTE_LIMIT} characters"
+        ))),
+        note => Ok(note.filter(|note| !note.trim().is_empty())),
+    }
 }

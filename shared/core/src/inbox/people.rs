@@ -23,6 +23,13 @@ pub struct Blocked {
     pub blocked_at: Option<OffsetDateTime>,
 }
 
+/// What `maskContact` and `unmaskContact` answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Masked {
+    pub contact_id: ContactId,
+    pub masked: bool,
+}
+
 /// What `dismissContactReview` answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reviewed {
@@ -101,6 +108,26 @@ pub async fn unblock_contact(
     Ok(Blocked {
         contact_id: contact,
         blocked_at: None,
+    })
+}
+
+/// Masked or not from now on, for everybody who reads through Hasura.
+///
+/// # Errors
+/// `forbidden` for all but administrators; `not-found`.
+pub async fn mask_contact(
+    tx: &mut Tx,
+    session: &Session,
+    contact: ContactId,
+    masked: bool,
+) -> Result<Masked, InboxError> {
+    administrators(session, "mask contacts")?;
+    if !contacts::mask(tx, session.tenant, contact, masked).await? {
+        return Err(ActionError::not_found("contact").into());
+    }
+    Ok(Masked {
+        contact_id: contact,
+        masked,
     })
 }
 

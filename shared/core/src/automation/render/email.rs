@@ -18,22 +18,32 @@ pub(super) fn render(
         .subject
         .as_deref()
         .ok_or(RenderError::Missing("subject"))?;
-    let subject = within(SUBJECT_LIMIT, "subject", parts.line("subject", subject)?)?;
-    let text = short("body", filled("body", parts.text("body", &template.body)?)?)?;
+    let subject = parts.line("subject", subject)?;
+    let text = filled("body", parts.text("body", &template.body)?)?;
     let html = template.html.as_deref().map(|html| {
         let html = filled("html", parts.html("html", html)?)?;
         short("html", html)
     });
     let content = Content::Email(Email {
-        subject,
-        text: Some(text.clone()),
         html: html.transpose()?,
-        attachments: Vec::new(),
         unsubscribable: category == Category::Marketing,
+        ..plain(subject, text.clone())?
     });
     Ok(Rendered {
         content,
         body: text,
+    })
+}
+
+/// An email of a subject and a text.
+///
+/// # Errors
+/// When one of them is longer than mail programs show.
+pub(crate) fn plain(subject: String, text: String) -> Result<Email, RenderError> {
+    Ok(Email {
+        subject: within(SUBJECT_LIMIT, "subject", subject)?,
+        text: Some(short("body", text)?),
+        ..Email::default()
     })
 }
 

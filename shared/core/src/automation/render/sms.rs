@@ -17,6 +17,13 @@ pub(super) fn render(
 ) -> Result<Rendered, RenderError> {
     let body = parts.text("body", &template.body)?;
     let body = filled("body", body.trim().to_owned())?;
+    let content = text(body.clone(), category == Category::Marketing)?;
+    Ok(Rendered { content, body })
+}
+
+/// # Errors
+/// When it is longer than both providers take.
+pub(crate) fn text(body: String, promotional: bool) -> Result<Content, RenderError> {
     let counted = segments(&body);
     let most = match counted.encoding {
         Encoding::Gsm7 => GSM_UNITS,
@@ -26,11 +33,7 @@ pub(super) fn render(
         let problem = format!("longer than {most} characters");
         return Err(RenderError::of("body", problem));
     }
-    let content = Content::Sms(Sms {
-        body: body.clone(),
-        promotional: category == Category::Marketing,
-    });
-    Ok(Rendered { content, body })
+    Ok(Content::Sms(Sms { body, promotional }))
 }
 
 #[cfg(test)]

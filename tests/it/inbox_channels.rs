@@ -1,0 +1,405 @@
+//! What agents write, on which channel it goes and where to.
+
+use crate::desk::{Desk, writes};
+use comms_simulator::Inbound;
+use comms_tests::world::World;
+use comms_tests::world::aws::Letter;
+use serde_json::{Value, json};
+use sqlx::Row;
+use uuid::Uuid;
+
+fn says(id: &str, content: &Value) -> Value {
+    json!({"client_message_id": id, "content": content})
+}
+
+/// The newest outbound message: channel, address, `reply_to`, body, content.
+async fn newest(world: &World) -> (String, String, Option<String>, String, Value) {
+    let row = sqlx::query(
+        "select channel, address, reply_to, body, content from communications.messages
+          where direction = 'OUTBOUND' order by id desc limit 1",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4))
+}
+
+async fn template(world: &World, name: &str, status: &str, element: Option<&str>) {
+    sqlx::query(
+        "insert into communications.whatsapp_templates (tenant_id, waba_id, name, language, status, category, components)
+         values ($1, $2, $3, 'es', $4, 'UTILITY', case when $5::text is not null then jsonb_build_object('element', $5::text) end)",
+    )
+    .bind(world.iberia.tenant)
+    .bind(world.iberia.waba_id)
+    .bind(name)
+    .bind(status)
+    .bind(element)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_goes_back_the_way_the_contact_came() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    world
+        .execute(
+            r#"update communications.channel_accounts
+                  set provider_config = '{"public": {"from_address": "hola@mail.example"}, "secrets": []}'
+                where channel = 'EMAIL'"#,
+        )
+        .await;
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    world
+        .mail_arrives(&Letter::new(
+            "Eva <eva@example.org>",
+            &to,
+            "RE: Re: Mi viaje",
+            "¿A qué hora?",
+        ))
+        .await;
+    let desk = Desk {
+        world: &world,
+        conversation: world.only_conversation().await,
+        user: world.iberia.agent,
+        role: "dispatcher",
+    };
+    desk.does("claimConversation", json!({})).await;
+    let sent = desk
+        .does("sendAgentMessage", says("1", &json!({"text": "A las 9."})))
+        .await;
+    assert_eq!(sent["channel"], "EMAIL");
+    let (channel, address, reply_to, body, content) = newest(&world).await;
+    assert_eq!(
+        (channel.as_str(), address.as_str(), body.as_str()),
+        ("EMAIL", "eva@example.org", "A las 9.")
+    );
+    assert_eq!(
+        content,
+        json!({"type": "email", "subject": "Re: Mi viaje", "text": "A las 9."})
+    );
+    assert!(
+        reply_to.unwrap().ends_with("@mail.example"),
+        "in the thread of the mail that it answers"
+    );
+    // The same click after another mail with another subject is the same message still.
+    world
+        .mail_arrives(&Letter::new(
+            "Eva <eva@example.org>",
+            &to,
+            "Otra cosa",
+            "¿Y mañana?",
+        ))
+        .await;
+    let again = desk
+        .does("sendAgentMessage", says("1", &json!({"text": "A las 9."})))
+        .await;
+    assert_eq!(again["message_id"], sent["message_id"]);
+    desk.does(
+        "sendAgentMessage",
+        says("2", &json!({"text": "A las 10.", "subject": "Mañana"})),
+    )
+    .await;
+    assert_eq!(newest(&world).await.4["subject"], "Mañana");
+    // In the order in which they were written: the second waits for the first.
+    for _ in 0..2 {
+        world.step_dispatch().await;
+    }
+    assert_eq!(world.outbound().await, ["SENT", "SENT"]);
+}
+
+#[tokio::test]
+async fn a_channel_may_be_chosen_and_the_address_is_the_contacts_newest() {
+    let world = World::new().await;
+    let desk = Desk::held(&world).await;
+    let sms = |id: &str, text: &str| json!({"client_message_id": id, "channel": "SMS", "content": {"text": text}});
+    assert_eq!(
+        desk.code("sendAgentMessage", sms("1", "hola")).await,
+        "channel-unavailable",
+        "no account"
+    );
+    world.iberia.connect_sms(&world.pool).await.unwrap();
+    desk.does("sendAgentMessage", sms("1", "hola")).await;
+    let (channel, address, ..) = newest(&world).await;
+    assert_eq!(
+        (channel.as_str(), address.as_str()),
+        ("SMS", "+34600111222")
+    );
+    let refused = desk
+        .asks("sendAgentMessage", sms("2", &"ж".repeat(631)))
+        .await
+        .1;
+    assert_eq!(
+        refused["message"],
+        "content.text: longer than 630 characters"
+    );
+    let email = json!({"client_message_id": "3", "channel": "EMAIL", "content": {"text": "hola", "subject": "s"}});
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    assert_eq!(
+        desk.code("sendAgentMessage", email).await,
+        "channel-unavailable",
+        "no address"
+    );
+    let webchat =
+        json!({"client_message_id": "4", "channel": "WEBCHAT", "content": {"text": "hola"}});
+    assert_eq!(
+        desk.code("sendAgentMessage", webchat).await,
+        "channel-unavailable"
+    );
+    assert_eq!(world.outbound().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_no_text_goes_by_whatsapp() {
+    let world = World::new().await;
+    let desk = Desk::held(&world).await;
+    let inbound: Uuid = world.scalar("select id from communications.messages").await;
+    let wamid: String = world
+        .scalar("select external_message_id from communications.messages")
+        .await;
+    let contents = [
+        (
+            json!({"media": {"kind": "image", "link": "https://example.org/a.jpg"}}),
+            "[image]",
+        ),
+        (
+            json!({"media": {"kind": "document", "link": "https://example.org/a.pdf", "filename": "a.pdf"}}),
+            "a.pdf",
+        ),
+        (
+            json!({"location": {"latitude": 40.4, "longitude": -3.7, "name": "Atocha"}}),
+            "Atocha",
+        ),
+        (
+            json!({"interactive": {"body": "¿Confirma?", "action": {"type": "buttons", "buttons": [{"id": "y", "title": "Sí"}]}}}),
+            "¿Confirma?",
+        ),
+        (
+            json!({"reaction": {"message_id": inbound, "emoji": "👍"}}),
+            "👍",
+        ),
+    ];
+    for (n, (content, body)) in contents.iter().enumerate() {
+        let input = says(&n.to_string(), content);
+        let sent = desk.does("sendAgentMessage", input.clone()).await;
+        assert_eq!(&newest(&world).await.3, body);
+        let again = desk.does("sendAgentMessage", input).await;
+        assert_eq!(again["message_id"], sent["message_id"]);
+    }
+    assert_eq!(newest(&world).await.4["message_id"], json!(wamid));
+    let other = says(
+        "0",
+        &json!({"media": {"kind": "image", "link": "https://example.org/b.jpg"}}),
+    );
+    assert_eq!(
+        desk.code("sendAgentMessage", other).await,
+        "conflict",
+        "another picture under the same id"
+    );
+    for _ in 0..contents.len() {
+        world.execute("update communications.messages set due_at = now(), slot_at = null where status = 'QUEUED'").await;
+        world
+            .execute("delete from communications.rate_buckets")
+            .await;
+        world.step_dispatch().await;
+    }
+    let kinds: Vec<Value> = world
+        .simulator
+        .calls()
+        .iter()
+        .map(|call| call.body["type"].clone())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["image", "document", "location", "interactive", "reaction"]
+    );
+    assert_eq!(world.outbound().await, ["SENT"; 5]);
+}
+
+#[tokio::test]
+async fn an_answer_may_name_the_message_that_it_answers() {
+    let world = World::new().await;
+    let desk = Desk::held(&world).await;
+    let (id, wamid): (Uuid, String) =
+        sqlx::query_as("select id, external_message_id from communications.messages")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    let mut input = says("1", &json!({"text": "sí"}));
+    input["reply_to"] = json!(id);
+    desk.does("sendAgentMessage", input).await;
+    assert_eq!(newest(&world).await.2, Some(wamid));
+    let own: Uuid = world
+        .scalar("select id from communications.messages where direction = 'OUTBOUND'")
+        .await;
+    for (to, code) in [(Uuid::now_v7(), "not-found"), (own, "validation-failed")] {
+        let mut input = says("2", &json!({"text": "sí"}));
+        input["reply_to"] = json!(to);
+        assert_eq!(desk.code("sendAgentMessage", input).await, code);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_window_says_what_may_be_sent_instead() {
+    let world = World::new().await;
+    let desk = Desk::held(&world).await;
+    template(
+        &world,
+        "viaje",
+        "APPROVED",
+        Some("Hola {{1}}, sale a las {{2}}."),
+    )
+    .await;
+    template(&world, "promo", "PAUSED", None).await;
+    world
+        .execute(
+            "update communications.whatsapp_windows set open_until = now() - interval '1 second'",
+        )
+        .await;
+    let closed = desk
+        .may_not("sendAgentMessage", says("1", &json!({"text": "hola"})))
+        .await;
+    assert_eq!(
+        closed,
+        json!({"code": "window-closed", "retryable": false, "templates": [
+            {"name": "viaje", "language": "es", "category": "UTILITY",
+             "components": {"element": "Hola {{1}}, sale a las {{2}}."}}]})
+    );
+    let sends = |body: &[&str], name: &str| {
+        says(
+            "1",
+            &json!({"template": {"name": name, "language": "es", "body": body}}),
+        )
+    };
+    let refused = desk
+        .asks("sendAgentMessage", sends(&["Ana"], "viaje"))
+        .await
+        .1;
+    assert_eq!(
+        refused["message"],
+        "content.template.body must have a value for {{2}}"
+    );
+    let refused = desk.may_not("sendAgentMessage", sends(&[], "promo")).await;
+    assert_eq!(
+        (refused["code"].clone(), refused["status"].clone()),
+        (json!("template-not-approved"), json!("PAUSED"))
+    );
+    desk.does("sendAgentMessage", sends(&["Ana", "9:00"], "viaje"))
+        .await;
+    assert_eq!(newest(&world).await.3, "Hola Ana, sale a las 9:00.");
+    let preview: String = world
+        .scalar("select preview from communications.conversations")
+        .await;
+    assert_eq!(preview, "Hola Ana, sale a las 9:00.");
+    // One that Meta never told us of is Meta's to judge.
+    desk.does("sendAgentMessage", json!({"client_message_id": "2", "content": {"template": {"name": "nuevo", "language": "es"}}})).await;
+    assert_eq!(newest(&world).await.3, "[template: nuevo]");
+}
+
+/// It was written in time and waited: the claim ends it, nobody calls the provider, and it can be sent again once they write.
+#[tokio::test]
+async fn free_form_that_waited_too_long_does_not_leave() {
+    let world = World::new().await;
+    let desk = Desk::held(&world).await;
+    let sent = desk
+        .does("sendAgentMessage", says("1", &json!({"text": "hola"})))
+        .await;
+    world
+        .execute(
+            "update communications.whatsapp_windows set open_until = now() - interval '1 second'",
+        )
+        .await;
+    world.step_dispatch().await;
+    assert_eq!(world.outbound().await, ["EXPIRED"]);
+    assert!(world.simulator.calls().is_empty());
+    let code: String = world
+        .scalar("select failed_code from communications.messages where direction = 'OUTBOUND'")
+        .await;
+    assert_eq!(code, "window-closed");
+    let again = json!({"message_id": sent["message_id"]});
+    let retry = || world.agent_acts(world.iberia.tenant, desk.user, "retryMessage", &again);
+    assert_eq!(retry().await.unwrap_err(), "window-closed");
+    writes(&world, "¿sigue ahí?").await;
+    retry().await.unwrap();
+    world.step_dispatch().await;
+    assert_eq!(world.outbound().await, ["EXPIRED", "SENT"]);
+}
+
+/// A number that was given up is somebody else's soon.
+#[tokio::test]
+async fn an_answer_does_not_go_to_a_number_that_was_given_up() {
+    let world = World::new().await;
+    let desk = Desk::held(&world).await;
+    let mut moved = Inbound::text("34600111222", "");
+    moved.message = Some(json!({"type": "system", "system": {
+        "type": "user_changed_number", "body": "new number", "wa_id": "34600999888", "customer": "34600111222"}}));
+    world.customer_writes(&moved).await;
+    assert!(world.count("contact_former_identities").await > 0);
+    desk.does("sendAgentMessage", says("1", &json!({"text": "hola"})))
+        .await;
+    assert_eq!(newest(&world).await.1, "+34600999888");
+}
+
+#[tokio::test]
+async fn what_cannot_be_said_names_its_field() {
+    let world = World::new().await;
+    let desk = Desk::held(&world).await;
+    let refused = async |input: Value| {
+        desk.asks("sendAgentMessage", input).await.1["message"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let both = "content must have exactly one of text, media, template, location, interactive and reaction";
+    for (content, message) in [
+        (json!({}), both),
+        (
+            json!({"text": "a", "location": {"latitude": 1.0, "longitude": 1.0}}),
+            both,
+        ),
+        (json!({"text": "  "}), "content.text must not be empty"),
+        (
+            json!({"text": "a", "subject": "b"}),
+            "content.subject is for emails; WHATSAPP has none",
+        ),
+        (
+            json!({"media": {"kind": "image", "link": "http://example.org/a.jpg"}}),
+            "content.media.link must be an https address of at most 2000 bytes",
+        ),
+        (
+            json!({"media": {"kind": "gif", "link": "https://e"}}),
+            "content.media.kind: unknown variant `gif`, expected one of `image`, `video`, `audio`, `document`, `sticker`",
+        ),
+        (
+            json!({"media": {"kind": "audio", "link": "https://example.org/a.ogg", "caption": "a"}}),
+            "content.audio.caption is not possible here",
+        ),
+        (
+            json!({"text": 5}),
+            "content.text: invalid type: integer `5`, expected a string",
+        ),
+        (
+            json!({"reaction": {"message_id": Uuid::nil(), "emoji": "x".repeat(33)}}),
+            "content.reaction.emoji must be one emoji",
+        ),
+    ] {
+        assert_eq!(refused(says("1", &content)).await, message);
+    }
+    let id = json!({"client_message_id": "", "content": {"text": "a"}});
+    assert_eq!(
+        refused(id).await,
+        "client_message_id must have 1 to 128 bytes"
+    );
+    let channel = json!({"client_message_id": "1", "channel": "PIGEON", "content": {"text": "a"}});
+    assert!(
+        refused(channel)
+            .await
+            .starts_with("channel: unknown variant `PIGEON`")
+    );
+    let email = json!({"client_message_id": "1", "channel": "EMAIL", "content": {"location": {"latitude": 1.0, "longitude": 1.0}}});
+    assert_eq!(
+        refused(email).await,
+        "content must be a text: EMAIL carries nothing else"
+    );
+}
