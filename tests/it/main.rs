@@ -8,6 +8,7 @@ mod cancel;
 mod clock;
 mod crashes;
 mod dead_letters;
+mod delivery;
 mod deployed;
 mod desk;
 mod dispatch;
