@@ -7,6 +7,8 @@ mod breakers;
 mod cancel;
 mod clock;
 mod crashes;
+mod cron;
+mod cron_cleanup;
 mod dead_letters;
 mod delivery;
 mod deployed;

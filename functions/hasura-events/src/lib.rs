@@ -1,12 +1,15 @@
-//! Hasura Event Triggers: `POST /api/hasura/events`.
+//! What Hasura starts by itself: event triggers at `POST /api/hasura/events`, cron triggers at `POST /api/hasura/cron`.
 //!
-//! Any 2xx ends an event for Hasura and anything else burns a retry. So: 401 without the secret, 503 while the database
-//! is away, and 200 for everything that is settled, the event that can never be processed (kept in quarantine) included.
+//! Any 2xx ends a delivery for Hasura and anything else burns a retry. So at both doors: 401 without the secret, 503 while
+//! the database is away, and 200 for everything that is settled. No `Retry-After`, ever: Hasura honours it even after its
+//! last retry, and would go round for ever.
 
-use comms_core::automation::{self, Accepted, AutomationError, Handled};
-use comms_core::platform::hasura::{
-    ActionError, EventRequest, SECRET_HEADER, respond, without_values,
-};
+mod cron;
+mod events;
+
+pub use cron::CRON_TRIGGERS;
+
+use comms_core::platform::hasura::{ActionError, SECRET_HEADER, respond};
 use comms_core::platform::{Backend, telemetry};
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
@@ -28,17 +31,11 @@ async fn answer(deps: &Backend, request: &Request) -> Response<String> {
         Ok(false) => return ActionError::unauthorized().response(),
         Err(error) => return later(&error),
     }
-    let event: EventRequest = match serde_json::from_slice(request.body()) {
-        Ok(event) => event,
-        Err(error) => {
-            return not_an_event(deps, request, &error).await;
-        }
-    };
-    match automation::handle_event(&deps.database, &event).await {
-        Ok(Handled::NotWanted) => settled(&json!({"outcome": "not-wanted"})),
-        Ok(Handled::Accepted(accepted)) => accept(deps, &event, accepted).await,
-        Err(AutomationError::Database(error)) if !error.is_bad_data() => later(&error),
-        Err(error) => keep(deps, request, &error).await,
+    // A stage of the API may stand before it.
+    if request.uri().path().ends_with("/api/hasura/cron") {
+        cron::answer(deps, request).await
+    } else {
+        events::answer(deps, request).await
     }
 }
 
@@ -46,43 +43,12 @@ fn header(request: &Request) -> Option<&str> {
     request.headers().get(SECRET_HEADER)?.to_str().ok()
 }
 
-async fn accept(deps: &Backend, event: &EventRequest, accepted: Accepted) -> Response<String> {
-    let Accepted { answer, hints } = accepted;
-    tracing::info!(run.id = %answer.run_id, event.id = event.id, status = ?answer.status, recipients = answer.recipients.len(), queued = hints.len(), "run");
-    deps.queues.publish_or_leave_to_scan(&hints).await;
-    settled(&json!({"outcome": "accepted", "run": answer}))
-}
-
-/// Not from Hasura, or from one that we do not know: kept all the same, and refused by the field that is wrong.
-async fn not_an_event(
-    deps: &Backend,
-    request: &Request,
-    error: &serde_json::Error,
-) -> Response<String> {
-    match automation::keep_unusable(&deps.database, request.body()).await {
-        Ok(()) => {
-            let problem = without_values(error);
-            ActionError::invalid(format!("not an event trigger call: {problem}")).response()
-        }
-        Err(error) => later(&error),
-    }
-}
-
-/// Never to be processed: kept where people see it, then acknowledged.
-async fn keep(deps: &Backend, request: &Request, error: &AutomationError) -> Response<String> {
-    tracing::error!(error = telemetry::chain(error), "event kept in quarantine");
-    match automation::keep_unusable(&deps.database, request.body()).await {
-        Ok(()) => settled(&json!({"outcome": "quarantined", "reason": telemetry::chain(error)})),
-        Err(error) => later(&error),
-    }
-}
-
 fn settled(body: &Value) -> Response<String> {
     respond(StatusCode::OK, body)
 }
 
 fn later(error: &dyn std::error::Error) -> Response<String> {
-    tracing::error!(error = telemetry::chain(error), "event not taken in");
+    tracing::error!(error = telemetry::chain(error), "call not taken in");
     respond(
         StatusCode::SERVICE_UNAVAILABLE,
         &json!({"message": "try again later"}),

@@ -13,7 +13,7 @@ mod templates;
 
 pub use answer::{RecipientAnswer, RecipientOutcome, RunAnswer, RunStatus, SkipReason, Skipped};
 pub use domain_event::{Handled, Wanted, handle_event, keep_unusable};
-pub use registry::{Trigger, by_hasura_name};
+pub use registry::{Trigger, by_hasura_name, hasura_names};
 pub use render::RenderError;
 pub use rules::RuleError;
 

@@ -12,6 +12,7 @@ mod route;
 mod snooze;
 mod start;
 mod threads;
+mod wake;
 mod window;
 mod write;
 
@@ -30,9 +31,10 @@ pub use people::{
 pub use read::{ReadMark, Unread, mark_read, mark_unread};
 pub use reply::{AgentMessage, Replied, send_agent_message};
 pub(crate) use reply::{may_answer, touch};
-pub use snooze::{Snooze, Snoozed, Woken, snooze_conversation, wake_snoozed};
+pub use snooze::{Snooze, Snoozed, snooze_conversation};
 pub use start::{Start, start_conversation};
 pub use threads::{Thread, live_threads};
+pub use wake::{Woken, wake_all, wake_snoozed};
 
 use crate::platform::{DatabaseError, hasura::ActionError};
 use http::StatusCode;

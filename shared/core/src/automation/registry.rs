@@ -28,3 +28,9 @@ const REGISTRY: &[Trigger] = &[Trigger {
 pub fn by_hasura_name(name: &str) -> Option<&'static Trigger> {
     REGISTRY.iter().find(|trigger| trigger.hasura_name == name)
 }
+
+/// The names of all Hasura event triggers that are answered.
+#[must_use]
+pub fn hasura_names() -> Vec<&'static str> {
+    REGISTRY.iter().map(|trigger| trigger.hasura_name).collect()
+}

@@ -1,12 +1,10 @@
-//! `snoozeConversation`, and `conversation_snooze_wakeup`: every conversation past its time is OPEN again, however late it runs.
+//! `snoozeConversation`: out of the way until a time, until the customer writes, or whichever comes first.
 //!
-//! Waking is a bounded step that several callers may run at once: rows that another holds are skipped. This is one of the few
-//! places that look at all tenants; it reads and writes nothing but the rows' own state. What a customer writes wakes in the
-//! transaction that stores it (`communications.store_messages`).
+//! The time wakes it in `wake`, the customer's words in the transaction that stores them (`communications.store_messages`).
 
 use super::InboxError;
 use super::lifecycle::{Change, ConversationStatus, EventKind, lock, write_event};
-use crate::model::{ConversationId, TenantId};
+use crate::model::ConversationId;
 use crate::platform::{
     DatabaseError, Tx,
     hasura::{ActionError, Session, instant},
@@ -128,43 +126,4 @@ fn end(until: Option<OffsetDateTime>, until_reply: bool) -> String {
         (Some(until), false) => until,
         (None, _) => "reply".to_owned(),
     }
-}
-
-/// A conversation that woke up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Woken {
-    pub tenant: TenantId,
-    pub conversation: ConversationId,
-}
-
-/// Wakes up to `limit` conversations in one statement, with their events. Fewer than `limit` means that none is left.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn wake_snoozed(tx: &mut Tx, limit: i64) -> Result<Vec<Woken>, DatabaseError> {
-    let woken = sqlx::query_as!(
-        Woken,
-        r#"with due as (
-               select tenant_id, id
-                 from communications.conversations
-                where status = 'SNOOZED' and snoozed_until <= now()
-                order by snoozed_until
-                limit $1
-                  for update skip locked),
-           woken as (
-               update communications.conversations c
-                  set status = 'OPEN', snoozed_until = null, snoozed_until_reply = true
-                 from due
-                where c.tenant_id = due.tenant_id and c.id = due.id
-               returning c.tenant_id, c.id),
-           logged as (
-               insert into communications.conversation_events
-                   (tenant_id, id, conversation_id, kind, from_value, to_value, actor_kind)
-               select tenant_id, gen_random_uuid(), id, 'REOPENED', 'SNOOZED', 'OPEN', 'SYSTEM' from woken)
-           select tenant_id as "tenant: TenantId", id as "conversation: ConversationId" from woken"#,
-        limit
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(woken)
 }

@@ -3,6 +3,10 @@
 //! Actions answer 2xx with the typed object, or 4xx with `{message, extensions: {code, retryable}}`; a 5xx is opaque to
 //! the user and therefore means a bug. Event triggers are delivered at least once and in any order; any 2xx ends them.
 
+mod cron;
+
+pub use cron::CronRequest;
+
 use super::config::{ConfigError, Secret};
 use crate::model::{TenantId, UserId};
 use aws_lc_rs::{constant_time, digest};
