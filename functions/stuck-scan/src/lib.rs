@@ -1,6 +1,8 @@
 //! The scan: on a schedule, repairs first and alarms only about what repairing did not help.
 
+use comms_core::automation::hasura_names;
 use comms_core::dispatch::{self, DeadLetters, DrainError, Drained, Gauges, Repaired};
+use comms_core::event_log::{self, Backlog, EventLogError};
 use comms_core::inbound::{InboundError, replay};
 use comms_core::media::{self, MediaDeadLetters, MediaGauges, MediaRepaired};
 use comms_core::platform::telemetry::{self, Metric};
@@ -82,6 +84,7 @@ pub async fn handle(deps: &Deps) -> Result<Summary, ScanError> {
         &gauges,
     );
     report_files(media.as_ref().ok().copied(), files);
+    report_events(event_log::backlog(&deps.database, &hasura_names()).await)?;
     Ok(Summary {
         repaired: repaired?,
         drained: drained?,
@@ -113,6 +116,25 @@ fn report_files(repaired: Option<MediaRepaired>, gauges: MediaGauges) {
         );
     }
     tracing::info!(?repaired, ?gauges, "scan of files");
+}
+
+/// What Hasura has not brought us yet: when it is away, nobody else says so. Without its log there is nothing to say.
+#[expect(clippy::cast_precision_loss, reason = "counts for metrics")]
+fn report_events(backlog: Result<Backlog, EventLogError>) -> Result<(), DatabaseError> {
+    match backlog {
+        Ok(backlog) => telemetry::metrics(
+            &[
+                Metric::count("EventsWaiting", backlog.waiting as f64),
+                Metric::seconds("OldestEvent", backlog.oldest_seconds as f64),
+            ],
+            &[],
+        ),
+        Err(EventLogError::Database(error)) => return Err(error),
+        Err(standing) => {
+            tracing::info!(reason = %standing, "Hasura's event log is not looked at");
+        }
+    }
+    Ok(())
 }
 
 /// Zero is reported too: an alarm needs a number to end by.
