@@ -24,6 +24,7 @@ mod fallbacks;
 mod faults;
 mod flow;
 mod golden_actions;
+mod graphql;
 mod hasura;
 mod hints;
 mod inbox;

@@ -181,6 +181,12 @@ impl World {
         )
     }
 
+    /// Where another server finds the same rows.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Another function's own way to the same rows.
     #[must_use]
     pub fn database(&self) -> Database {
