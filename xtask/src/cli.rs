@@ -19,9 +19,10 @@ The local stack (no account, no Docker):
 
 Checks and tests:
   test [STAGE…] [--quick] [-- ARGUMENTS OF cargo test]
-                            everything, in order: fmt clippy deny template up sqlx tests fuzz; or only the named stages;
+                            everything, in order: fmt clippy deny template up sqlx tests standin fuzz; or only the named stages;
                             --quick: what needs no running stack
   check                     fmt, clippy, template
+  standin                   installs the Hasura-compatible stand-in that the stage of this name asks (once; ten minutes)
   sqlx [--check]            prepare .sqlx from the migrations and queries, or compare with it
   deny [advisories]         licences, bans and sources of the dependencies; advisories needs the network
   fuzz [TARGET…] [--seconds N]
@@ -47,6 +48,7 @@ pub enum Command {
     Psql(Vec<String>),
     Env,
     Postgres,
+    StandIn,
     Test(Plan),
     Check,
     Deny { advisories: bool },
@@ -82,6 +84,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         ["logs", ref rest @ ..] => logs(rest)?,
         ["env"] => Command::Env,
         ["pg"] => Command::Postgres,
+        ["standin"] => Command::StandIn,
         ["check"] => Command::Check,
         ["deny"] => Command::Deny { advisories: false },
         ["deny", "advisories"] => Command::Deny { advisories: true },

@@ -24,6 +24,7 @@ mod run;
 mod say;
 mod simulator;
 mod stack;
+mod standin;
 mod story;
 mod test;
 mod venv;
@@ -56,6 +57,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Psql(arguments) => psql(&project, &arguments)?,
         Command::Env => print_env(&project),
         Command::Postgres => drop(stack::database(&project)?),
+        Command::StandIn => println!("{}", standin::installed(&project)?.display()),
         Command::Test(plan) => test::run(&project, &plan)?,
         Command::Check => test::run(&project, &test::Plan::check())?,
         Command::Deny { advisories: false } => checks::deny(&project)?,

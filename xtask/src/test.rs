@@ -18,6 +18,7 @@ use crate::{
     project::{Project, cargo},
     run, say,
     stack::{self, Data},
+    standin,
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,11 +31,12 @@ enum Stage {
     Up,
     Sqlx,
     Tests,
+    StandIn,
     Fuzz,
 }
 
 /// In the order of `cargo xtask test`; `unit` is part of `tests` and only stands alone with `--quick`.
-const ALL: [Stage; 8] = [
+const ALL: [Stage; 9] = [
     Stage::Fmt,
     Stage::Clippy,
     Stage::Deny,
@@ -42,6 +44,7 @@ const ALL: [Stage; 8] = [
     Stage::Up,
     Stage::Sqlx,
     Stage::Tests,
+    Stage::StandIn,
     Stage::Fuzz,
 ];
 const QUICK: [Stage; 5] = [
@@ -64,7 +67,16 @@ impl Stage {
             Self::Up => "up",
             Self::Sqlx => "sqlx",
             Self::Tests => "tests",
+            Self::StandIn => "standin",
             Self::Fuzz => "fuzz",
+        }
+    }
+
+    /// What must not be forgotten when it has passed.
+    fn remark(self) -> &'static str {
+        match self {
+            Self::StandIn => standin::NAME,
+            _ => "",
         }
     }
 
@@ -75,7 +87,7 @@ impl Stage {
     }
 
     fn needs_stack(self) -> bool {
-        matches!(self, Self::Tests)
+        matches!(self, Self::Tests | Self::StandIn)
     }
 }
 
@@ -220,8 +232,22 @@ fn perform(project: &Project, plan: &Plan, stage: Stage) -> Result<()> {
         Stage::Up => stack::up(project).map(drop),
         Stage::Sqlx => prepare::prepare(project, Mode::Check),
         Stage::Tests => cargo_test(project, plan, &[]),
+        Stage::StandIn => on_the_standin(project),
         Stage::Fuzz => fuzz::run(project, &fuzz::Plan::short()),
     }
+}
+
+/// The tests that ask a running server for what each role may see; ignored everywhere else.
+fn on_the_standin(project: &Project) -> Result<()> {
+    let program = standin::installed(project)?;
+    say::step(&format!("On {}: the {}", program.display(), standin::NAME));
+    let mut command = Command::new(cargo());
+    command
+        .args(["test", "--workspace", "--locked", "--test", "it"])
+        .args(["--", "--ignored", "standin_"])
+        .env(standin::VARIABLE, program);
+    EnvFile::read(&project.env_file()).apply(&mut command);
+    run::visible(command.current_dir(&project.root), "cargo test")
 }
 
 /// `cargo test` over the workspace, with the settings of the running stack.
@@ -242,8 +268,9 @@ fn print_table(results: &[Report]) {
         let name = one.stage.name();
         match &one.outcome {
             Outcome::Passed => eprintln!(
-                "  {} {name:<10} {seconds:>9}",
-                say::paint("1;32", "passed ")
+                "  {} {name:<10} {seconds:>9}   {}",
+                say::paint("1;32", "passed "),
+                one.stage.remark()
             ),
             Outcome::Skipped => {
                 eprintln!("  {} {name:<10} {:>9}", say::paint("1;33", "skipped"), "-");
@@ -272,6 +299,7 @@ mod tests {
     #[test]
     fn brings_the_stack_up_for_the_stages_that_need_it() {
         assert_eq!(names(&["tests"]), ["up", "tests"]);
+        assert_eq!(names(&["standin"]), ["up", "standin"]);
         assert_eq!(names(&["sqlx"]), ["sqlx"]);
         assert_eq!(names(&[]), ALL.map(Stage::name));
     }
