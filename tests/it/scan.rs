@@ -20,7 +20,7 @@ async fn conversations_past_their_time_wake_once_however_many_wake_them() {
         )
         .await;
     let database = world.database();
-    let woken: usize = join_all((0..4).map(|_| snooze_wakeup::handle(&database)))
+    let woken: i64 = join_all((0..4).map(|_| snooze_wakeup::handle(&database)))
         .await
         .into_iter()
         .map(|summary| summary.unwrap().woken)

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    pub woken: usize,
+    pub woken: i64,
 }
 
 /// # Errors

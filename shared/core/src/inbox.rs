@@ -34,7 +34,7 @@ pub(crate) use reply::{may_answer, touch};
 pub use snooze::{Snooze, Snoozed, snooze_conversation};
 pub use start::{Start, start_conversation};
 pub use threads::{Thread, live_threads};
-pub use wake::{Woken, wake_all, wake_snoozed};
+pub use wake::wake_all;
 
 use crate::platform::{DatabaseError, hasura::ActionError};
 use http::StatusCode;

@@ -3,7 +3,6 @@
 //! A bounded step that several callers may run at once: rows that another holds are skipped. This is one of the few
 //! places that look at all tenants; it reads and writes nothing but the rows' own state.
 
-use crate::model::{ConversationId, TenantId};
 use crate::platform::{Database, DatabaseError, Tx, telemetry};
 
 /// Conversations in one transaction.
@@ -11,20 +10,9 @@ const STEP: i64 = 500;
 /// Steps in one run; what is left then waits for the next minute.
 const STEPS: usize = 40;
 
-/// A conversation that woke up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Woken {
-    pub tenant: TenantId,
-    pub conversation: ConversationId,
-}
-
 /// Wakes up to `limit` conversations in one statement, with their events. Fewer than `limit` means that none is left.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn wake_snoozed(tx: &mut Tx, limit: i64) -> Result<Vec<Woken>, DatabaseError> {
-    let woken = sqlx::query_as!(
-        Woken,
+async fn step(tx: &mut Tx, limit: i64) -> Result<i64, DatabaseError> {
+    let woken = sqlx::query_scalar!(
         r#"with due as (
                select tenant_id, id
                  from communications.conversations
@@ -42,10 +30,10 @@ pub async fn wake_snoozed(tx: &mut Tx, limit: i64) -> Result<Vec<Woken>, Databas
                insert into communications.conversation_events
                    (tenant_id, id, conversation_id, kind, from_value, to_value, actor_kind)
                select tenant_id, gen_random_uuid(), id, 'REOPENED', 'SNOOZED', 'OPEN', 'SYSTEM' from woken)
-           select tenant_id as "tenant: TenantId", id as "conversation: ConversationId" from woken"#,
+           select count(*) as "woken!" from woken"#,
         limit
     )
-    .fetch_all(tx.conn())
+    .fetch_one(tx.conn())
     .await?;
     Ok(woken)
 }
@@ -54,14 +42,14 @@ pub async fn wake_snoozed(tx: &mut Tx, limit: i64) -> Result<Vec<Woken>, Databas
 ///
 /// # Errors
 /// When the database does not answer; what was woken stays awake.
-pub async fn wake_all(database: &Database) -> Result<usize, DatabaseError> {
+pub async fn wake_all(database: &Database) -> Result<i64, DatabaseError> {
     let mut all = 0;
     for _ in 0..STEPS {
         let mut tx = database.begin().await?;
-        let woken = wake_snoozed(&mut tx, STEP).await?.len();
+        let woken = step(&mut tx, STEP).await?;
         tx.commit().await?;
         all += woken;
-        if i64::try_from(woken).unwrap_or(STEP) < STEP {
+        if woken < STEP {
             break;
         }
     }
