@@ -65,8 +65,11 @@ async fn came_by(
                  order by m.thread_at desc, m.id desc
                  limit 1) m
             where v.tenant_id = $1 and v.contact_id = $2
-              and not exists (select from communications.contact_former_identities f
-                               where f.tenant_id = $1 and f.contact_id = $2 and f.value in (m.address, ltrim(m.address, '+')))
+              and (not exists (select from communications.contact_former_identities f
+                                where f.tenant_id = $1 and f.contact_id = $2 and f.value in (m.address, ltrim(m.address, '+')))
+                   -- Given up, and taken again.
+                   or exists (select from communications.contact_identities i
+                               where i.tenant_id = $1 and i.contact_id = $2 and i.value in (m.address, ltrim(m.address, '+'))))
             order by (v.id = $4) desc nulls last, m.thread_at desc
             limit 1"#,
         tenant.0,

@@ -56,7 +56,10 @@ pub async fn start_conversation(
         draft: &draft,
         reply_to: None,
         key,
-        address: start.address.clone(),
+        address: start
+            .address
+            .as_deref()
+            .map(|address| written(start.channel, address)),
     };
     send(tx, session, words).await
 }
@@ -118,7 +121,7 @@ fn alias(channel: Channel, address: &str) -> Result<Alias, ActionError> {
             "address must be a phone number in E.164, such as +34600111222",
         )),
         Channel::Email if is_mailbox(address) => {
-            Ok(Alias::new(AliasKind::Email, "", &address.to_lowercase()))
+            Ok(Alias::new(AliasKind::Email, "", &written(channel, address)))
         }
         Channel::Email => Err(ActionError::invalid(
             "address must be an email address, such as ana@example.org",
@@ -126,6 +129,14 @@ fn alias(channel: Channel, address: &str) -> Result<Alias, ActionError> {
         Channel::Webchat => Err(ActionError::invalid(
             "address must not be given for WEBCHAT",
         )),
+    }
+}
+
+/// As everything else writes it: suppressions are looked up by it.
+fn written(channel: Channel, address: &str) -> String {
+    match channel {
+        Channel::Email => address.to_lowercase(),
+        _ => address.to_owned(),
     }
 }
 
