@@ -302,6 +302,32 @@ async fn what_can_never_be_processed_is_acknowledged_and_kept_for_people() {
     assert_eq!(told(&world).await, (0, 0, 0));
 }
 
+/// Sixty refusals of one event are one thing to look at.
+#[tokio::test]
+async fn what_cannot_be_processed_is_kept_once_however_often_it_is_delivered() {
+    let world = World::new().await;
+    let mut engine = Engine::new(&world).await;
+    engine.trigger.name = "trip_vanished".to_owned();
+    let sql = engine.trigger.sql();
+    engine.run(&sql).await;
+    let trip = trip(&world, &world.iberia).await;
+    trip.delay(&world.pool, 30).await.unwrap();
+    for tries in 0..3 {
+        let event = engine.fetch().await.remove(0);
+        assert_eq!(event.tries, tries);
+        answered(&world.events, engine.call(&event)).await;
+        // The answer is lost on its way back.
+        engine.mark(&event, Answer::NONE).await;
+        engine.time_passes(60);
+    }
+    let kept: (i64, i64) =
+        sqlx::query_as("select count(*), sum(times_seen)::bigint from communications.quarantine")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(kept, (1, 3));
+}
+
 /// `Retry-After` goes before the interval and even after the last try, which is why the function never sends one (the
 /// emulator fails a test in which it does): it can only come from something between, as a throttle.
 #[tokio::test]
