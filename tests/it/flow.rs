@@ -89,7 +89,10 @@ pub async fn queue(
              insert into communications.contacts (tenant_id, id) select $1, contact from people),
          agreed as (
              insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source)
-             select $1, communications.uuid_v7(), contact, $3, $5, true, 'request', 'agent' from people)
+             select $1, communications.uuid_v7(), contact, $3, $5, true, 'request', 'agent' from people),
+         wrote as (
+             insert into communications.whatsapp_windows (tenant_id, account_id, contact_id, open_until)
+             select $1, $2, contact, now() + interval '1 day' from people where $3 = 'WHATSAPP')
          insert into communications.messages
                 (tenant_id, id, direction, channel, account_id, contact_id, sender_kind, address, content, status, lane, category,
                  expires_at, hint_at)
