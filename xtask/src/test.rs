@@ -267,11 +267,14 @@ fn print_table(results: &[Report]) {
         let seconds = format!("{:.1} s", one.took.as_secs_f64());
         let name = one.stage.name();
         match &one.outcome {
-            Outcome::Passed => eprintln!(
-                "  {} {name:<10} {seconds:>9}   {}",
-                say::paint("1;32", "passed "),
-                one.stage.remark()
-            ),
+            Outcome::Passed => {
+                let passed = say::paint("1;32", "passed ");
+                let line = format!(
+                    "  {passed} {name:<10} {seconds:>9}   {}",
+                    one.stage.remark()
+                );
+                eprintln!("{}", line.trim_end());
+            }
             Outcome::Skipped => {
                 eprintln!("  {} {name:<10} {:>9}", say::paint("1;33", "skipped"), "-");
             }

@@ -2,12 +2,16 @@
 
 use super::convert;
 use super::plant::Session;
+use crate::hasura::metadata::text;
 use comms_tests::stack::setting;
 use comms_tests::world::World;
 use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Stands for `hasura_engine`.
+const ENGINE: &str = "standin_engine";
 const SECRET: &str = "local-admin-secret";
 pub const JWT_SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,11 +42,41 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
+/// A role of the server, which may be there already.
+pub fn create_role(role: &str) -> String {
+    format!(
+        "do $$ begin create role {role} nologin; exception when duplicate_object or unique_violation then null; end $$;"
+    )
+}
+
+/// What `docs/hasura.md` tells to grant to the engine's role, and nothing else.
+fn grants() -> Vec<String> {
+    let docs = text("../docs/hasura.md");
+    let (_, block) = docs.split_once("create role hasura_engine").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let lines = block.lines().filter_map(|line| line.split("--").next());
+    let statements: String = lines.collect::<Vec<_>>().join("\n");
+    statements
+        .split(';')
+        .map(|one| one.trim().replace("hasura_engine", ENGINE))
+        .filter(|one| one.starts_with("grant") && !one.contains(" on database "))
+        .collect()
+}
+
+async fn grant(world: &World) {
+    let sql = format!("{} {}", create_role(ENGINE), grants().join(";"));
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&world.pool)
+        .await
+        .unwrap();
+}
+
 impl StandIn {
-    /// As it stands for Hasura: roles and their permissions from our metadata.
+    /// As it stands for Hasura: roles and their permissions from our metadata, as the database's role of the engine.
     pub async fn start(world: &World) -> Self {
+        grant(world).await;
         let settings = [
-            ("PGRST_DB_ANON_ROLE", "postgres".to_owned()),
+            ("PGRST_DB_ANON_ROLE", ENGINE.to_owned()),
             ("HASURA_GRAPHQL_ADMIN_SECRET", SECRET.to_owned()),
             ("PGRST_GRAPHQL_METADATA", convert::document().to_string()),
         ];

@@ -70,10 +70,10 @@ impl Socket {
         Self { stream }
     }
 
-    /// One text frame, masked with zeros.
+    /// One text frame with two bytes of length, masked with zeros.
     async fn send(&mut self, message: &Value) {
         let text = message.to_string();
-        let mut frame = vec![0x81, 0x80 | 126];
+        let mut frame = vec![0x81, 0xfe];
         frame.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
         frame.extend([0; 4]);
         frame.extend(text.as_bytes());
