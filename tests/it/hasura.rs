@@ -7,4 +7,5 @@ pub mod documents;
 mod lint;
 pub mod metadata;
 mod schema_of_role;
+mod stream;
 mod strict;

@@ -7,7 +7,10 @@ use comms_tests::stack::setting;
 use comms_tests::world::World;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
+use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Stands for `hasura_engine`.
@@ -36,10 +39,16 @@ fn program() -> String {
     program
 }
 
-/// A port that is free now.
+/// A port that is free now and that no other test here was given: it would be answered from another world.
 fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return port;
+        }
+    }
 }
 
 /// A role of the server, which may be there already.
