@@ -34,6 +34,7 @@ mod inbox_notes;
 mod inbox_read;
 mod inbox_start;
 mod intake;
+mod live_queries;
 mod lives;
 mod mails;
 mod matrix;

@@ -1,8 +1,9 @@
-//! `bench cold`, `bench dispatch` and `bench webhook`: figures that anybody can measure again (docs/benchmarks.md).
+//! `bench cold`, `bench dispatch`, `bench webhook` and `bench inbox`: figures that anybody can measure again (docs/benchmarks.md).
 
 mod cold;
 mod dispatch;
 mod frame;
+mod inbox;
 mod webhook;
 
 use std::{path::PathBuf, process::Command};
@@ -11,6 +12,7 @@ use anyhow::{Context, Result};
 
 pub use cold::cold;
 pub use dispatch::{Plan, dispatch};
+pub use inbox::{InboxPlan, inbox};
 pub use webhook::{WebhookPlan, webhook};
 
 use crate::{

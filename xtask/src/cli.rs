@@ -30,6 +30,7 @@ Checks and tests:
   bench cold [RUNS]         cold start and memory of the dispatch worker's release build (default: 20 runs)
   bench dispatch [OPTIONS]  messages per second of the worker, beside its statements alone; its --help says more
   bench webhook [OPTIONS]   requests per second of Meta's webhook, beside its statements alone; its --help says more
+  bench inbox [OPTIONS]     what the inbox's subscriptions and actions cost at a million conversations; its --help says more
 
 Deployment:
   release [--x86-64]        cargo lambda build --release --locked for AWS, arm64 unless told otherwise
@@ -59,6 +60,8 @@ pub enum Command {
     BenchDispatch(bench::Plan),
     BenchWebhook(bench::WebhookPlan),
     BenchWebhookHelp,
+    BenchInbox(bench::InboxPlan),
+    BenchInboxHelp,
     Release(Processor),
 }
 
@@ -73,6 +76,8 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         ["bench", "webhook", ref rest @ ..] => {
             Command::BenchWebhook(bench::WebhookPlan::parse(rest)?)
         }
+        ["bench", "inbox", "--help" | "-h"] => Command::BenchInboxHelp,
+        ["bench", "inbox", ref rest @ ..] => Command::BenchInbox(bench::InboxPlan::parse(rest)?),
         ["bench", "dispatch", "--help" | "-h"] => Command::BenchDispatchHelp,
         [] | ["help", ..] => Command::Help,
         _ if words.iter().any(|word| matches!(*word, "--help" | "-h")) => Command::Help,

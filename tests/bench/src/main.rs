@@ -1,6 +1,6 @@
-//! `comms-bench`: the dispatch worker and Meta's webhook under load, and the same statements without them.
+//! `comms-bench`: the dispatch worker and Meta's webhook under load, and the same statements without them; the inbox.
 //!
-//! Started by `cargo xtask bench dispatch` or `webhook`, which builds the function and makes the database. docs/benchmarks.md says what
+//! Started by `cargo xtask bench dispatch`, `webhook` or `inbox`, which builds the function and makes the database. docs/benchmarks.md says what
 //! is measured and why it is comparable.
 
 mod anchor;
@@ -8,6 +8,7 @@ mod copies;
 mod explain;
 mod floor;
 mod http;
+mod inbox;
 mod plot;
 mod proc;
 mod recorder;
@@ -35,9 +36,10 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["seal"] => seal(),
+        ["inbox", settings] => inbox::run(&settings::parse(settings)?),
         ["webhook", settings] => webhook::run(settings::parse(settings)?),
         [settings] => run(settings::parse(settings)?),
-        _ => bail!("start this by: cargo xtask bench dispatch, or webhook"),
+        _ => bail!("start this by: cargo xtask bench dispatch, webhook or inbox"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What `cargo xtask bench dispatch` and `bench webhook` hand over: one JSON text.
+//! What `cargo xtask bench dispatch`, `bench webhook` and `bench inbox` hand over: one JSON text.
 
 use std::path::PathBuf;
 
@@ -40,6 +40,36 @@ pub struct WebhookSettings {
     pub requests: usize,
     pub sandboxes: usize,
     pub rounds: usize,
+}
+
+/// Of `bench inbox`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct InboxSettings {
+    pub postgres_port: u16,
+    /// The inbox to measure, and the one of a hundredth.
+    pub large: String,
+    pub small: String,
+    /// Which of them are migrated and still to be written.
+    pub missing: Vec<MissingInbox>,
+    /// The name of the copy on which the actions act.
+    pub copy: String,
+    /// The release build of the actions; none: only reading is measured.
+    pub function: Option<PathBuf>,
+    pub out: PathBuf,
+    pub commit: String,
+    /// How often each question is asked of either inbox.
+    pub rounds: usize,
+    /// Of each action; fewer where the inbox has no more conversations for it.
+    pub requests: usize,
+    pub sandboxes: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct MissingInbox {
+    pub database: String,
+    pub conversations: usize,
+    /// What it is known by once it is complete.
+    pub fingerprint: String,
 }
 
 pub fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {

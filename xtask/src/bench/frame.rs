@@ -32,11 +32,10 @@ pub fn with_database(
     let out = project.state.join("bench");
     fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
     drop_left_behind(&server)?;
-    let database = format!("{PREFIX}{}", std::process::id());
-    let settings = settings(&database, &out)?.to_string();
-    let mut command = Command::new(program);
-    command.args(mode).arg(settings);
-    let measured = measure(project, &server, &database, &mut command);
+    let database = own_database();
+    let settings = settings(&database, &out)?;
+    let measured =
+        create(project, &server, &database).and_then(|()| measure_with(&program, mode, &settings));
     for name in [format!("{database}_round"), database] {
         let sql = format!("drop database if exists {name} with (force)");
         server.query(&server.url, &sql)?;
@@ -47,7 +46,7 @@ pub fn with_database(
 }
 
 /// In the dev profile, whose dependencies are there already; its own code is optimised (Cargo.toml).
-fn bench_program(project: &Project) -> Result<PathBuf> {
+pub fn bench_program(project: &Project) -> Result<PathBuf> {
     const NAME: &str = "comms-bench";
     let mut build = Command::new(cargo());
     build
@@ -57,23 +56,29 @@ fn bench_program(project: &Project) -> Result<PathBuf> {
     Ok(project.debug_binary(NAME))
 }
 
-fn measure(
-    project: &Project,
-    server: &Postgres,
-    database: &str,
-    program: &mut Command,
-) -> Result<()> {
+fn create(project: &Project, server: &Postgres, database: &str) -> Result<()> {
     server.query(&server.url, &format!("create database {database}"))?;
-    prepare::apply_migrations(project, server, &server.url_of(database)?)?;
+    prepare::apply_migrations(project, server, &server.url_of(database)?)
+}
+
+/// Runs `comms-bench` with its settings.
+pub fn measure_with(program: &Path, mode: &[&str], settings: &Value) -> Result<()> {
+    let mut command = Command::new(program);
+    command.args(mode).arg(settings.to_string());
     // Its children are killed by itself; should it be killed, they lose their Runtime API and end.
-    run::visible(program, "comms-bench")
+    run::visible(&mut command, "comms-bench")
+}
+
+/// A name for a database that is gone after the run.
+pub fn own_database() -> String {
+    format!("{PREFIX}{}", std::process::id())
 }
 
 /// With the process that made it in its name.
 const PREFIX: &str = "communications_bench_";
 
 /// Databases of runs that were interrupted.
-fn drop_left_behind(server: &Postgres) -> Result<()> {
+pub fn drop_left_behind(server: &Postgres) -> Result<()> {
     let sql = format!("select datname from pg_database where starts_with(datname, '{PREFIX}')");
     for name in server.query(&server.url, &sql)?.lines() {
         let pid = name.trim_start_matches(PREFIX).trim_end_matches("_round");

@@ -1,0 +1,101 @@
+-- What the live queries need of the schema.
+alter table communications.tenant_settings
+    add column if not exists inbox_visibility text not null default 'ALL' check (inbox_visibility in ('ALL', 'MINE_AND_UNASSIGNED'));
+alter table communications.contacts add column if not exists masked boolean not null default false;
+
+create or replace function communications.message_address(message communications.messages) returns text
+    language sql stable
+    return case when exists (select from communications.contacts c
+                              where c.tenant_id = message.tenant_id and c.id = message.contact_id and c.masked)
+                then '•••' || case when message.address like '%@%' then '' else right(message.address, 2) end
+                else message.address end;
+
+-- By the whole key of the mark. As text it was looked for among all agents' marks of the conversation.
+create or replace function communications.conversation_unread_count(
+    conversation communications.conversations, hasura_session json
+) returns bigint
+    language sql stable
+    return greatest(0, conversation.inbound_count - coalesce((
+        select c.inbound_seen
+          from communications.conversation_read_cursors c
+         where c.tenant_id = conversation.tenant_id
+           and c.conversation_id = conversation.id
+           and c.user_id = (hasura_session ->> 'x-hasura-user-id')::uuid), 0));
+
+-- Who has read everything that came: what conversation_read_cursors says, beside what it is about, so that the badge asks no mark. An index
+-- holds what is unread by its holder and nothing else.
+alter table communications.conversations
+    add column seen_by uuid[] not null default '{}',
+    add column holder_unread boolean generated always as (assigned_to is not null and inbound_count > 0 and not assigned_to = any (seen_by)) stored;
+
+update communications.conversations c
+   set seen_by = array(select r.user_id from communications.conversation_read_cursors r
+                        where r.tenant_id = c.tenant_id and r.conversation_id = c.id and r.inbound_seen >= c.inbound_count);
+
+create function communications.recall_readers() returns trigger
+    language plpgsql as
+$$
+begin
+    new.seen_by := array(select r.user_id from communications.conversation_read_cursors r
+                          where r.tenant_id = new.tenant_id and r.conversation_id = new.id and r.inbound_seen >= new.inbound_count
+                          order by r.user_id);
+    return new;
+end
+$$;
+
+create trigger recall_readers before update of inbound_count on communications.conversations
+    for each row when (old.inbound_count is distinct from new.inbound_count)
+    execute function communications.recall_readers();
+
+create function communications.tell_readers() returns trigger
+    language plpgsql as
+$$
+begin
+    update communications.conversations c
+       set seen_by = n.readers
+      from (select k.tenant_id, k.id,
+                   array(select r.user_id from communications.conversation_read_cursors r
+                          where r.tenant_id = k.tenant_id and r.conversation_id = k.id and r.inbound_seen >= k.inbound_count
+                          order by r.user_id) as readers
+              from (select distinct tenant_id, conversation_id from marked) m
+              join communications.conversations k on k.tenant_id = m.tenant_id and k.id = m.conversation_id
+             order by k.tenant_id, k.id
+               for update of k) n
+     where c.tenant_id = n.tenant_id and c.id = n.id and c.seen_by <> n.readers;
+    return null;
+end
+$$;
+
+create trigger tell_readers_insert after insert on communications.conversation_read_cursors
+    referencing new table as marked for each statement execute function communications.tell_readers();
+create trigger tell_readers_update after update on communications.conversation_read_cursors
+    referencing new table as marked for each statement execute function communications.tell_readers();
+create trigger tell_readers_delete after delete on communications.conversation_read_cursors
+    referencing old table as marked for each statement execute function communications.tell_readers();
+
+create index conversations_unread_by_holder on communications.conversations (tenant_id, assigned_to, last_message_at desc, id desc)
+    where status = 'OPEN' and holder_unread;
+-- Nobody's in the order of the list. conversations_assignee cannot give it: Postgres takes `= x` for one value, but not `is null`.
+create index conversations_unassigned on communications.conversations (tenant_id, status, last_message_at desc, id desc)
+    where assigned_to is null;
+
+-- Hasura computed field: how many open conversations, of the session's user or of nobody, have something unread; 100 is "99+". Of
+-- nobody's the newest 200 are looked at, so that its cost has a bound for whoever has read them all.
+create function communications.tenant_unread_conversations(settings communications.tenant_settings, hasura_session json) returns bigint
+    language sql stable
+    return (
+        with me as materialized (select (hasura_session ->> 'x-hasura-user-id')::uuid as id)
+        select count(*)
+          from ((select from communications.conversations c
+                  where c.tenant_id = settings.tenant_id and c.assigned_to = (select id from me)
+                    and c.status = 'OPEN' and c.holder_unread
+                  limit 100)
+                union all
+                (select from (select c.inbound_count, c.seen_by
+                                from communications.conversations c
+                               where c.tenant_id = settings.tenant_id and c.assigned_to is null and c.status = 'OPEN'
+                               order by c.last_message_at desc, c.id desc
+                               limit 200) c
+                  where c.inbound_count > 0 and not (select id from me) = any (c.seen_by)
+                  limit 100)
+                limit 100) u);
