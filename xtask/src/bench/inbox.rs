@@ -99,10 +99,10 @@ pub fn inbox(project: &Project, plan: &InboxPlan) -> Result<()> {
     if project.own_database_url.is_some() {
         bail!("this measures the project's own Postgres and its processes: unset DATABASE_URL");
     }
-    let function = match plan.actions {
-        true => Some(release_binary(project, "inbox-actions")?),
-        false => None,
-    };
+    let function = plan
+        .actions
+        .then(|| release_binary(project, "inbox-actions"))
+        .transpose()?;
     let program = frame::bench_program(project)?;
     let server = postgres::start(project)?;
     frame::drop_left_behind(&server)?;

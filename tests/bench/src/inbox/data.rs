@@ -13,23 +13,23 @@ pub fn fill(
     conversations: usize,
     fingerprint: &str,
 ) -> Result<()> {
-    let begin = Instant::now();
+    let whole = Instant::now();
     step(&format!(
         "Writing {conversations} conversations into {database} (kept for later runs)"
     ));
     let mut session = server.connect(database)?;
     session.query(comms_live_queries::NEEDED)?;
     for (title, sql) in comms_live_queries::seed(conversations) {
-        let began = Instant::now();
+        let part = Instant::now();
         session
             .query(&sql)
             .with_context(|| format!("{title} of {database}"))?;
-        eprintln!("  {title}: {:.0} s", began.elapsed().as_secs_f64());
+        eprintln!("  {title}: {:.0} s", part.elapsed().as_secs_f64());
     }
     session.query(&format!(
         "comment on database {database} is '{fingerprint}'"
     ))?;
-    eprintln!("  all in {:.0} s", begin.elapsed().as_secs_f64());
+    eprintln!("  all in {:.0} s", whole.elapsed().as_secs_f64());
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! The three subscriptions on the large inbox and on the small one, in turn.
 
+use std::fmt::Write;
+
 use anyhow::{Context, Result, bail};
 use comms_live_queries::{Agent, Question, long_threads};
 
-use super::statement::{Cost, Statement, explain};
+use super::statement::{Cost, Statement, explain, on_cpu};
 use crate::{step, wire::Server};
 
 /// Subscribers that are asked for at once.
@@ -74,6 +76,20 @@ pub fn ask(server: &Server, databases: [&str; 2], rounds: usize) -> Result<Vec<A
     Ok(all)
 }
 
+/// How fast the machine is just now, in milliseconds of processor time: a loop in Postgres that touches no table.
+pub fn yardstick(server: &Server) -> Result<f64> {
+    const LOOP: &str = "select sum(n) from generate_series(1, 1000000) n";
+    let mut connection = server.connect("postgres")?;
+    let backend = connection.value("select pg_backend_pid()")?.parse()?;
+    let mut best = f64::INFINITY;
+    for _ in 0..5 {
+        let before = on_cpu(backend)?;
+        connection.query(LOOP)?;
+        best = best.min((on_cpu(backend)? - before).as_secs_f64() * 1000.0);
+    }
+    Ok(best)
+}
+
 /// The plans of a hundred subscribers' statement, for people.
 pub fn plans(server: &Server, databases: [&str; 2]) -> Result<String> {
     let mut text = String::new();
@@ -81,10 +97,11 @@ pub fn plans(server: &Server, databases: [&str; 2]) -> Result<String> {
         for database in databases {
             let variables = variables(server, database, question)?;
             let plan = explain(server, database, question, &variables[..100])?;
-            text += &format!(
-                "== {} in {database}, 100 subscribers\n\n{plan}\n\n",
+            writeln!(
+                text,
+                "== {} in {database}, 100 subscribers\n\n{plan}\n",
                 question.name()
-            );
+            )?;
         }
     }
     Ok(text)

@@ -28,12 +28,11 @@ pub fn document(
     sizes: &[[u64; 3]; 2],
     asked: &[Asked],
     acted: &[Acted],
-    load: &str,
 ) -> Value {
     let size = |[conversations, messages, bytes]: [u64; 3]| json!({"conversations": conversations, "messages": messages, "megabytes": bytes / 1_000_000});
     json!({
         "large": size(sizes[0]), "small": size(sizes[1]),
-        "rounds": settings.rounds, "load_at_start": load, "commit": settings.commit,
+        "rounds": settings.rounds, "commit": settings.commit,
         "reads": asked.iter().map(read).collect::<Vec<Value>>(),
         "actions": acted.iter().map(action).collect::<Vec<Value>>(),
     })
@@ -104,14 +103,14 @@ pub fn print(document: &Value) {
         println!(
             "{:<18}{:>8}{:>10}{:>10}{:>10}{:>10}{:>8}{:>8}{:>8}",
             one["question"].as_str().unwrap_or_default(),
-            one["cohorts"],
+            one["cohorts"].to_string(),
             cell(&one["large"]["ms"]),
             cell(&one["small"]["ms"]),
             cell(&one["large"]["cpu_ms"]),
             cell(&one["small"]["cpu_ms"]),
             cell(&one["ratio"]),
-            one["goal_ms"],
-            one["large"]["rows"],
+            one["goal_ms"].to_string(),
+            one["large"]["rows"].to_string(),
         );
     }
     for one in document["actions"].as_array().into_iter().flatten() {

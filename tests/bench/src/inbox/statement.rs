@@ -105,7 +105,7 @@ pub fn explain(
 }
 
 /// The nanoseconds that a process has run.
-fn on_cpu(pid: u32) -> Result<Duration> {
+pub fn on_cpu(pid: u32) -> Result<Duration> {
     let path = format!("/proc/{pid}/schedstat");
     let text = fs::read_to_string(&path)
         .with_context(|| format!("read {path} (processor time is measured on Linux only)"))?;
