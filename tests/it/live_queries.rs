@@ -16,7 +16,7 @@ fn budget(question: Question) -> (&'static str, u64) {
         Question::ListAll | Question::ListResolved => ("conversations_list", 600),
         Question::ListMine => ("conversations_assignee", 600),
         Question::ListUnassigned => ("conversations_unassigned", 600),
-        Question::Thread => ("messages_thread", 1200),
+        Question::Thread => ("messages_thread", 700),
         // Its function's plan is its own: seen in the pages.
         Question::Badge | Question::BadgeOfReader => ("", 260),
     }

@@ -1,14 +1,4 @@
--- What the live queries need of the schema.
-alter table communications.tenant_settings
-    add column if not exists inbox_visibility text not null default 'ALL' check (inbox_visibility in ('ALL', 'MINE_AND_UNASSIGNED'));
-alter table communications.contacts add column if not exists masked boolean not null default false;
-
-create or replace function communications.message_address(message communications.messages) returns text
-    language sql stable
-    return case when exists (select from communications.contacts c
-                              where c.tenant_id = message.tenant_id and c.id = message.contact_id and c.masked)
-                then '•••' || case when message.address like '%@%' then '' else right(message.address, 2) end
-                else message.address end;
+-- What the live queries need of the schema to keep within their budgets.
 
 -- By the whole key of the mark. As text it was looked for among all agents' marks of the conversation.
 create or replace function communications.conversation_unread_count(

@@ -120,7 +120,7 @@ update communications.conversations c
 -- → Messages
 insert into communications.messages
     (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address, content, body, status,
-     lane, category, attempts, fence, external_message_id, run_id, step, sent_at, delivered_at, read_at, provider_timestamp, due_at, created_at)
+     lane, category, attempts, fence, external_message_id, reply_to, run_id, step, sent_at, delivered_at, read_at, provider_timestamp, due_at, created_at)
 select tenant_id, pg_temp.id_at(at, n || '.' || i), direction, 'WHATSAPP', account_id, contact_id, id, sender,
        case sender when 'AGENT' then assigned_to end, '+34600' || lpad((n % 1000000)::text, 6, '0'),
        jsonb_build_object('type', 'text', 'body', body), body,
@@ -128,6 +128,7 @@ select tenant_id, pg_temp.id_at(at, n || '.' || i), direction, 'WHATSAPP', accou
        case direction when 'OUTBOUND' then 'INTERACTIVE' end, case direction when 'OUTBOUND' then 'SERVICE' end,
        (direction = 'OUTBOUND')::integer, (direction = 'OUTBOUND')::integer,
        'wamid.HBgLMzQ2MDAwMDAwMDAVAgA' || md5(n || '.' || i),
+       case when i % 20 = 7 then 'wamid.HBgLMzQ2MDAwMDAwMDAVAgA' || md5(n || '.' || i - 1) end,
        case sender when 'SYSTEM' then ('0192f000-0000-7000-8000-' || lpad(to_hex(1 + (n + i) % (:conversations / 100)), 12, '0'))::uuid end,
        case sender when 'SYSTEM' then i / 10 else 0 end,
        case direction when 'OUTBOUND' then at end, case direction when 'OUTBOUND' then at + interval '2 s' end,
@@ -148,6 +149,11 @@ insert into communications.message_media
 select tenant_id, pg_temp.id_at(created_at, id::text), id, account_id, 'image', 'META', external_message_id, 'image/jpeg', 'STORED', 1,
        created_at + interval '7 days', 123456, tenant_id || '/2026/01/' || id, created_at, created_at
   from communications.messages where body = '[image]';
+
+insert into communications.message_reactions
+    (tenant_id, account_id, target_external_id, contact_id, actor_kind, emoji, external_message_id, at)
+select tenant_id, account_id, external_message_id, contact_id, 'CONTACT', '👍', 'wamid.reaction.' || md5(id::text), created_at
+  from communications.messages where direction = 'OUTBOUND' and left(md5(id::text), 2) < '08';
 
 -- → Indexes
 do $$

@@ -22,7 +22,6 @@ const SECRET: &str = "secret-of-the-benchmark";
 pub enum Action {
     Claim,
     Send,
-    #[expect(dead_code, reason = "until the action is there")]
     MarkRead,
 }
 
@@ -84,7 +83,7 @@ pub fn act(settings: &InboxSettings, server: &Server) -> Result<Vec<Acted>> {
     let postmaster = proc::parent(backend)?;
     let aws = format!("http://{}", stubs::start()?.aws);
     let mut all = Vec::new();
-    for action in [Action::Claim, Action::Send] {
+    for action in [Action::Claim, Action::Send, Action::MarkRead] {
         step(&format!("{} under load", action.name()));
         let events = events(server, copy, action, settings.requests)?;
         let requests = events.len();
