@@ -85,7 +85,7 @@ pub fn yardstick(server: &Server) -> Result<f64> {
     for _ in 0..5 {
         let before = on_cpu(backend)?;
         connection.query(LOOP)?;
-        best = best.min((on_cpu(backend)? - before).as_secs_f64() * 1000.0);
+        best = best.min(on_cpu(backend)?.saturating_sub(before).as_secs_f64() * 1000.0);
     }
     Ok(best)
 }
