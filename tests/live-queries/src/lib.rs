@@ -14,7 +14,7 @@ pub const BATCH: usize = 100;
 pub const TENANTS: usize = 5;
 pub const AGENTS_OF_A_TENANT: usize = 40;
 
-/// What must be there beside the migrations.
+/// What the statements want of the schema beyond the migrations, the badge's function among it.
 pub const NEEDED: &str = include_str!("needed.sql");
 const SEED: &str = include_str!("seed.sql");
 
