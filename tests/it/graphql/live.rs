@@ -72,7 +72,7 @@ async fn standin_begins_each_subscription_with_the_answer_of_its_query() {
         ("ConversationList", open),
         ("ConversationThread", mine.clone()),
         ("ConversationContext", mine),
-        ("UnreadBadge", json!({"user_id": world.iberia.agent})),
+        ("UnreadBadge", json!({})),
     ];
     let plain = StandIn::start(&world).await;
     let mut answers = Vec::new();

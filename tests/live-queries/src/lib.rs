@@ -14,8 +14,6 @@ pub const BATCH: usize = 100;
 pub const TENANTS: usize = 5;
 pub const AGENTS_OF_A_TENANT: usize = 40;
 
-/// What the statements want of the schema beyond the migrations, the badge's function among it.
-pub const NEEDED: &str = include_str!("needed.sql");
 const SEED: &str = include_str!("seed.sql");
 
 /// An agent of the seed. Number 0 of each tenant holds a third of everything and has read nearly all of it.

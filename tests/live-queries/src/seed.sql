@@ -28,7 +28,7 @@ select ('0192f000-0000-7000-8000-00000000a00' || t)::uuid, 'Operator ' || t, 'es
 insert into communications.channel_accounts
     (tenant_id, id, channel, provider, status, display_name, sender, external_account_id, waba_id, provider_config)
 select ('0192f000-0000-7000-8000-00000000a00' || t)::uuid, ('0192f000-0000-7000-8000-00000000b00' || t)::uuid, 'WHATSAPP', 'META', 'ACTIVE',
-       'Operator ' || t, '+3491100000' || t, '10000000000000' || t, '20000000000000' || t, '{"public": {}, "secrets": []}'
+       'Operator ' || t, '+3491100000' || t, '90000000000000' || t, '80000000000000' || t, '{"public": {}, "secrets": []}'
   from generate_series(1, 5) t;
 
 insert into communications.trigger_runs (tenant_id, id, source, idempotency_key, body_hash, trigger_event, status, answer)

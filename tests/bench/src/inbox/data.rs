@@ -18,7 +18,6 @@ pub fn fill(
         "Writing {conversations} conversations into {database} (kept for later runs)"
     ));
     let mut session = server.connect(database)?;
-    session.query(comms_live_queries::NEEDED)?;
     for (title, sql) in comms_live_queries::seed(conversations) {
         let part = Instant::now();
         session

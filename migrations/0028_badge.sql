@@ -1,6 +1,12 @@
--- What the live queries need of the schema to keep within their budgets.
+-- What Hasura asks every second, within a bound: the unread count by its mark's whole key, the badge by an index of what is unread.
 
--- By the whole key of the mark. As text it was looked for among all agents' marks of the conversation.
+-- By the whole key of the mark. As text it was looked for among all agents' marks of the conversation. What is no UUID has read nothing:
+-- one bad token must not break the statement that others share.
+create function communications.session_user_id(hasura_session json) returns uuid
+    language sql immutable
+    return case when hasura_session ->> 'x-hasura-user-id' ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                then (hasura_session ->> 'x-hasura-user-id')::uuid end;
+
 create or replace function communications.conversation_unread_count(
     conversation communications.conversations, hasura_session json
 ) returns bigint
@@ -10,7 +16,7 @@ create or replace function communications.conversation_unread_count(
           from communications.conversation_read_cursors c
          where c.tenant_id = conversation.tenant_id
            and c.conversation_id = conversation.id
-           and c.user_id = (hasura_session ->> 'x-hasura-user-id')::uuid), 0));
+           and c.user_id = communications.session_user_id(hasura_session)), 0));
 
 -- Who has read everything that came: what conversation_read_cursors says, beside what it is about, so that the badge asks no mark. An index
 -- holds what is unread by its holder and nothing else.
@@ -26,9 +32,14 @@ create function communications.recall_readers() returns trigger
     language plpgsql as
 $$
 begin
-    new.seen_by := array(select r.user_id from communications.conversation_read_cursors r
-                          where r.tenant_id = new.tenant_id and r.conversation_id = new.id and r.inbound_seen >= new.inbound_count
-                          order by r.user_id);
+    -- Nobody has seen what comes now. A merge may take away as well.
+    if new.inbound_count > old.inbound_count then
+        new.seen_by := '{}';
+    else
+        new.seen_by := array(select r.user_id from communications.conversation_read_cursors r
+                              where r.tenant_id = new.tenant_id and r.conversation_id = new.id and r.inbound_seen >= new.inbound_count
+                              order by r.user_id);
+    end if;
     return new;
 end
 $$;
@@ -74,7 +85,7 @@ create index conversations_unassigned on communications.conversations (tenant_id
 create function communications.tenant_unread_conversations(settings communications.tenant_settings, hasura_session json) returns bigint
     language sql stable
     return (
-        with me as materialized (select (hasura_session ->> 'x-hasura-user-id')::uuid as id)
+        with me as materialized (select communications.session_user_id(hasura_session) as id)
         select count(*)
           from ((select from communications.conversations c
                   where c.tenant_id = settings.tenant_id and c.assigned_to = (select id from me)
@@ -89,3 +100,20 @@ create function communications.tenant_unread_conversations(settings communicatio
                   where c.inbound_count > 0 and not (select id from me) = any (c.seen_by)
                   limit 100)
                 limit 100) u);
+
+-- The badge hangs on the tenant's settings, so whoever has a channel has settings: the defaults.
+create function communications.begin_settings() returns trigger
+    language plpgsql as
+$$
+begin
+    insert into communications.tenant_settings (tenant_id, name) values (new.tenant_id, new.display_name) on conflict do nothing;
+    return null;
+end
+$$;
+
+create trigger begin_settings after insert on communications.channel_accounts
+    for each row execute function communications.begin_settings();
+
+insert into communications.tenant_settings (tenant_id, name)
+select distinct on (tenant_id) tenant_id, display_name from communications.channel_accounts order by tenant_id, created_at
+on conflict do nothing;
