@@ -3,7 +3,7 @@
 //! A command is complete: template chosen, text rendered, recipient resolved. An adapter translates it and adds
 //! nothing of its own.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -117,13 +117,32 @@ pub struct WhatsAppTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<TemplateHeader>,
     /// Body parameters in the order of the template's placeholders `{{1}}`, `{{2}}`, …
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub body: Vec<String>,
     /// Names of the body parameters, for a template whose placeholders are named; empty for a positional one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub body_names: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub buttons: Vec<TemplateButton>,
+}
+
+/// GraphQL clients write an absent list as null.
+fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// The one variable part that a template's header may have.
