@@ -32,8 +32,8 @@ create function communications.recall_readers() returns trigger
     language plpgsql as
 $$
 begin
-    -- Nobody has seen what comes now. A merge may take away as well.
-    if new.inbound_count > old.inbound_count then
+    -- Nobody has seen what comes now. Merges take away, and give back what was read.
+    if new.inbound_count > old.inbound_count and old.inbound_count > 0 then
         new.seen_by := '{}';
     else
         new.seen_by := array(select r.user_id from communications.conversation_read_cursors r

@@ -113,6 +113,7 @@ enum Step {
     ReadsUpTo(prop::sample::Index),
     Unreads,
     Merges,
+    Parts,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -122,6 +123,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<prop::sample::Index>().prop_map(Step::ReadsUpTo),
         1 => Just(Step::Unreads),
         1 => Just(Step::Merges),
+        1 => Just(Step::Parts),
     ]
 }
 
@@ -170,7 +172,13 @@ async fn live(world: &World, steps: &[(bool, Step)]) -> Result<(), TestCaseError
             }
             Step::Unreads => drop(desk.does("markConversationUnread", json!({})).await),
             Step::Merges => merge_with_somebody(&mine, n).await,
+            Step::Parts => part(&mine).await,
         }
+        // What the badge asks instead of the marks.
+        let stale = "conversations c where seen_by <> array(
+            select user_id from communications.conversation_read_cursors r
+             where r.conversation_id = c.id and r.inbound_seen >= c.inbound_count order by user_id)";
+        prop_assert_eq!(world.count(stale).await, 0, "after {:?}", step);
         for desk in [mine, mine.colleague()] {
             prop_assert_eq!(
                 desk.unread().await,
@@ -231,4 +239,23 @@ async fn merge_with_somebody(desk: &Desk<'_>, n: usize) {
         )
         .await;
     merged.unwrap();
+}
+
+/// The newest merge is undone, where there is one.
+async fn part(desk: &Desk<'_>) {
+    let merges: Vec<Uuid> = sqlx::query_scalar(
+        "select id from communications.contact_merges where undone_at is null order by id desc limit 1",
+    )
+    .fetch_all(&desk.world.pool)
+    .await
+    .unwrap();
+    for merge in merges {
+        let input = json!({"merge_id": merge});
+        let tenant = desk.world.iberia.tenant;
+        let parted = desk
+            .world
+            .acts_as("tenant_admin", tenant, desk.user, "unmergeContacts", &input)
+            .await;
+        parted.unwrap();
+    }
 }
