@@ -8,6 +8,26 @@ alter table communications.messages alter column created_at set default clock_ti
 -- The addresses of a masked contact are shown to nobody: agents answer them without seeing where it goes.
 alter table communications.contacts add column masked boolean not null default false;
 
+-- A merge must not show what was hidden, nor its undoing: whoever was masked, or was one with somebody masked, stays so.
+create function communications.share_mask() returns trigger
+    language plpgsql as
+$$
+begin
+    if new.merged_into is not null and new.masked then
+        update communications.contacts set masked = true
+         where tenant_id = new.tenant_id and id = new.merged_into and not masked;
+    elsif new.merged_into is null and not new.masked then
+        new.masked := coalesce((select c.masked from communications.contacts c
+                                 where c.tenant_id = new.tenant_id and c.id = old.merged_into), false);
+    end if;
+    return new;
+end
+$$;
+
+create trigger share_mask before update of merged_into on communications.contacts
+    for each row when (old.merged_into is distinct from new.merged_into)
+    execute function communications.share_mask();
+
 -- Hasura computed fields. They never raise, because one row's error would break the whole multiplexed subscription.
 create function communications.message_address(message communications.messages) returns text
     language sql stable

@@ -1,6 +1,7 @@
 //! Notes, links and masked contacts.
 
 use crate::desk::Desk;
+use comms_simulator::Inbound;
 use comms_tests::seed::Traveller;
 use comms_tests::world::World;
 use futures_util::future::join_all;
@@ -180,4 +181,50 @@ async fn a_masked_contact_is_answered_unseen() {
     assert_eq!(foreign.unwrap_err(), "not-found");
     act("tenant_admin", "unmaskContact").await.unwrap();
     assert_eq!(world.count("contacts where masked").await, 0);
+}
+
+/// Neither a merge nor its undoing shows what was hidden.
+#[tokio::test]
+async fn a_mask_follows_a_merge_both_ways() {
+    let world = World::new().await;
+    for number in ["34600111222", "34600333444"] {
+        world.customer_writes(&Inbound::text(number, "hola")).await;
+    }
+    let contacts: Vec<Uuid> = sqlx::query_scalar(
+        "select id from communications.contacts order by identifiers ->> 'phone'",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let (driver, other) = (contacts[0], contacts[1]);
+    let act = async |action: &str, input: Value| {
+        let (tenant, user) = (world.iberia.tenant, world.iberia.agent);
+        world
+            .acts_as("tenant_admin", tenant, user, action, &input)
+            .await
+            .unwrap()
+    };
+    let in_clear = "messages m where communications.message_address(m) like '+%'";
+    act("maskContact", json!({"contact_id": driver})).await;
+    assert_eq!(world.count(in_clear).await, 1);
+    let merge = act(
+        "mergeContacts",
+        json!({"kept_contact_id": other, "merged_contact_id": driver}),
+    )
+    .await;
+    assert_eq!(world.count(in_clear).await, 0);
+    act("unmergeContacts", json!({"merge_id": merge["merge_id"]})).await;
+    assert_eq!(
+        world.count(in_clear).await,
+        0,
+        "who was one with somebody masked stays so"
+    );
+    act("unmaskContact", json!({"contact_id": other})).await;
+    let merge = act(
+        "mergeContacts",
+        json!({"kept_contact_id": driver, "merged_contact_id": other}),
+    )
+    .await;
+    act("unmergeContacts", json!({"merge_id": merge["merge_id"]})).await;
+    assert_eq!(world.count(in_clear).await, 0);
 }
