@@ -56,7 +56,7 @@ pub async fn account(
 }
 
 /// The emulated SES sends for domains that it knows; once is enough for all tests.
-async fn verify_mail_domain() {
+pub async fn verify_mail_domain() {
     let signed = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/ses/aws4_request, SignedHeaders=host, Signature=x";
     let url = format!("{}/v2/email/identities", setting("AWS_ENDPOINT_URL"));
     let call = comms_providers::http::client()

@@ -2,9 +2,11 @@
 
 use crate::desk::{Desk, writes};
 use comms_core::model::UserId;
+use comms_simulator::Inbound;
 use comms_tests::world::World;
 use futures_util::future::join_all;
 use serde_json::json;
+use uuid::Uuid;
 
 #[tokio::test]
 async fn what_is_released_is_anybodys() {
@@ -289,4 +291,41 @@ async fn a_reply_and_the_clock_wake_it_once() {
         );
         assert_eq!(world.count("conversations where status = 'OPEN'").await, 1);
     }
+}
+
+/// The emptied thread of somebody who was merged is history.
+#[tokio::test]
+async fn the_thread_of_a_merged_contact_stays_closed() {
+    let world = World::new().await;
+    let desk = Desk::open(&world).await;
+    world
+        .customer_writes(&Inbound::text("34600333444", "yo también"))
+        .await;
+    let (kept, live): (Uuid, Uuid) =
+        sqlx::query_as("select contact_id, id from communications.conversations where id <> $1")
+            .bind(desk.conversation.0)
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    let merged: Uuid = world
+        .scalar(
+            "select id from communications.contacts where identifiers ->> 'phone' like '%111222%'",
+        )
+        .await;
+    let input = json!({"kept_contact_id": kept, "merged_contact_id": merged});
+    world
+        .acts_as(
+            "tenant_admin",
+            world.iberia.tenant,
+            desk.user,
+            "mergeContacts",
+            &input,
+        )
+        .await
+        .unwrap();
+    let refused = desk.may_not("reopenConversation", json!({})).await;
+    assert_eq!(
+        (refused["code"].clone(), refused["conversation_id"].clone()),
+        (json!("conflict"), json!(live))
+    );
 }

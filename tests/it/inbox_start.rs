@@ -219,3 +219,40 @@ async fn everybody_at_once_is_one_thread() {
         (1, 1)
     );
 }
+
+/// A wrong number is corrected in the same form: the right one is not told that it was written to.
+#[tokio::test]
+async fn the_same_words_to_somebody_else_are_another_message() {
+    let world = World::new().await;
+    starts(&world, &hello("1", &json!({"address": "+34600111222"}))).await;
+    let (_, refused) = starts(&world, &hello("1", &json!({"address": "+34600333444"}))).await;
+    assert_eq!(refused["extensions"]["code"], "conflict");
+    assert_eq!(
+        (world.count("contacts").await, world.outbound().await.len()),
+        (1, 1)
+    );
+    let (status, _) = starts(&world, &hello("2", &json!({"address": "+34600333444"}))).await;
+    assert_eq!(status, 200);
+}
+
+/// The window is open where they wrote, and nowhere else.
+#[tokio::test]
+async fn free_form_to_another_number_of_theirs_finds_the_window_closed() {
+    let world = World::new().await;
+    writes(&world, "hola").await;
+    world
+        .execute(
+            "insert into communications.contact_identities (tenant_id, kind, value, contact_id)
+             select tenant_id, 'phone', '+34600333444', id from communications.contacts",
+        )
+        .await;
+    for (n, (address, status)) in [("+34600111222", 200), ("+34600333444", 409)]
+        .into_iter()
+        .enumerate()
+    {
+        let mut input = hello(&n.to_string(), &json!({"address": address}));
+        input["content"] = json!({"text": "hola"});
+        let (answered, answer) = starts(&world, &input).await;
+        assert_eq!(answered, status, "{answer}");
+    }
+}

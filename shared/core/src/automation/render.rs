@@ -7,7 +7,7 @@ mod email;
 mod sms;
 mod whatsapp;
 
-pub(crate) use email::plain as plain_email;
+pub(crate) use email::{SUBJECT_LIMIT, plain as plain_email};
 pub(crate) use sms::text as sms_text;
 
 use super::templates::Template;

@@ -104,28 +104,29 @@ async fn write_status(
     Ok(())
 }
 
-/// One person, one thread: what lives already is where to go on. The contact is held meanwhile, as by whoever opens a thread;
-/// a webhook that opens one in this very moment makes the unique index refuse one of the two.
+/// One person, one thread: what lives already is where to go on, and the emptied thread of somebody merged stays closed. Two that
+/// open two threads of one contact in the same moment: the unique index refuses one.
 async fn no_other_lives(
     tx: &mut Tx,
     tenant: TenantId,
     contact: ContactId,
 ) -> Result<(), InboxError> {
-    let live = sqlx::query_scalar!(
-        "select id from communications.conversations
-          where tenant_id = $1 and contact_id = $2 and status <> 'RESOLVED'",
+    let found = sqlx::query!(
+        r#"select living.id as "living!: ContactId",
+                  (select c.id from communications.conversations c
+                    where c.tenant_id = $1 and c.contact_id = living.id and c.status <> 'RESOLVED') as live
+             from communications.living_contact($1, $2) as living (id)"#,
         tenant.0,
         contact.0
     )
-    .fetch_optional(tx.conn())
+    .fetch_one(tx.conn())
     .await
     .map_err(DatabaseError::from)?;
-    match live {
-        None => Ok(()),
-        Some(live) => Err(ActionError::conflict(
-            "the contact has a newer conversation that is live",
-        )
-        .with_details(json!({"conversation_id": live}))
-        .into()),
+    if found.live.is_none() && found.living == contact {
+        return Ok(());
     }
+    let refused = ActionError::conflict("the contact's conversation is another one now");
+    Err(refused
+        .with_details(json!({"conversation_id": found.live}))
+        .into())
 }

@@ -8,7 +8,9 @@ use crate::automation::render::{self, RenderError};
 use crate::model::{Channel, MessageId};
 use crate::platform::hasura::ActionError;
 use comms_providers::Content;
-use comms_providers::command::{Interactive, Location, Media, Reaction, WhatsAppTemplate};
+use comms_providers::command::{
+    Interactive, Location, Media, Reaction, TemplateHeader, WhatsAppTemplate,
+};
 use comms_providers::whatsapp;
 use serde::Deserialize;
 
@@ -198,11 +200,21 @@ fn file(media: ReplyMedia) -> Content {
 fn carried(content: &Content) -> Result<(), ActionError> {
     if link(content).is_some_and(|link| !link.starts_with("https://") || link.len() > URL_LIMIT) {
         return Err(ActionError::invalid(format!(
-            "content.media.link must be an https address of at most {URL_LIMIT} bytes"
+            "content: a link must be an https address of at most {URL_LIMIT} bytes"
         )));
     }
-    whatsapp::check(content)
-        .map_err(|refusal| ActionError::invalid(format!("content.{}", refusal.reason)))
+    whatsapp::check(content).map_err(|refusal| {
+        let reason = match refusal.reason.split_once('.') {
+            // The adapter calls it by its kind, the argument is `media`.
+            Some((_, part)) if is_file(content) => format!("media.{part}"),
+            _ => refusal.reason,
+        };
+        ActionError::invalid(format!("content.{reason}"))
+    })
+}
+
+fn is_file(content: &Content) -> bool {
+    link(content).is_some() && !matches!(content, Content::Template(_))
 }
 
 fn link(content: &Content) -> Option<&str> {
@@ -212,6 +224,12 @@ fn link(content: &Content) -> Option<&str> {
         | Content::Audio(file)
         | Content::Document(file)
         | Content::Sticker(file) => file.link.as_deref(),
+        Content::Template(template) => match template.header.as_ref()? {
+            TemplateHeader::Image(file)
+            | TemplateHeader::Video(file)
+            | TemplateHeader::Document(file) => file.link.as_deref(),
+            TemplateHeader::Text { .. } | TemplateHeader::Location(_) => None,
+        },
         _ => None,
     }
 }

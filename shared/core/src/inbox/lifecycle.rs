@@ -84,7 +84,7 @@ pub(super) struct Locked {
     pub inbound_count: i64,
 }
 
-/// Locks one conversation until the transaction ends. Another tenant's is not found, as if it did not exist.
+/// Locks one conversation until the transaction ends; whoever only points to it, as a new message does, does not wait. Another tenant's is not found, as if it did not exist.
 pub(super) async fn lock(
     tx: &mut Tx,
     tenant: TenantId,
@@ -95,7 +95,7 @@ pub(super) async fn lock(
                   snoozed_until_reply, last_inbound_channel, inbound_count
              from communications.conversations
             where tenant_id = $1 and id = $2
-              for update"#,
+              for no key update"#,
         tenant.0,
         conversation.0
     )

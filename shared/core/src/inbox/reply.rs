@@ -6,7 +6,7 @@ use super::content::{Draft, ReplyContent};
 use super::lifecycle::{Locked, held_by_another, lock};
 use super::write::{Words, compose};
 use super::{InboxError, claim_first};
-use crate::model::{Channel, ConversationId, MessageId, MessageStatus, TenantId};
+use crate::model::{Channel, ContactId, ConversationId, MessageId, MessageStatus, TenantId};
 use crate::outbox;
 use crate::platform::{
     DatabaseError, Tx,
@@ -55,11 +55,11 @@ pub async fn send_agent_message(
     let draft = Draft::of(&message.content)?;
     let key = client_key(session, &message.client_message_id)?;
     let conversation = lock(tx, session.tenant, message.conversation_id).await?;
-    if let Some(replied) = already_sent(tx, session.tenant, &key, &draft).await? {
-        if replied.conversation_id != message.conversation_id {
+    if let Some(before) = already_sent(tx, session.tenant, &key, &draft).await? {
+        if before.replied.conversation_id != message.conversation_id {
             return Err(used_before().into());
         }
-        return Ok((replied, Vec::new()));
+        return Ok((before.replied, Vec::new()));
     }
     holds(tx, session, &conversation).await?;
     let channel = message
@@ -120,8 +120,13 @@ pub(super) fn client_key(
     Ok(format!("agent/{}/{client_message_id}", session.user))
 }
 
-/// The answer that the first call with this key got, with the message's state of now.
-///
+/// What a first call with the same key did.
+pub(super) struct Before {
+    /// Its answer, with the message's state of now.
+    pub replied: Replied,
+    pub contact: ContactId,
+}
+
 /// # Errors
 /// `conflict` when it was for other words. A text is the same by its words: the subject that stood above it may have changed since.
 pub(super) async fn already_sent(
@@ -129,9 +134,10 @@ pub(super) async fn already_sent(
     tenant: TenantId,
     key: &str,
     draft: &Draft,
-) -> Result<Option<Replied>, InboxError> {
+) -> Result<Option<Before>, InboxError> {
     let row = sqlx::query!(
-        r#"select id as "id: MessageId", conversation_id as "conversation: ConversationId", channel, body, content, status
+        r#"select id as "id: MessageId", conversation_id as "conversation: ConversationId", contact_id as "contact: ContactId",
+                  channel, body, content, status
              from communications.messages where tenant_id = $1 and idempotency_key = $2"#,
         tenant.0,
         key
@@ -150,11 +156,15 @@ pub(super) async fn already_sent(
     };
     let conversation = row.conversation.filter(|_| same).ok_or_else(used_before)?;
     let unknown = |_| ActionError::unavailable();
-    Ok(Some(Replied {
+    let replied = Replied {
         message_id: row.id,
         conversation_id: conversation,
         channel: row.channel.parse().map_err(unknown)?,
         status: row.status.parse().map_err(unknown)?,
+    };
+    Ok(Some(Before {
+        replied,
+        contact: row.contact,
     }))
 }
 
@@ -202,7 +212,7 @@ pub(crate) async fn touch(
     text: &str,
 ) -> Result<(), DatabaseError> {
     sqlx::query!(
-        "update communications.conversations set last_message_at = now(), preview = left($3, 200)
+        "update communications.conversations set last_message_at = greatest(last_message_at, clock_timestamp()), preview = left($3, 200)
           where tenant_id = $1 and id = $2",
         tenant.0,
         conversation.0,

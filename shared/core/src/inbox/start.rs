@@ -7,7 +7,7 @@
 use super::InboxError;
 use super::content::{Draft, ReplyContent};
 use super::lifecycle::{Change, ConversationStatus, EventKind, held_by_another, write_event};
-use super::reply::{Replied, already_sent, client_key, send};
+use super::reply::{Replied, already_sent, client_key, send, used_before};
 use super::write::Words;
 use crate::contacts::{self, Alias, AliasKind, Sighting};
 use crate::model::{Channel, ContactId, ConversationId, TenantId, UserId};
@@ -46,8 +46,12 @@ pub async fn start_conversation(
     draft.fits(start.channel)?;
     let key = client_key(session, &start.client_message_id)?;
     let contact = contact(tx, session.tenant, start).await?;
-    if let Some(replied) = already_sent(tx, session.tenant, &key, &draft).await? {
-        return Ok((replied, Vec::new()));
+    if let Some(before) = already_sent(tx, session.tenant, &key, &draft).await? {
+        // The same words to somebody else are not sent by saying that they were.
+        if before.contact != contact || before.replied.channel != start.channel {
+            return Err(used_before().into());
+        }
+        return Ok((before.replied, Vec::new()));
     }
     let words = Words {
         contact,
@@ -236,7 +240,7 @@ async fn last(
                    or c.resolved_at > now() - s.reopen_within_days * interval '1 day')
             order by (c.status <> 'RESOLVED') desc, c.created_at desc, c.id desc
             limit 1
-              for update of c"#,
+              for no key update of c"#,
         tenant.0,
         contact.0
     )

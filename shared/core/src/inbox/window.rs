@@ -45,13 +45,22 @@ pub(super) async fn must_be_open(
     if open {
         return Ok(());
     }
+    Err(closed(tx, tenant, account).await?.into())
+}
+
+/// The refusal, with what may be sent instead.
+pub(super) async fn closed(
+    tx: &mut Tx,
+    tenant: TenantId,
+    account: AccountId,
+) -> Result<ActionError, DatabaseError> {
     let templates = approved(tx, tenant, account).await?;
     let refused = ActionError::new(
         StatusCode::CONFLICT,
         "window-closed",
         "more than 24 hours since the contact wrote: only an approved template may be sent",
     );
-    Err(refused.with_details(json!({"templates": templates})).into())
+    Ok(refused.with_details(json!({"templates": templates})))
 }
 
 async fn approved(

@@ -4,7 +4,8 @@ use super::InboxError;
 use super::content::{self, Draft, ReplyReaction};
 use super::route::{self, LastMail, Route};
 use super::window;
-use crate::model::{Category, Channel, ContactId, ConversationId, Lane, MessageId};
+use crate::automation::render::SUBJECT_LIMIT;
+use crate::model::{AccountId, Category, Channel, ContactId, ConversationId, Lane, MessageId};
 use crate::outbox::{Author, NewMessage};
 use crate::platform::{
     DatabaseError, Tx,
@@ -43,7 +44,7 @@ pub(super) async fn compose(
 ) -> Result<Composed, InboxError> {
     words.draft.fits(words.channel)?;
     let (contact, conversation) = (words.contact, words.conversation);
-    let route = route::find(
+    let mut route = route::find(
         tx,
         session.tenant,
         contact,
@@ -51,8 +52,21 @@ pub(super) async fn compose(
         words.channel,
     )
     .await?;
+    let elsewhere = words
+        .address
+        .as_ref()
+        .is_some_and(|address| *address != route.address);
+    if elsewhere {
+        // What came from another address of theirs is not answered here.
+        route.mail = None;
+    }
     let free = !matches!(words.draft, Draft::Template(_));
     if words.channel == Channel::WhatsApp && free {
+        if elsewhere {
+            return Err(window::closed(tx, session.tenant, route.account)
+                .await?
+                .into());
+        }
         window::must_be_open(tx, session.tenant, route.account, contact).await?;
     }
     let reply_to = answered(tx, session, &words, &route).await?;
@@ -93,21 +107,24 @@ async fn answered(
     let Some(message) = words.reply_to else {
         return Ok(route.mail.as_ref().and_then(|mail| mail.message_id.clone()));
     };
-    Ok(Some(named(tx, session, words, message, "reply_to").await?))
+    Ok(Some(
+        named(tx, session, words, route, (message, "reply_to")).await?,
+    ))
 }
 
 /// # Errors
-/// `not-found`; `validation-failed` for one of another channel, or that no provider knows yet.
+/// `not-found`; `validation-failed` for one of another channel or account, or that no provider knows yet.
 async fn named(
     tx: &mut Tx,
     session: &Session,
     words: &Words<'_>,
-    message: MessageId,
-    field: &str,
+    route: &Route,
+    (message, field): (MessageId, &str),
 ) -> Result<String, InboxError> {
     let row = sqlx::query!(
-        "select channel, coalesce(rfc_message_id, external_message_id) as external_id from communications.messages
-          where tenant_id = $1 and conversation_id = $2 and id = $3",
+        r#"select channel, account_id as "account: AccountId", coalesce(rfc_message_id, external_message_id) as external_id
+             from communications.messages
+            where tenant_id = $1 and conversation_id = $2 and id = $3"#,
         session.tenant.0,
         words.conversation.0,
         message.0
@@ -118,6 +135,11 @@ async fn named(
     .ok_or_else(|| ActionError::not_found("message"))?;
     if row.channel != words.channel.as_str() {
         let refused = format!("{field} must be a message of {}", words.channel);
+        return Err(ActionError::invalid(refused).into());
+    }
+    if words.channel == Channel::WhatsApp && row.account != route.account {
+        let refused =
+            format!("{field} must be a message of the number that the contact last wrote to");
         return Err(ActionError::invalid(refused).into());
     }
     let unsent = || ActionError::invalid(format!("{field} must be a message that was sent"));
@@ -146,8 +168,8 @@ async fn content(
                 tx,
                 session,
                 words,
-                *message_id,
-                "content.reaction.message_id",
+                route,
+                (*message_id, "content.reaction.message_id"),
             )
             .await?,
             emoji: emoji.clone(),
@@ -168,7 +190,8 @@ fn answer_subject(mail: &LastMail) -> Option<String> {
     {
         bare = rest.trim_start();
     }
-    Some(format!("Re: {bare}").trim_end().to_owned())
+    let answer: String = format!("Re: {bare}").chars().take(SUBJECT_LIMIT).collect();
+    Some(answer.trim_end().to_owned())
 }
 
 #[cfg(test)]
@@ -192,5 +215,9 @@ mod tests {
             assert_eq!(answer(Some(subject)).unwrap(), wanted);
         }
         assert_eq!(answer(None), None);
+        assert_eq!(
+            answer(Some(&"ñ".repeat(500))).unwrap().chars().count(),
+            SUBJECT_LIMIT
+        );
     }
 }

@@ -5,7 +5,7 @@ use crate::model::Category;
 use comms_providers::{Content, command::Email};
 
 /// What mail programs still show, and far below what a header may hold.
-const SUBJECT_LIMIT: usize = 200;
+pub(crate) const SUBJECT_LIMIT: usize = 200;
 /// Bytes of the text and of the HTML, each: mail programs cut off what is longer.
 const BODY_LIMIT: usize = 100_000;
 
