@@ -17,4 +17,6 @@ pub mod reply_token;
 mod send;
 
 #[cfg(feature = "adapters")]
+pub use mime::is_address;
+#[cfg(feature = "adapters")]
 pub use send::{SesClient, SesSender};

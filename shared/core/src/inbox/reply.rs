@@ -88,17 +88,18 @@ pub(super) async fn send(
     session: &Session,
     words: Words<'_>,
 ) -> Result<(Replied, Vec<Hint>), InboxError> {
-    let row = compose(tx, session, words).await?;
-    let hints = outbox::queue(tx, session.tenant, std::slice::from_ref(&row.message)).await?;
+    let conversation = words.conversation;
+    let message = compose(tx, session, words).await?;
+    let hints = outbox::queue(tx, session.tenant, std::slice::from_ref(&message)).await?;
     if hints.is_empty() {
         // The same client id in another conversation, in this very moment: trying again tells whether it was the same.
         return Err(ActionError::unavailable().into());
     }
-    touch(tx, session.tenant, row.conversation, &row.message.body).await?;
+    touch(tx, session.tenant, conversation, &message.body).await?;
     let replied = Replied {
-        message_id: row.message.id,
-        conversation_id: row.conversation,
-        channel: row.message.channel,
+        message_id: message.id,
+        conversation_id: conversation,
+        channel: message.channel,
         status: MessageStatus::Queued,
     };
     Ok((replied, hints))

@@ -16,6 +16,7 @@ use crate::platform::{
     hasura::{ActionError, Session},
     queue::Hint,
 };
+use comms_providers::ses;
 use serde::Deserialize;
 
 /// The arguments of `startConversation`.
@@ -153,18 +154,12 @@ fn is_e164(address: &str) -> bool {
     })
 }
 
-/// As SES takes it.
+/// As SES takes it, and of a domain that the world knows.
 fn is_mailbox(address: &str) -> bool {
-    let plain = |c: char| c.is_ascii_graphic() && !r#"@<>()[],;:\""#.contains(c);
-    address.rsplit_once('@').is_some_and(|(local, domain)| {
-        (1..=64).contains(&local.len())
-            && local.chars().all(plain)
-            && domain.len() <= 255
-            && domain.contains('.')
-            && domain.split('.').all(|label| {
-                !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-            })
-    })
+    ses::is_address(address)
+        && address.rsplit_once('@').is_some_and(|(_, domain)| {
+            domain.split('.').count() > 1 && domain.split('.').all(|label| !label.is_empty())
+        })
 }
 
 /// A thread as it was before the agent wrote in it.

@@ -29,11 +29,6 @@ pub(super) struct Words<'a> {
     pub address: Option<String>,
 }
 
-pub(super) struct Composed {
-    pub message: NewMessage,
-    pub conversation: ConversationId,
-}
-
 /// # Errors
 /// `validation-failed`; `not-found` for a message that is not of the conversation; `window-closed`; `template-not-approved`;
 /// `channel-unavailable`.
@@ -41,7 +36,7 @@ pub(super) async fn compose(
     tx: &mut Tx,
     session: &Session,
     words: Words<'_>,
-) -> Result<Composed, InboxError> {
+) -> Result<NewMessage, InboxError> {
     words.draft.fits(words.channel)?;
     let (contact, conversation) = (words.contact, words.conversation);
     let mut route = route::find(
@@ -71,7 +66,7 @@ pub(super) async fn compose(
     }
     let reply_to = answered(tx, session, &words, &route).await?;
     let (content, body) = content(tx, session, &words, &route).await?;
-    let message = NewMessage {
+    Ok(NewMessage {
         id: MessageId::generate(),
         channel: words.channel,
         account: route.account,
@@ -90,10 +85,6 @@ pub(super) async fn compose(
         idempotency_key: Some(words.key),
         reply_to,
         fallback: Vec::new(),
-    };
-    Ok(Composed {
-        message,
-        conversation,
     })
 }
 

@@ -67,7 +67,8 @@ pub(super) fn write(
 }
 
 /// `local@domain` in plain ASCII, which is all that SES takes.
-pub(super) fn is_address(address: &str) -> bool {
+#[must_use]
+pub fn is_address(address: &str) -> bool {
     let plain = |c: char| c.is_ascii_graphic() && !r#"@<>()[],;:\""#.contains(c);
     address.rsplit_once('@').is_some_and(|(local, domain)| {
         (1..=64).contains(&local.len()) && local.chars().all(plain) && is_domain(domain)
