@@ -276,16 +276,21 @@ async fn a_wrong_secret_leaves_the_event_for_later() {
     assert_eq!(told(&world).await, (1, 0, 2));
 }
 
+/// The host has named a trigger of its own and sends it here: one event that this service cannot process.
+async fn not_ours(world: &World) -> Engine {
+    let mut engine = Engine::new(world).await;
+    "trip_vanished".clone_into(&mut engine.trigger.name);
+    let sql = engine.trigger.sql();
+    engine.run(&sql).await;
+    let trip = trip(world, &world.iberia).await;
+    trip.delay(&world.pool, 30).await.unwrap();
+    engine
+}
+
 #[tokio::test]
 async fn what_can_never_be_processed_is_acknowledged_and_kept_for_people() {
     let world = World::new().await;
-    let mut engine = Engine::new(&world).await;
-    // The host has named a trigger of its own and sends it here.
-    engine.trigger.name = "trip_vanished".to_owned();
-    let sql = engine.trigger.sql();
-    engine.run(&sql).await;
-    let trip = trip(&world, &world.iberia).await;
-    trip.delay(&world.pool, 30).await.unwrap();
+    let mut engine = not_ours(&world).await;
     assert_eq!(engine.round().await, 1);
     engine.time_passes(3600);
     assert_eq!(engine.round().await, 0, "acknowledged");
@@ -306,12 +311,7 @@ async fn what_can_never_be_processed_is_acknowledged_and_kept_for_people() {
 #[tokio::test]
 async fn what_cannot_be_processed_is_kept_once_however_often_it_is_delivered() {
     let world = World::new().await;
-    let mut engine = Engine::new(&world).await;
-    engine.trigger.name = "trip_vanished".to_owned();
-    let sql = engine.trigger.sql();
-    engine.run(&sql).await;
-    let trip = trip(&world, &world.iberia).await;
-    trip.delay(&world.pool, 30).await.unwrap();
+    let mut engine = not_ours(&world).await;
     for tries in 0..3 {
         let event = engine.fetch().await.remove(0);
         assert_eq!(event.tries, tries);

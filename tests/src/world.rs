@@ -3,6 +3,7 @@
 //! Postgres and the emulated AWS are real and shared; everything a test can see is its own. Workers are stepped by hand,
 //! so a test says when what happens. A world that is dropped while a message is still being sent fails its test.
 
+mod agents;
 pub mod aws;
 mod databases;
 mod faults;
@@ -13,7 +14,7 @@ use aws_lc_rs::digest;
 use comms_core::channels::Vault;
 use comms_core::dispatch::{Adapters, DeadLetters, Worker};
 use comms_core::media::{MediaDeadLetters, MediaWorker};
-use comms_core::model::{ConversationId, DispatchMessageJob, MessageId, TenantId, UserId};
+use comms_core::model::{ConversationId, DispatchMessageJob, MessageId, TenantId};
 use comms_core::platform::config::Secret;
 use comms_core::platform::hasura::Door;
 use comms_core::platform::{Aws, Backend, Database, MediaQueue, Queues, telemetry};
@@ -233,50 +234,6 @@ impl World {
     pub async fn provider_reports(&self, wamid: &str, step: &StatusStep) -> Response<String> {
         let webhook = self.simulator.signed_status(wamid, step).unwrap();
         self.meta_posts(self.iberia.tenant, &webhook).await
-    }
-
-    /// An agent acts. `Err` is the error's `extensions.code`.
-    pub async fn agent_acts(
-        &self,
-        tenant: TenantId,
-        user: UserId,
-        action: &str,
-        input: &Value,
-    ) -> Result<Value, String> {
-        self.acts_as("dispatcher", tenant, user, action, input)
-            .await
-    }
-
-    pub async fn acts_as(
-        &self,
-        role: &str,
-        tenant: TenantId,
-        user: UserId,
-        action: &str,
-        input: &Value,
-    ) -> Result<Value, String> {
-        let (status, answer) = self.asks(role, tenant, user, action, input).await;
-        if status == 200 {
-            Ok(answer)
-        } else {
-            Err(answer["extensions"]["code"].as_str().unwrap().to_owned())
-        }
-    }
-
-    /// The whole answer, refusals included.
-    pub async fn asks(
-        &self,
-        role: &str,
-        tenant: TenantId,
-        user: UserId,
-        action: &str,
-        input: &Value,
-    ) -> (u16, Value) {
-        let body = calls::action(action, tenant, user, role, input);
-        let request = calls::from_hasura("/api/hasura/actions", HASURA_SECRET, &body);
-        let response = inbox_actions::handle(&self.actions, request).await;
-        let answer = serde_json::from_str(response.body()).unwrap();
-        (response.status().as_u16(), answer)
     }
 
     /// The worker handles one batch with every queued message, due or not: the claim decides.
