@@ -1,4 +1,4 @@
-//! The dispatch worker: SQS batches of `DispatchMessageJob`, partial batch responses.
+//! The dispatch worker: SQS batches of `DispatchMessageJob` and `GiveReceiptJob`, partial batch responses.
 //!
 //! A record is reported as failed only when the infrastructure failed under it (or when it is no job at all: it then goes by
 //! the dead-letter queue into quarantine, where people see it). Waiting and refusals are the row's business and cost no
@@ -7,7 +7,7 @@
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
 use comms_core::channels::Vault;
 use comms_core::dispatch::{Adapters, Worker};
-use comms_core::model::DispatchMessageJob;
+use comms_core::model::{DispatchJob, DispatchMessageJob, GiveReceiptJob};
 use comms_core::platform::{Aws, Database, Queues, Settings, telemetry};
 use comms_providers::http::{GraphUrl, client};
 use comms_providers::whatsapp::WhatsAppClient;
@@ -41,10 +41,11 @@ pub fn worker_from_env() -> Result<Worker, Error> {
 /// Dispatches one batch and names the records that must be delivered again.
 pub async fn handle(worker: &Worker, event: SqsEvent) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
-    let mut jobs = Vec::new();
+    let (mut jobs, mut receipts) = (Vec::new(), Vec::new());
     for record in &event.records {
-        match DispatchMessageJob::parse(record.body.as_deref().unwrap_or_default()) {
-            Ok(job) => jobs.push((record, job)),
+        match DispatchJob::parse(record.body.as_deref().unwrap_or_default()) {
+            Ok(DispatchJob::Message(job)) => jobs.push((record, job)),
+            Ok(DispatchJob::Receipt(job)) => receipts.push((record, job)),
             Err(error) => {
                 tracing::error!(
                     error = telemetry::chain(&error),
@@ -54,11 +55,30 @@ pub async fn handle(worker: &Worker, event: SqsEvent) -> SqsBatchResponse {
             }
         }
     }
+    dispatch(worker, &jobs, &mut response).await;
+    let wanted: Vec<GiveReceiptJob> = receipts.iter().map(|(_, job)| *job).collect();
+    if let Err(error) = worker.give_receipts(&wanted).await {
+        tracing::error!(error = telemetry::chain(&error), "read receipts not given");
+        for (record, _) in &receipts {
+            fail(&mut response, record);
+        }
+    }
+    response
+}
+
+async fn dispatch(
+    worker: &Worker,
+    jobs: &[(&SqsMessage, DispatchMessageJob)],
+    response: &mut SqsBatchResponse,
+) {
+    if jobs.is_empty() {
+        return;
+    }
     let wanted: Vec<DispatchMessageJob> = jobs.iter().map(|(_, job)| *job).collect();
     match worker.dispatch(&wanted).await {
         Ok(dispatched) => {
             tracing::info!(
-                records = event.records.len(),
+                records = jobs.len(),
                 claimed = dispatched.claimed,
                 accepted = dispatched.accepted,
                 deferred = dispatched.deferred,
@@ -68,21 +88,20 @@ pub async fn handle(worker: &Worker, event: SqsEvent) -> SqsBatchResponse {
         // One message that cannot be claimed must not take the others to the dead-letter queue with it.
         Err(error) if error.is_about_rows() && jobs.len() > 1 => {
             tracing::error!(error = telemetry::chain(&error), "dispatching one by one");
-            for (record, job) in &jobs {
+            for (record, job) in jobs {
                 if let Err(error) = worker.dispatch(std::slice::from_ref(job)).await {
                     tracing::error!(error = telemetry::chain(&error), "job not dispatched");
-                    fail(&mut response, record);
+                    fail(response, record);
                 }
             }
         }
         Err(error) => {
             tracing::error!(error = telemetry::chain(&error), "batch not dispatched");
-            for (record, _) in &jobs {
-                fail(&mut response, record);
+            for (record, _) in jobs {
+                fail(response, record);
             }
         }
     }
-    response
 }
 
 fn fail(response: &mut SqsBatchResponse, record: &SqsMessage) {

@@ -13,6 +13,7 @@ mod doubts;
 mod fallback;
 mod metrics;
 mod policy;
+mod receipts;
 mod repair;
 mod replay;
 mod retry;

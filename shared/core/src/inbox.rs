@@ -7,6 +7,7 @@ mod lifecycle;
 mod notes;
 mod people;
 mod read;
+mod receipts;
 mod reply;
 mod route;
 mod snooze;
@@ -22,13 +23,16 @@ pub use claim::{
 pub use close::{Closing, Standing, reopen_conversation, resolve_conversation};
 pub use content::{MediaKind, ReplyContent, ReplyMedia, ReplyReaction};
 pub use lifecycle::ConversationStatus;
-pub(crate) use lifecycle::TENANT_ADMIN;
+pub(crate) use lifecycle::{TENANT_ADMIN, administrators};
 pub use notes::{Linked, Links, Note, Noted, add_note, link_conversation};
 pub use people::{
     Blocked, Masked, Reviewed, block_contact, dismiss_contact_review, mask_contact, merge_contacts,
     unblock_contact, unmerge_contacts,
 };
 pub use read::{ReadMark, Unread, mark_read, mark_unread};
+pub use receipts::{
+    ReceiptPolicy, ReceiptSet, ReceiptSetting, Typing, set_read_receipts, set_typing,
+};
 pub use reply::{AgentMessage, Replied, send_agent_message};
 pub(crate) use reply::{may_answer, touch};
 pub use snooze::{Snooze, Snoozed, snooze_conversation};

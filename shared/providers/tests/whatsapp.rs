@@ -401,3 +401,30 @@ async fn a_payload_over_several_numbers_is_read_whole() {
         .collect();
     assert_eq!(accounts, [Some("waba-1"), Some("waba-2"), Some("waba-2")]);
 }
+
+#[tokio::test]
+async fn a_read_receipt_is_one_call_and_its_refusal_has_a_class() {
+    let simulator = simulator().await;
+    let client = client_for(&simulator.url());
+    for typing in [false, true] {
+        let told = client.mark_read(&sender(), "wamid.A", typing).await;
+        assert_eq!(told, Ok(()));
+    }
+    let told: Vec<(String, bool)> = simulator
+        .receipts()
+        .into_iter()
+        .map(|receipt| (receipt.message_id, receipt.typing))
+        .collect();
+    assert_eq!(
+        told,
+        [("wamid.A".to_owned(), false), ("wamid.A".to_owned(), true)]
+    );
+    let refused = client.mark_read(&sender(), "A", false).await;
+    assert_eq!(refused.expect_err("no id").code, "131009");
+    let nobody = client_for("http://127.0.0.1:9");
+    let refused = nobody.mark_read(&sender(), "wamid.A", false).await;
+    assert_eq!(
+        refused.expect_err("nobody there").class,
+        OutcomeClass::Retryable
+    );
+}

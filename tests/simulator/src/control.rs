@@ -5,7 +5,9 @@
 use crate::poster::{self, Posting};
 use crate::state::{Shared, State as Known};
 use crate::webhook::Inbound;
-use crate::{Call, Delivery, Media, MediaCall, MediaScript, Number, Refused, Script, StatusStep};
+use crate::{
+    Call, Delivery, Media, MediaCall, MediaScript, Number, Receipt, Refused, Script, StatusStep,
+};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, State};
 use axum::http::StatusCode;
@@ -31,6 +33,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/_sim/numbers", post(register))
         .route("/_sim/script", post(script))
         .route("/_sim/calls", get(calls))
+        .route("/_sim/receipts", get(receipts))
         .route("/_sim/webhooks", get(webhooks))
         .route("/_sim/inbound", post(inbound))
         .route("/_sim/statuses", post(statuses))
@@ -145,6 +148,10 @@ async fn upload(State(shared): State<Arc<Shared>>, Body(media): Body<Media>) -> 
         known.media_object(&id)
     });
     Ok(Json(object?))
+}
+
+async fn receipts(State(shared): State<Arc<Shared>>) -> Json<Vec<Receipt>> {
+    Json(shared.read(|known| known.receipts.clone()))
 }
 
 async fn media_calls(State(shared): State<Arc<Shared>>) -> Json<Vec<MediaCall>> {

@@ -25,7 +25,7 @@ mod webhook;
 
 pub use media::{Media, MediaAnswer, MediaCall, MediaScript, MediaStep};
 pub use number::{Number, PairRate, Template, TemplateState};
-pub use record::{Attempt, Call, Delivery, DeliveryState};
+pub use record::{Attempt, Call, Delivery, DeliveryState, Receipt};
 pub use script::{Answer, Script, StatusStep};
 pub use webhook::{Inbound, SignedWebhook, StatusReport, WebhookBuilder, sign};
 
@@ -185,6 +185,12 @@ impl Simulator {
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
         self.shared.read(|state| state.calls.clone())
+    }
+
+    /// Every read receipt that was taken, in order. They are none of the calls.
+    #[must_use]
+    pub fn receipts(&self) -> Vec<Receipt> {
+        self.shared.read(|state| state.receipts.clone())
     }
 
     /// Every webhook so far, with its attempts.

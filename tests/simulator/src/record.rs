@@ -29,6 +29,16 @@ pub struct Call {
     pub at_ms: u64,
 }
 
+/// A message of a customer's that a number said was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Receipt {
+    pub phone_number_id: String,
+    /// Of the customer's message.
+    pub message_id: String,
+    /// Was typing to be shown with it?
+    pub typing: bool,
+}
+
 /// One webhook and what became of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Delivery {

@@ -3,7 +3,7 @@
 use crate::media::Files;
 use crate::number::PairRate;
 use crate::poster::Posting;
-use crate::record::{Attempt, Call, Delivery, DeliveryState};
+use crate::record::{Attempt, Call, Delivery, DeliveryState, Receipt};
 use crate::webhook::{Inbound, SignedWebhook, StatusReport, WebhookBuilder};
 use crate::{Number, Refused, Script, SimulatorConfig, StatusStep};
 use std::collections::HashMap;
@@ -34,6 +34,7 @@ pub(crate) struct State {
     numbers: HashMap<String, Number>,
     pub(crate) scripts: Vec<Script>,
     pub(crate) calls: Vec<Call>,
+    pub(crate) receipts: Vec<Receipt>,
     pub(crate) deliveries: Vec<Delivery>,
     next_delivery: u64,
     /// When somebody last wrote to a number, in milliseconds since 1970.
@@ -108,6 +109,7 @@ impl State {
             numbers: HashMap::new(),
             scripts: Vec::new(),
             calls: Vec::new(),
+            receipts: Vec::new(),
             deliveries: Vec::new(),
             next_delivery: 1,
             last_written: HashMap::new(),

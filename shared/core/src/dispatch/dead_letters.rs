@@ -4,7 +4,7 @@
 //! each time would do so for ever; then it is CANCELLED as `poison` and people see it. A body that is no job at all goes
 //! into quarantine. Nothing is deleted from the queue before that is committed.
 
-use crate::model::{DispatchMessageJob, MessageId, TenantId};
+use crate::model::{BatchDispatchJob, DispatchJob, DispatchMessageJob, MessageId, TenantId};
 use crate::platform::config::{Settings, aws_code};
 use crate::platform::queue::Hint;
 use crate::platform::{Aws, Database, DatabaseError, Queues, Tx};
@@ -116,8 +116,12 @@ async fn judge(tx: &mut Tx, letters: &[Message]) -> Result<(Drained, Vec<Hint>),
     let mut misfits = Vec::new();
     for letter in letters {
         let body = letter.body().unwrap_or_default();
-        match DispatchMessageJob::parse(body) {
-            Ok(job) => jobs.push(job),
+        match DispatchJob::parse(body) {
+            Ok(DispatchJob::Message(job)) => jobs.push(job),
+            // Too late to be worth telling; the next one is for it too.
+            Ok(DispatchJob::Receipt(_)) => {}
+            // The batch's row knows where it stands, and the scan moves it on.
+            Err(_) if BatchDispatchJob::parse(body).is_ok() => {}
             Err(_) => misfits.push(Misfit {
                 reason: "POISON_JOB",
                 external_account_id: None,

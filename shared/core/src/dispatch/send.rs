@@ -119,47 +119,79 @@ impl Adapters {
         Ok(format!("{local}@{domain}"))
     }
 
-    /// The newest credentials; while they rotate, and the newest are refused, also the ones before. A refusal is known
-    /// not to have been accepted, so asking twice sends once.
     async fn send_whatsapp(
         &self,
         message: &Claimed,
         command: &SendMessageCommand,
     ) -> Result<SendOutcome, Refusal> {
-        let config = config(&message.sender)?;
         let owner = Owner {
             tenant: message.tenant,
             account: message.sender.account,
         };
-        let phone_number_id = message.sender.external_account_id.clone().ok_or_else(|| {
+        let accepted = self.as_number(owner, &message.sender, async |number| {
+            match self.whatsapp.send(number, command).await {
+                SendOutcome::Accepted(accepted) => Ok(accepted),
+                SendOutcome::Refused(refusal) => Err(refusal),
+            }
+        });
+        accepted.await.map(SendOutcome::Accepted)
+    }
+
+    /// Tells the contact that this message of theirs was read, and those before it.
+    ///
+    /// # Errors
+    /// Why the provider was not told, or did not take it.
+    pub(super) async fn mark_read(
+        &self,
+        owner: Owner,
+        sender: &Sender,
+        message: &str,
+        typing: bool,
+    ) -> Result<(), Refusal> {
+        let told = self.as_number(owner, sender, async |number| {
+            self.whatsapp.mark_read(number, message, typing).await
+        });
+        told.await
+    }
+
+    /// With the newest credentials; while they rotate, and the newest are refused, also with the ones before. What is refused for
+    /// its credentials was not done, so asking twice does it once.
+    async fn as_number<T>(
+        &self,
+        owner: Owner,
+        sender: &Sender,
+        call: impl AsyncFn(&WhatsAppSender) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let config = config(sender)?;
+        let phone_number_id = sender.external_account_id.as_ref().ok_or_else(|| {
             Refusal::new(
                 OutcomeClass::AccountConfig,
                 "no-sender",
                 "the account has no phone number id",
             )
         })?;
-        let mut outcome = None;
+        let mut refused = None;
         for envelope in config.secrets.iter().take(2) {
             let opened = self.vault.open(owner, envelope).await;
             let credentials = opened.map_err(|error| vault_refusal(&error))?;
-            let sender = WhatsAppSender {
+            let number = WhatsAppSender {
                 phone_number_id: phone_number_id.clone(),
                 access_token: credentials.access_token,
             };
-            let answer = self.whatsapp.send(&sender, command).await;
-            if !matches!(&answer, SendOutcome::Refused(refusal) if refusal.class == OutcomeClass::Auth)
-            {
-                return Ok(answer);
+            match call(&number).await {
+                Err(refusal) if refusal.class == OutcomeClass::Auth => {
+                    refused.get_or_insert(refusal);
+                }
+                answer => return answer,
             }
-            outcome.get_or_insert(answer);
         }
-        outcome.ok_or_else(|| {
+        Err(refused.unwrap_or_else(|| {
             Refusal::new(
                 OutcomeClass::Auth,
                 "vault",
                 "the account has no credentials",
             )
-        })
+        }))
     }
 }
 

@@ -14,6 +14,19 @@ use uuid::Uuid;
 /// The role of a tenant's own administrators. Not Hasura's `admin`, which no permission can confine to a tenant.
 pub const TENANT_ADMIN: &str = "tenant_admin";
 
+/// # Errors
+/// `forbidden` for everybody else; `what` says what only they may do.
+pub(crate) fn administrators(session: &Session, what: &str) -> Result<(), ActionError> {
+    if session.role == TENANT_ADMIN {
+        return Ok(());
+    }
+    Err(ActionError::new(
+        StatusCode::FORBIDDEN,
+        "forbidden",
+        format!("only administrators may {what}"),
+    ))
+}
+
 /// Characters of a note.
 const NOTE_LIMIT: usize = 4000;
 

@@ -3,14 +3,14 @@
 //! Blocking is every agent's. Merging shows one contact's messages under another's name and decides where answers go, so it is
 //! the administrators', as are the reviews that lead to it.
 
-use super::{InboxError, TENANT_ADMIN};
+use super::InboxError;
+use super::lifecycle::administrators;
 use crate::contacts::{self, MergeError, Merged};
 use crate::model::{ContactId, MergeId, ReviewId};
 use crate::platform::{
     Tx,
     hasura::{ActionError, Session},
 };
-use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -129,17 +129,6 @@ pub async fn mask_contact(
         contact_id: contact,
         masked,
     })
-}
-
-fn administrators(session: &Session, what: &str) -> Result<(), ActionError> {
-    if session.role == TENANT_ADMIN {
-        return Ok(());
-    }
-    Err(ActionError::new(
-        StatusCode::FORBIDDEN,
-        "forbidden",
-        format!("only administrators may {what}"),
-    ))
 }
 
 fn refused(error: MergeError) -> InboxError {

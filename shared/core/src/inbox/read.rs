@@ -7,10 +7,12 @@
 
 use super::InboxError;
 use super::lifecycle::lock;
+use super::receipts::{self, Occasion, Wanted};
 use crate::model::{ConversationId, MessageId};
 use crate::platform::{
     DatabaseError, Tx,
     hasura::{ActionError, Session},
+    queue::Hint,
 };
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -33,7 +35,8 @@ pub struct Unread {
     pub unread: i64,
 }
 
-/// All that came until `up_to` is read. A mark never goes back: an older one, of another window, changes nothing.
+/// All that came until `up_to` is read. A mark never goes back: an older one, of another window, changes nothing. The assignee's
+/// is told to the contact where the account's policy says so.
 ///
 /// # Errors
 /// `not-found` for an unknown or foreign conversation, or a message that is not in it.
@@ -41,10 +44,9 @@ pub async fn mark_read(
     tx: &mut Tx,
     session: &Session,
     mark: &ReadMark,
-) -> Result<Unread, InboxError> {
-    let inbound = lock(tx, session.tenant, mark.conversation_id)
-        .await?
-        .inbound_count;
+) -> Result<(Unread, Option<Hint>), InboxError> {
+    let conversation = lock(tx, session.tenant, mark.conversation_id).await?;
+    let inbound = conversation.inbound_count;
     let read = match mark.up_to {
         None => Moment {
             at: None,
@@ -53,10 +55,16 @@ pub async fn mark_read(
         Some(message) => arrival(tx, session, mark.conversation_id, message).await?,
     };
     let seen = write_mark(tx, session, mark.conversation_id, &read).await?;
-    Ok(Unread {
+    let mut told = Wanted::default();
+    if conversation.assigned_to == Some(session.user) {
+        let (tenant, which) = (session.tenant, mark.conversation_id);
+        told = receipts::want(tx, tenant, which, Occasion::Read, read.at).await?;
+    }
+    let unread = Unread {
         conversation_id: mark.conversation_id,
         unread: (inbound - seen).max(0),
-    })
+    };
+    Ok((unread, told.hint))
 }
 
 /// The last inbound message is unread again, and what came after it. Where the contact has not written, nothing is.

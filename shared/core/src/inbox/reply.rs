@@ -4,6 +4,7 @@
 
 use super::content::{Draft, ReplyContent};
 use super::lifecycle::{Locked, held_by_another, lock};
+use super::receipts::{self, Occasion};
 use super::write::{Words, compose};
 use super::{InboxError, claim_first};
 use crate::model::{Channel, ContactId, ConversationId, MessageId, MessageStatus, TenantId};
@@ -79,7 +80,11 @@ pub async fn send_agent_message(
         key,
         address: None,
     };
-    send(tx, session, words).await
+    let (replied, mut hints) = send(tx, session, words).await?;
+    let (tenant, which) = (session.tenant, message.conversation_id);
+    let read = receipts::want(tx, tenant, which, Occasion::Reply, None).await?;
+    hints.extend(read.hint);
+    Ok((replied, hints))
 }
 
 /// Writes the row, and moves its conversation to the top of the list.
@@ -186,7 +191,11 @@ pub(crate) async fn may_answer(
     holds(tx, session, &conversation).await
 }
 
-async fn holds(tx: &mut Tx, session: &Session, conversation: &Locked) -> Result<(), InboxError> {
+pub(super) async fn holds(
+    tx: &mut Tx,
+    session: &Session,
+    conversation: &Locked,
+) -> Result<(), InboxError> {
     conversation.live()?;
     if conversation.assigned_to == Some(session.user) {
         return Ok(());

@@ -80,6 +80,7 @@ pub(super) async fn compose(
         suppressed: false,
         lane: Lane::Interactive,
         category: Category::Service,
+        send_at: None,
         expires_after: WORTH_SENDING,
         run: None,
         idempotency_key: Some(words.key),

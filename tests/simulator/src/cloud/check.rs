@@ -8,6 +8,7 @@ mod template;
 
 use super::errors::ApiError;
 use crate::number::Number;
+use crate::record::Receipt;
 use crate::state::State;
 use serde_json::Value;
 
@@ -44,6 +45,26 @@ pub(super) fn authorised<'a>(
         Ok(number)
     } else {
         Err(ApiError::new(190, "The access token could not be read."))
+    }
+}
+
+/// `status: "read"` and its `message_id`; typing is always `{"type": "text"}`.
+pub(super) fn receipt(phone_number_id: &str, body: &Value) -> Result<Receipt, ApiError> {
+    let whole = body["messaging_product"] == "whatsapp" && body["status"] == "read";
+    let typing = match body.get("typing_indicator") {
+        None => Some(false),
+        Some(indicator) => (indicator["type"] == "text").then_some(true),
+    };
+    let (true, Some(typing)) = (whole, typing) else {
+        return Err(ApiError::new(100, "Not a read receipt."));
+    };
+    match text(&body["message_id"]).filter(|id| id.starts_with("wamid.")) {
+        Some(id) => Ok(Receipt {
+            phone_number_id: phone_number_id.to_owned(),
+            message_id: id.to_owned(),
+            typing,
+        }),
+        None => Err(ApiError::new(131_009, "message_id is not a message's.")),
     }
 }
 

@@ -42,6 +42,9 @@ pub(super) enum Reply {
 
 /// Decides, records the call, and reserves the webhooks that follow.
 pub(super) fn decide(state: &mut State, incoming: &Incoming<'_>) -> Plan {
+    if incoming.body.get("status").is_some() {
+        return Plan::answering(read(state, incoming));
+    }
     let now = now_ms();
     let mut call = call(incoming, now);
     let plan = if let Err(error) = rules(state, incoming, now) {
@@ -56,6 +59,27 @@ pub(super) fn decide(state: &mut State, incoming: &Incoming<'_>) -> Plan {
     }
     state.calls.push(call);
     plan
+}
+
+/// "The customer's message was read", which no script changes.
+fn read(state: &mut State, incoming: &Incoming<'_>) -> Reply {
+    let told = check::authorised(state, incoming.phone_number_id, incoming.token)
+        .and_then(|_| check::receipt(incoming.phone_number_id, &incoming.body));
+    match told {
+        Ok(receipt) => {
+            state.receipts.push(receipt);
+            Reply::Json {
+                http_status: 200,
+                body: json!({ "success": true }),
+                retry_after: None,
+            }
+        }
+        Err(error) => Reply::Json {
+            http_status: error.http_status,
+            body: error.body(),
+            retry_after: error.retry_after,
+        },
+    }
 }
 
 fn rules(state: &State, incoming: &Incoming<'_>, now: u64) -> Result<(), ApiError> {

@@ -250,3 +250,32 @@ fn template(name: &str, language: &str, parameters: &[&str]) -> Value {
         },
     })
 }
+
+#[tokio::test]
+async fn a_receipt_is_no_call_and_typing_comes_with_it_alone() {
+    let simulator = start().await;
+    let read = json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.A"});
+    let with = |member: &str, value: Value| {
+        let mut body = read.clone();
+        body[member] = value;
+        body
+    };
+    let told = [
+        read.clone(),
+        with("typing_indicator", json!({"type": "text"})),
+    ];
+    for body in &told {
+        assert_eq!(answer(&simulator, body).await.1, json!({"success": true}));
+    }
+    for (body, code) in [
+        (with("message_id", json!("A")), 131_009),
+        (with("status", json!("delivered")), 100),
+        (with("typing_indicator", json!({"type": "voice"})), 100),
+    ] {
+        assert_eq!(answer(&simulator, &body).await.1["error"]["code"], code);
+    }
+    let receipts = simulator.receipts();
+    let typing: Vec<bool> = receipts.iter().map(|receipt| receipt.typing).collect();
+    assert_eq!(typing, [false, true]);
+    assert!(simulator.calls().is_empty());
+}
