@@ -10,7 +10,7 @@ use comms_providers::{Content, sms::segments};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashSet;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 /// A message to be. Complete: rendered, addressed, permitted (or `suppressed`, which is a row that never leaves).
@@ -30,6 +30,9 @@ pub struct NewMessage {
     pub suppressed: bool,
     pub lane: Lane,
     pub category: Category,
+    /// Not before; absent: at once.
+    pub send_at: Option<OffsetDateTime>,
+    /// Counted from then.
     pub expires_after: Duration,
     pub run: Option<RunId>,
     /// The caller's own key: a second message with it is not inserted.
@@ -120,7 +123,8 @@ pub struct TemplateUse {
 }
 
 /// Inserts all rows in one statement, and in a second one the chains of those that have one; what exists already (same key,
-/// same run and contact) stays as it is. Answers the hints to publish once the transaction is committed.
+/// same run and contact) stays as it is. Answers the hints to publish once the transaction is committed: none for what is for later or
+/// in the bulk lane, which waits to be released at its sender's rate.
 ///
 /// # Errors
 /// When the database refuses a row.
@@ -136,20 +140,22 @@ pub async fn queue(
     let queued = sqlx::query!(
         r#"insert into communications.messages
                (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address,
-                content, body, template_id, template_version, variables, status, lane, category, expires_at, hint_at,
+                content, body, template_id, template_version, variables, status, lane, category, due_at, expires_at, hint_at,
                 run_id, idempotency_key, reply_to, units)
            select $1, m.id, 'OUTBOUND', m.channel, m.account_id, m.contact_id, m.conversation_id, m.sender_kind, m.sender_id,
                   m.address, m.content, m.body, m.template_id, m.template_version, m.variables, m.status, m.lane, m.category,
-                  now() + m.expires_after * interval '1 second', now(), m.run_id, m.idempotency_key, m.reply_to,
+                  greatest(m.send_at, now()), greatest(m.send_at, now()) + m.expires_after * interval '1 second',
+                  case when m.send_at > now() or m.lane = 'BULK' then '-infinity' else now() end, m.run_id, m.idempotency_key, m.reply_to,
                   m.units
              from unnest($2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::uuid[], $9::text[],
                          $10::jsonb[], $11::text[], $12::uuid[], $13::int[], $14::jsonb[], $15::text[], $16::text[],
-                         $17::text[], $18::float8[], $19::uuid[], $20::text[], $21::text[], $22::int2[])
+                         $17::text[], $18::float8[], $19::uuid[], $20::text[], $21::text[], $22::int2[],
+                         $23::timestamptz[])
                   as m(id, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address, content, body,
                        template_id, template_version, variables, status, lane, category, expires_after, run_id,
-                       idempotency_key, reply_to, units)
+                       idempotency_key, reply_to, units, send_at)
            on conflict do nothing
-           returning id as "id: MessageId", lane as "lane!", status"#,
+           returning id as "id: MessageId", lane as "lane!", status, hint_at = '-infinity' as "waits!""#,
         tenant.0,
         &rows.ids,
         &rows.channels,
@@ -172,6 +178,7 @@ pub async fn queue(
         &rows.idempotency_keys as &[Option<String>],
         &rows.reply_to as &[Option<String>],
         &rows.units,
+        &rows.send_at as &[Option<OffsetDateTime>],
     )
     .fetch_all(tx.conn())
     .await?;
@@ -184,6 +191,7 @@ pub async fn queue(
     store_chains(tx, tenant, inserted).await?;
     Ok(to_send
         .into_iter()
+        .filter(|row| !row.waits)
         .filter_map(|row| Hint::of_row(tenant, row.id, &row.lane, 0.0))
         .collect())
 }
@@ -237,6 +245,7 @@ struct Columns {
     idempotency_keys: Vec<Option<String>>,
     reply_to: Vec<Option<String>>,
     units: Vec<i16>,
+    send_at: Vec<Option<OffsetDateTime>>,
 }
 
 impl Columns {
@@ -283,5 +292,6 @@ impl Columns {
         self.idempotency_keys.push(message.idempotency_key.clone());
         self.reply_to.push(message.reply_to.clone());
         self.units.push(units(&message.content));
+        self.send_at.push(message.send_at);
     }
 }

@@ -1,7 +1,9 @@
 //! What a run answers: per recipient what happened, by ids alone. Stored with the run and answered again to a repeat.
 
-use crate::model::{Channel, MessageId, PassengerProfileId, RunId};
+use super::audience::Who;
+use crate::model::{Channel, MessageId, RunId};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 /// What became of a request. Stored, so that a repeat reads the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -9,6 +11,30 @@ pub struct RunAnswer {
     pub run_id: RunId,
     pub status: RunStatus,
     pub recipients: Vec<RecipientAnswer>,
+}
+
+impl RecipientAnswer {
+    /// Of somebody whom a batch lists and nobody knows any more.
+    #[must_use]
+    pub fn unknown(who: Who) -> Self {
+        Self {
+            who,
+            outcome: RecipientOutcome::Unknown,
+            send_at: None,
+            message_id: None,
+            reason: None,
+            skipped: Vec::new(),
+        }
+    }
+}
+
+impl RunAnswer {
+    /// Messages on their way.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        let queued = |answer: &&RecipientAnswer| answer.outcome == RecipientOutcome::Queued;
+        self.recipients.iter().filter(queued).count()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,8 +60,16 @@ impl RunStatus {
 /// One recipient's part, by ids alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecipientAnswer {
-    pub passenger_profile_id: PassengerProfileId,
+    #[serde(flatten)]
+    pub who: Who,
     pub outcome: RecipientOutcome,
+    /// When it may leave, where that is not at once: RFC 3339.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "time::serde::rfc3339::option"
+    )]
+    pub send_at: Option<OffsetDateTime>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
     /// Why there is no message, in words for the operator.
@@ -65,6 +99,8 @@ pub enum SkipReason {
     AddressSuppressed,
     NoTemplate,
     TemplateError,
+    /// Meta has not approved the WhatsApp template, or does not any more.
+    TemplateNotApproved,
     NoConsent,
 }
 
@@ -76,6 +112,7 @@ impl SkipReason {
             Self::NoAddress | Self::AddressSuppressed => RecipientOutcome::NoAddress,
             Self::NoTemplate => RecipientOutcome::NoTemplate,
             Self::TemplateError => RecipientOutcome::TemplateError,
+            Self::TemplateNotApproved => RecipientOutcome::TemplateNotApproved,
             Self::NoConsent => RecipientOutcome::Suppressed,
         }
     }
@@ -93,4 +130,9 @@ pub enum RecipientOutcome {
     NoActiveAccount,
     NoTemplate,
     TemplateError,
+    TemplateNotApproved,
+    /// The host or the service knows nobody of this id any more.
+    Unknown,
+    /// The rule drops what would come in quiet hours, or it would be too late after them.
+    QuietHours,
 }

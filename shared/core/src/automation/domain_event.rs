@@ -3,16 +3,19 @@
 //! Events come at least once and in any order, so nothing of the payload is believed but the row's identity: the row's
 //! state of now is read from the domain views, and an event that it has overtaken is recorded as stale.
 
-use super::intake::{self, RunContext};
-use super::registry::{Trigger, by_hasura_name};
-use super::{Accepted, AutomationError, audience};
-use crate::model::{TenantId, TripId};
-use crate::platform::hasura::EventRequest;
-use crate::platform::{Database, DatabaseError};
+use super::intake::Run;
+use super::registry::{Condition, Firing, Subject, Trigger, by_hasura_name};
+use super::subject::{Facts, Which};
+use super::{Accepted, AutomationError, RunStatus, people_of, subject};
+use crate::model::{PassengerProfileId, TenantId};
+use crate::platform::hasura::{EventRequest, Operation};
+use crate::platform::{Database, DatabaseError, Tx};
 use crate::quarantine::{self, Misfit};
 use aws_lc_rs::digest;
 use serde_json::Value;
 use std::str::FromStr;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// The source part of the idempotency key.
 const SOURCE: &str = "hasura-event";
@@ -21,8 +24,11 @@ const SOURCE: &str = "hasura-event";
 #[derive(Debug)]
 pub struct Wanted {
     trigger: &'static Trigger,
+    firing: &'static Firing,
     tenant: TenantId,
-    trip: TripId,
+    which: Which,
+    /// What the row must still be like for the event to be news.
+    said: Vec<(&'static str, Value)>,
     key: String,
     body_hash: Vec<u8>,
 }
@@ -41,11 +47,7 @@ impl Wanted {
     /// # Errors
     /// `Unusable` naming the field when the payload lacks what it must have.
     pub fn read(request: &EventRequest) -> Result<Option<Self>, AutomationError> {
-        let unusable = |field, problem: &str| AutomationError::Unusable {
-            field,
-            problem: problem.to_owned(),
-        };
-        let trigger = by_hasura_name(&request.trigger.name)
+        let (trigger, firing) = by_hasura_name(&request.trigger.name)
             .ok_or_else(|| unusable("trigger.name", "no such trigger in the registry"))?;
         if !is_event_id(&request.id) {
             return Err(unusable("id", "must be 1 to 64 letters, digits or hyphens"));
@@ -53,28 +55,100 @@ impl Wanted {
         let Some(new) = &request.event.data.new else {
             return Ok(None);
         };
-        let was = request
-            .event
-            .data
-            .old
-            .as_ref()
-            .and_then(|old| old.get("status"));
-        let is = new
-            .get("status")
-            .and_then(Value::as_str)
-            .ok_or_else(|| unusable("event.data.new.status", "missing"))?;
-        if is != trigger.becomes || was.and_then(Value::as_str) == Some(is) {
+        let old = request.event.data.old.as_ref();
+        let Some(said) = fires(&firing.when, request.event.op, old, new)? else {
             return Ok(None);
-        }
+        };
         Ok(Some(Self {
             trigger,
+            firing,
             tenant: id(new, "tenant_id")
                 .ok_or_else(|| unusable("event.data.new.tenant_id", "must be a UUID"))?,
-            trip: id(new, "id").ok_or_else(|| unusable("event.data.new.id", "must be a UUID"))?,
+            which: which(firing.subject, new)?,
+            said,
             key: request.id.clone(),
             body_hash: hash(request),
         }))
     }
+}
+
+fn unusable(field: &'static str, problem: &str) -> AutomationError {
+    AutomationError::Unusable {
+        field,
+        problem: problem.to_owned(),
+    }
+}
+
+/// What the change says of the row, if it is one that fires.
+fn fires(
+    when: &Condition,
+    op: Operation,
+    old: Option<&Value>,
+    new: &Value,
+) -> Result<Option<Vec<(&'static str, Value)>>, AutomationError> {
+    let was = |column: &str| old.and_then(|old| old.get(column));
+    let status = || {
+        let status = new.get("status").and_then(Value::as_str);
+        status.ok_or_else(|| unusable("event.data.new.status", "missing"))
+    };
+    match when {
+        Condition::Becomes(wanted) => {
+            let changed = was("status").and_then(Value::as_str) != Some(wanted);
+            let fires = status()? == *wanted && changed;
+            Ok(fires.then(|| vec![("status", Value::from(*wanted))]))
+        }
+        Condition::Inserted => {
+            let inserted = matches!(op, Operation::Insert | Operation::Manual);
+            Ok(inserted.then(Vec::new))
+        }
+        Condition::Changes {
+            columns,
+            while_status,
+            when_inserted,
+        } => {
+            if !while_status.is_empty() && !while_status.contains(&status()?) {
+                return Ok(None);
+            }
+            if old.is_none() && !when_inserted {
+                return Ok(None);
+            }
+            let changed: Vec<(&'static str, Value)> = columns
+                .iter()
+                .filter_map(|column| {
+                    let is = new.get(column).filter(|is| !is.is_null())?;
+                    (!same(was(column), is)).then(|| (*column, is.clone()))
+                })
+                .collect();
+            Ok((!changed.is_empty()).then_some(changed))
+        }
+    }
+}
+
+/// One instant can be written in several zones.
+fn same(was: Option<&Value>, is: &Value) -> bool {
+    let instant = |value: &Value| OffsetDateTime::parse(value.as_str()?, &Rfc3339).ok();
+    let Some(was) = was else { return false };
+    was == is || instant(was).is_some_and(|was| instant(is) == Some(was))
+}
+
+fn which(subject: Subject, new: &Value) -> Result<Which, AutomationError> {
+    let (column, field) = match subject {
+        Subject::Seat => ("booking_id", "event.data.new.booking_id"),
+        _ => ("id", "event.data.new.id"),
+    };
+    let row = id(new, column).ok_or_else(|| unusable(field, "must be a UUID"))?;
+    let profile = match subject {
+        Subject::Seat => Some(
+            id::<PassengerProfileId>(new, "passenger_profile_id")
+                .ok_or_else(|| unusable("event.data.new.passenger_profile_id", "must be a UUID"))?,
+        ),
+        _ => None,
+    };
+    Ok(Which {
+        subject,
+        id: row,
+        profile,
+    })
 }
 
 /// Hasura's are UUIDs; the id becomes a key and stands in logs.
@@ -122,7 +196,7 @@ fn said(raw: &[u8]) -> Vec<u8> {
 /// Takes the event in, once. A repeat gets the first answer and queues nothing.
 ///
 /// # Errors
-/// `Unusable` and `KeyReused` are final; `Database` passes.
+/// `Unusable`, `KeyReused` and `Rule` are final; `Database` passes.
 pub async fn handle_event(
     database: &Database,
     request: &EventRequest,
@@ -130,34 +204,72 @@ pub async fn handle_event(
     let Some(wanted) = Wanted::read(request)? else {
         return Ok(Handled::NotWanted);
     };
+    match take_in(database, &wanted).await {
+        Err(AutomationError::Database(error)) if error.is_undefined() => {
+            Err(gaps(database).await?.unwrap_or(error.into()))
+        }
+        taken => taken.map(Handled::Accepted),
+    }
+}
+
+async fn take_in(database: &Database, wanted: &Wanted) -> Result<Accepted, AutomationError> {
     let mut tx = database.begin().await?;
-    let run = intake::Run::new(
+    let run = Run::new(
         wanted.tenant,
         SOURCE,
         &wanted.key,
-        wanted.body_hash,
+        wanted.body_hash.clone(),
         wanted.trigger.event,
     );
     if let Some(answer) = run.begin(&mut tx).await? {
-        return Ok(Handled::Accepted(Accepted {
+        return Ok(Accepted {
             answer,
             hints: Vec::new(),
-        }));
+        });
     }
-    let context = RunContext {
-        trip_id: Some(wanted.trip),
-    };
-    let trip = audience::trip(&mut tx, wanted.tenant, wanted.trip).await?;
-    let accepted = match trip {
-        Some(trip) if trip.status == wanted.trigger.becomes => {
-            let passengers = audience::trip_passengers(&mut tx, wanted.tenant, wanted.trip).await?;
-            run.fan_out(&mut tx, wanted.trigger, context, &trip, &passengers)
-                .await?
+    let facts = subject::read(&mut tx, wanted.tenant, wanted.which).await?;
+    let accepted = match facts.filter(|facts| is_news(wanted, facts)) {
+        None => {
+            let context = subject::context(wanted.which);
+            run.ends(&mut tx, RunStatus::Stale, &context).await?
         }
-        _ => run.stale(&mut tx, context).await?,
+        Some(facts) => fan_out(&mut tx, &run, wanted, &facts).await?,
     };
     tx.commit().await?;
-    Ok(Handled::Accepted(accepted))
+    Ok(accepted)
+}
+
+/// Is the row still as the event says?
+fn is_news(wanted: &Wanted, facts: &Facts) -> bool {
+    wanted
+        .said
+        .iter()
+        .all(|(column, said)| same(facts.row.get(column), said))
+}
+
+async fn fan_out(
+    tx: &mut Tx,
+    run: &Run,
+    wanted: &Wanted,
+    facts: &Facts,
+) -> Result<Accepted, AutomationError> {
+    let audiences = wanted.firing.audiences.unwrap_or(wanted.trigger.audiences);
+    people_of(tx, run, wanted.tenant, wanted.trigger, audiences, facts).await
+}
+
+/// What the host's views lack, if that is why something was not found.
+async fn gaps(database: &Database) -> Result<Option<AutomationError>, DatabaseError> {
+    let mut tx = database.begin().await?;
+    let missing = sqlx::query_scalar!(
+        "select string_agg(distinct view_name || '.' || column_name, ', ') from communications.domain_contract_gaps"
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(missing.map(|missing| AutomationError::Unusable {
+        field: "domain views",
+        problem: format!("the host lacks {missing}"),
+    }))
 }
 
 #[cfg(test)]
@@ -176,7 +288,7 @@ mod tests {
     }
 
     fn row(status: &str) -> Value {
-        json!({"id": TripId::generate(), "tenant_id": TenantId::generate(), "status": status})
+        json!({"id": uuid::Uuid::now_v7(), "tenant_id": TenantId::generate(), "status": status})
     }
 
     #[test]
@@ -201,6 +313,41 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn a_change_counts_where_its_column_has_another_value() {
+        let changes = |columns: &'static [&'static str], when_inserted| Condition::Changes {
+            columns,
+            while_status: &["SCHEDULED"],
+            when_inserted,
+        };
+        let fires = |when: &Condition, old: Option<&Value>, new: &Value| {
+            fires(when, Operation::Update, old, new)
+                .unwrap()
+                .map(|said| said.len())
+        };
+        let departs =
+            |at: &str| json!({"status": "SCHEDULED", "departure_at": at, "vehicle": null});
+        let when = changes(&["departure_at", "vehicle"], false);
+        let (one, other) = (
+            departs("2026-11-23T10:00:00+00:00"),
+            departs("2026-11-23T12:00:00+00:00"),
+        );
+        assert_eq!(fires(&when, Some(&one), &other), Some(1));
+        assert_eq!(
+            fires(&when, Some(&one), &departs("2026-11-23T11:00:00+01:00")),
+            None,
+            "the same instant"
+        );
+        assert_eq!(fires(&when, None, &one), None, "a new row");
+        assert_eq!(
+            fires(&changes(&["departure_at"], true), None, &one),
+            Some(1)
+        );
+        let mut left = other;
+        left["status"] = json!("COMPLETED");
+        assert_eq!(fires(&when, Some(&one), &left), None);
     }
 
     #[test]

@@ -1,54 +1,65 @@
 //! The run: accepted once, fanned out to its recipients, answered the same for ever.
 
-use super::answer::{RunAnswer, RunStatus};
-use super::audience::{Passenger, Trip};
+use super::answer::{RecipientAnswer, RunAnswer, RunStatus};
+use super::audience::Recipient;
 use super::people::People;
 use super::plan::Planner;
-use super::registry::Trigger;
-use super::rules;
-use super::templates::Catalogue;
+use super::quiet::Quiet;
+use super::rules::Rule;
+use super::subject::RunContext;
+use super::templates::{Catalogue, unapproved};
 use super::{Accepted, AutomationError};
 use crate::channels::accounts;
-use crate::model::{RunId, TenantId, TripId};
-use crate::outbox;
+use crate::model::{ContactId, RunId, TenantId};
+use crate::outbox::{self, NewMessage};
 use crate::platform::{DatabaseError, Tx};
-use serde::Serialize;
-use serde_json::json;
-
-/// What the run is about; becomes the thread's links when the contact answers.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct RunContext {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trip_id: Option<TripId>,
-}
+use serde_json::{Map, Value, json};
+use std::collections::HashSet;
+use time::OffsetDateTime;
 
 /// A run that is being taken in.
 #[derive(Debug)]
 pub struct Run {
-    id: RunId,
+    pub id: RunId,
     tenant: TenantId,
-    source: &'static str,
+    /// Who asks: a part of the key.
+    source: String,
     key: String,
     body_hash: Vec<u8>,
-    trigger_event: &'static str,
+    trigger_event: String,
+}
+
+/// Some of a run's people, and how they are written to.
+pub struct Addressed<'a> {
+    pub rule: &'a Rule,
+    pub recipients: &'a [Recipient],
 }
 
 impl Run {
     #[must_use]
     pub fn new(
         tenant: TenantId,
-        source: &'static str,
+        source: &str,
         key: &str,
         body_hash: Vec<u8>,
-        trigger_event: &'static str,
+        trigger_event: &str,
     ) -> Self {
         Self {
             id: RunId::generate(),
             tenant,
-            source,
+            source: source.to_owned(),
             key: key.to_owned(),
             body_hash,
-            trigger_event,
+            trigger_event: trigger_event.to_owned(),
+        }
+    }
+
+    /// A batch's, which its steps share.
+    #[must_use]
+    pub fn of_batch(id: RunId, tenant: TenantId, trigger_event: &str) -> Self {
+        Self {
+            id,
+            ..Self::new(tenant, "batch", "", Vec::new(), trigger_event)
         }
     }
 
@@ -88,18 +99,19 @@ impl Run {
         Ok(())
     }
 
-    /// Writes down that the event came too late.
+    /// Writes down that nothing is sent, and why.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn stale(
+    pub async fn ends(
         &self,
         tx: &mut Tx,
-        context: RunContext,
+        status: RunStatus,
+        context: &RunContext,
     ) -> Result<Accepted, AutomationError> {
         let answer = RunAnswer {
             run_id: self.id,
-            status: RunStatus::Stale,
+            status,
             recipients: Vec::new(),
         };
         self.store(tx, context, &answer).await?;
@@ -109,41 +121,25 @@ impl Run {
         })
     }
 
-    /// Turns the audience into message rows.
+    /// Turns the audiences into message rows, each by its rule. Whoever is in two of them is written to by the first.
     ///
     /// # Errors
     /// When the database does not answer; nothing is then stored.
     pub async fn fan_out(
         &self,
         tx: &mut Tx,
-        trigger: &Trigger,
-        context: RunContext,
-        trip: &Trip,
-        passengers: &[Passenger],
+        context: &RunContext,
+        words: &Map<String, Value>,
+        addressed: &[Addressed<'_>],
+        send_at: Option<OffsetDateTime>,
     ) -> Result<Accepted, AutomationError> {
-        let Some(rule) = rules::find(tx, self.tenant, trigger).await? else {
-            let answer = RunAnswer {
-                run_id: self.id,
-                status: RunStatus::Ignored,
-                recipients: Vec::new(),
-            };
-            self.store(tx, context, &answer).await?;
-            return Ok(Accepted {
-                answer,
-                hints: Vec::new(),
-            });
-        };
-        let accounts = accounts::active(tx, self.tenant).await?;
-        let catalogue = Catalogue::load(tx, self.tenant, trigger.event).await?;
-        let people = People::find(tx, self.tenant, passengers, &rule).await?;
-        let (rows, recipients) = Planner {
-            run: self.id,
-            rule: &rule,
-            accounts: &accounts,
-            catalogue: &catalogue,
-            trip,
+        let mut taken = HashSet::new();
+        let (mut rows, mut recipients) = (Vec::new(), Vec::new());
+        for part in addressed {
+            let (more, answers) = self.plan(tx, words, part, send_at, &mut taken).await?;
+            rows.extend(more);
+            recipients.extend(answers);
         }
-        .plan(passengers, &people);
         let answer = RunAnswer {
             run_id: self.id,
             status: RunStatus::Completed,
@@ -154,10 +150,50 @@ impl Run {
         Ok(Accepted { answer, hints })
     }
 
+    /// What is to be written to these recipients; nothing is stored but whom they are.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn plan(
+        &self,
+        tx: &mut Tx,
+        words: &Map<String, Value>,
+        part: &Addressed<'_>,
+        send_at: Option<OffsetDateTime>,
+        taken: &mut HashSet<ContactId>,
+    ) -> Result<(Vec<NewMessage>, Vec<RecipientAnswer>), DatabaseError> {
+        let Addressed { rule, recipients } = *part;
+        let accounts = accounts::active(tx, self.tenant).await?;
+        let catalogue = Catalogue::load(tx, self.tenant, &self.trigger_event).await?;
+        let unapproved = unapproved(tx, self.tenant, &accounts).await?;
+        let people = People::find(tx, self.tenant, recipients, rule).await?;
+        let now = now(tx).await?;
+        let quiet = Quiet::at(
+            tx,
+            rule.quiet_hours.as_ref(),
+            catalogue.tenant_timezone.as_deref(),
+            recipients.iter().filter_map(|who| who.timezone.as_deref()),
+            send_at.unwrap_or(now),
+        )
+        .await?;
+        let planner = Planner {
+            run: self.id,
+            rule,
+            accounts: &accounts,
+            catalogue: &catalogue,
+            unapproved: &unapproved,
+            words,
+            quiet: &quiet,
+            now,
+            send_at,
+        };
+        Ok(planner.plan(recipients, &people, taken))
+    }
+
     async fn store(
         &self,
         tx: &mut Tx,
-        context: RunContext,
+        context: &RunContext,
         answer: &RunAnswer,
     ) -> Result<(), DatabaseError> {
         sqlx::query!(
@@ -178,4 +214,11 @@ impl Run {
         .await?;
         Ok(())
     }
+}
+
+/// The database's clock decides about times.
+pub(super) async fn now(tx: &mut Tx) -> Result<OffsetDateTime, DatabaseError> {
+    Ok(sqlx::query_scalar!(r#"select now() as "now!""#)
+        .fetch_one(tx.conn())
+        .await?)
 }

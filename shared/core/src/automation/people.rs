@@ -1,17 +1,17 @@
 //! The contacts behind a run's audience, and what must be known of them before anything is decided.
 
-use super::audience::Passenger;
+use super::audience::{Recipient, Who};
 use super::rules::Rule;
 use crate::contacts::{Alias, AliasKind, Sighting, resolve};
 use crate::inbox;
-use crate::model::{Category, Channel, ContactId, ConversationId, PassengerProfileId, TenantId};
+use crate::model::{Category, Channel, ContactId, ConversationId, TenantId};
 use crate::platform::{DatabaseError, Tx};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// The contacts behind the passengers that can be reached, and which of them may be written to.
+/// The contacts behind the recipients that can be reached, and which of them may be written to.
 pub(super) struct People {
-    contacts: HashMap<PassengerProfileId, ContactId>,
+    contacts: HashMap<Who, ContactId>,
     consenting: HashSet<(ContactId, Channel)>,
     suppressed: HashSet<(Channel, String)>,
     threads: HashMap<ContactId, ConversationId>,
@@ -21,30 +21,18 @@ impl People {
     pub(super) async fn find(
         tx: &mut Tx,
         tenant: TenantId,
-        passengers: &[Passenger],
+        recipients: &[Recipient],
         rule: &Rule,
     ) -> Result<Self, DatabaseError> {
-        let reachable: Vec<&Passenger> = passengers
-            .iter()
-            .filter(|passenger| passenger.phone.is_some() || passenger.email.is_some())
-            .collect();
-        let sightings: Vec<Sighting> = reachable
-            .iter()
-            .map(|passenger| sighting(tenant, passenger))
-            .collect();
-        let found = resolve(tx, &sightings).await?;
-        let contacts: HashMap<_, _> = reachable
-            .iter()
-            .map(|passenger| passenger.profile)
-            .zip(found.iter().copied())
-            .collect();
+        let contacts = contacts(tx, tenant, recipients).await?;
+        let found: Vec<ContactId> = contacts.values().copied().collect();
         let channels: Vec<String> = rule
             .steps
             .iter()
             .map(|step| step.channel.to_string())
             .collect();
         let consenting = consenting(tx, tenant, &found, &channels, rule.category).await?;
-        let suppressed = suppressed(tx, tenant, &reachable, &channels).await?;
+        let suppressed = suppressed(tx, tenant, recipients, &channels).await?;
         let threads = inbox::live_threads(tx, tenant, &found).await?;
         let threads = threads
             .into_iter()
@@ -59,8 +47,8 @@ impl People {
     }
 
     /// `None` for somebody without any address.
-    pub(super) fn contact(&self, passenger: &Passenger) -> Option<ContactId> {
-        self.contacts.get(&passenger.profile).copied()
+    pub(super) fn contact(&self, recipient: &Recipient) -> Option<ContactId> {
+        self.contacts.get(&recipient.who).copied()
     }
 
     pub(super) fn consents(&self, contact: ContactId, channel: Channel) -> bool {
@@ -78,23 +66,100 @@ impl People {
     }
 }
 
-fn sighting(tenant: TenantId, passenger: &Passenger) -> Sighting {
-    let phone = passenger
+/// Found or made by their addresses. Who is named as a contact is that contact, whatever else the address says.
+async fn contacts(
+    tx: &mut Tx,
+    tenant: TenantId,
+    recipients: &[Recipient],
+) -> Result<HashMap<Who, ContactId>, DatabaseError> {
+    let reachable = recipients
+        .iter()
+        .filter(|recipient| recipient.phone.is_some() || recipient.email.is_some());
+    let (known, others): (Vec<&Recipient>, Vec<&Recipient>) =
+        reachable.partition(|recipient| matches!(recipient.who, Who::Contact(_)));
+    let sightings: Vec<Sighting> = others
+        .iter()
+        .map(|recipient| sighting(tenant, recipient))
+        .collect();
+    let found = resolve(tx, &sightings).await?;
+    link_staff(tx, tenant, &others, &found).await?;
+    let known = known
+        .into_iter()
+        .filter_map(|recipient| match recipient.who {
+            Who::Contact(id) => Some((recipient.who, ContactId(id))),
+            _ => None,
+        });
+    Ok(others
+        .iter()
+        .map(|recipient| recipient.who)
+        .zip(found)
+        .chain(known)
+        .collect())
+}
+
+fn sighting(tenant: TenantId, recipient: &Recipient) -> Sighting {
+    let phone = recipient
         .phone
         .iter()
         .map(|phone| Alias::new(AliasKind::Phone, "", phone));
-    let email = passenger
+    let email = recipient
         .email
         .iter()
         .map(|email| Alias::new(AliasKind::Email, "", email));
+    let passenger_profile = match recipient.who {
+        Who::Passenger(profile) => Some(profile),
+        _ => None,
+    };
     Sighting {
         aliases: phone.chain(email).collect(),
-        passenger_profile: Some(passenger.profile),
-        display_name: Some(passenger.full_name.clone()),
-        locale: passenger.locale.clone(),
-        timezone: passenger.timezone.clone(),
+        passenger_profile,
+        display_name: Some(recipient.full_name.clone()).filter(|name| !name.is_empty()),
+        locale: recipient.locale.clone(),
+        timezone: recipient.timezone.clone(),
         ..Sighting::new(tenant)
     }
+}
+
+/// A contact that is nobody of the host's yet is this driver or vendor from now on. One that is somebody stays who it is: a driver
+/// who travels is a passenger to us.
+async fn link_staff(
+    tx: &mut Tx,
+    tenant: TenantId,
+    recipients: &[&Recipient],
+    contacts: &[ContactId],
+) -> Result<(), DatabaseError> {
+    let (mut ids, mut drivers, mut vendors) = (Vec::new(), Vec::new(), Vec::new());
+    for (recipient, contact) in recipients.iter().zip(contacts) {
+        let (driver, vendor) = match recipient.who {
+            Who::Driver(driver) => (Some(driver), None),
+            Who::Vendor(vendor) => (None, Some(vendor)),
+            _ => continue,
+        };
+        ids.push(contact.0);
+        drivers.push(driver);
+        vendors.push(vendor);
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update communications.contacts c
+            set driver_id = s.driver_id, vendor_id = s.vendor_id,
+                kind = case when s.driver_id is not null then 'DRIVER' else 'VENDOR' end
+           from (select distinct on (coalesce(driver_id, vendor_id)) *
+                   from unnest($2::uuid[], $3::uuid[], $4::uuid[]) as s(contact_id, driver_id, vendor_id)) s
+          where c.tenant_id = $1 and c.id = s.contact_id
+            and num_nonnulls(c.passenger_profile_id, c.driver_id, c.vendor_id) = 0
+            and not exists (select from communications.contacts other
+                             where other.tenant_id = $1 and (other.driver_id = s.driver_id or other.vendor_id = s.vendor_id))",
+        tenant.0,
+        &ids,
+        &drivers as &[Option<Uuid>],
+        &vendors as &[Option<Uuid>]
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 async fn consenting(
@@ -125,12 +190,12 @@ async fn consenting(
 async fn suppressed(
     tx: &mut Tx,
     tenant: TenantId,
-    passengers: &[&Passenger],
+    recipients: &[Recipient],
     channels: &[String],
 ) -> Result<HashSet<(Channel, String)>, DatabaseError> {
-    let addresses: Vec<String> = passengers
+    let addresses: Vec<String> = recipients
         .iter()
-        .flat_map(|passenger| [&passenger.phone, &passenger.email])
+        .flat_map(|recipient| [&recipient.phone, &recipient.email])
         .flatten()
         .cloned()
         .collect();

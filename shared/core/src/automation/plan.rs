@@ -4,16 +4,19 @@
 //! its chain: what a fallback needs is complete before the message is queued, and what is wrong with it is answered.
 
 use super::answer::{RecipientAnswer, RecipientOutcome, SkipReason, Skipped};
-use super::audience::{Passenger, Trip};
+use super::audience::{Recipient, Who};
 use super::people::People;
+use super::quiet::{Quiet, QuietAction};
 use super::render::{Rendered, render};
 use super::rules::{Rule, Step};
+use super::subject::{over, without_gaps};
 use super::templates::{Catalogue, Template};
 use crate::channels::ActiveAccount;
 use crate::model::{AccountId, Channel, ContactId, MessageId, RunId};
 use crate::outbox::{Author, FallbackStep, NewMessage, TemplateUse, units};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::HashSet;
+use time::OffsetDateTime;
 
 /// What a run knows when it decides.
 pub(super) struct Planner<'a> {
@@ -21,7 +24,15 @@ pub(super) struct Planner<'a> {
     pub rule: &'a Rule,
     pub accounts: &'a [ActiveAccount],
     pub catalogue: &'a Catalogue,
-    pub trip: &'a Trip,
+    /// WhatsApp templates that Meta is known not to take now, as `(name, language)`.
+    pub unapproved: &'a HashSet<(String, String)>,
+    /// For everybody.
+    pub words: &'a Map<String, Value>,
+    pub quiet: &'a Quiet,
+    /// Now, by the database's clock.
+    pub now: OffsetDateTime,
+    /// Not before; absent: at once.
+    pub send_at: Option<OffsetDateTime>,
 }
 
 /// A step with everything that it needs, but for consent.
@@ -43,22 +54,23 @@ struct Walk<'a> {
 }
 
 impl Planner<'_> {
+    /// `taken` are those who are written to already; whoever is decided about joins them.
     pub(super) fn plan(
         &self,
-        passengers: &[Passenger],
+        recipients: &[Recipient],
         people: &People,
+        taken: &mut HashSet<ContactId>,
     ) -> (Vec<NewMessage>, Vec<RecipientAnswer>) {
         let mut rows: Vec<NewMessage> = Vec::new();
-        let mut taken = HashSet::new();
-        let answers = passengers
+        let answers = recipients
             .iter()
-            .map(|passenger| match people.contact(passenger) {
-                None => answer(passenger, RecipientOutcome::NoAddress),
+            .map(|recipient| match people.contact(recipient) {
+                None => answer(recipient, RecipientOutcome::NoAddress),
                 Some(contact) if !taken.insert(contact) => {
-                    answer(passenger, RecipientOutcome::Duplicate)
+                    answer(recipient, RecipientOutcome::Duplicate)
                 }
                 Some(contact) => {
-                    let (row, answer) = self.decide(passenger, contact, people);
+                    let (row, answer) = self.decide(recipient, contact, people);
                     rows.extend(row);
                     answer
                 }
@@ -70,23 +82,26 @@ impl Planner<'_> {
     /// The row, if there is one. Where no step can be used, the first says why.
     fn decide(
         &self,
-        passenger: &Passenger,
+        recipient: &Recipient,
         contact: ContactId,
         people: &People,
     ) -> (Option<NewMessage>, RecipientAnswer) {
-        let variables = variables(passenger, self.trip);
+        let Ok(send_at) = self.when(recipient) else {
+            return (None, answer(recipient, RecipientOutcome::QuietHours));
+        };
+        let variables = variables(recipient, self.words);
         let Walk {
             usable,
             unwanted,
             skipped,
-        } = self.walk(passenger, contact, people, &variables);
+        } = self.walk(recipient, contact, people, &variables);
         let mut steps = usable.into_iter();
         let suppressed = steps.len() == 0;
         let Some(first) = steps.next().or(unwanted) else {
             let first = skipped.first();
             let refusal = RecipientAnswer {
                 reason: first.and_then(|first| first.detail.clone()),
-                ..answer(passenger, outcome(first))
+                ..answer(recipient, outcome(first))
             };
             return (None, RecipientAnswer { skipped, ..refusal });
         };
@@ -108,6 +123,7 @@ impl Planner<'_> {
             suppressed,
             lane: self.rule.lane,
             category: self.rule.category,
+            send_at,
             expires_after: self.rule.expires_after,
             run: Some(self.run),
             idempotency_key: None,
@@ -121,22 +137,41 @@ impl Planner<'_> {
         };
         let answer = RecipientAnswer {
             message_id: Some(row.id),
+            send_at: send_at.filter(|_| !suppressed),
             skipped,
-            ..answer(passenger, outcome)
+            ..answer(recipient, outcome)
         };
         (Some(row), answer)
     }
 
+    /// When it may leave; an error where that would be never. What waits is worth as long as what does not, but nothing is held for
+    /// longer than it is worth.
+    fn when(&self, recipient: &Recipient) -> Result<Option<OffsetDateTime>, ()> {
+        let at = self.send_at.unwrap_or(self.now);
+        let Some((hours, until)) = self
+            .rule
+            .quiet_hours
+            .as_ref()
+            .zip(self.quiet.until(recipient.timezone.as_deref()))
+        else {
+            return Ok(self.send_at);
+        };
+        match hours.action {
+            QuietAction::Hold if until - at < self.rule.expires_after => Ok(Some(until)),
+            QuietAction::Hold | QuietAction::Drop => Err(()),
+        }
+    }
+
     fn walk(
         &self,
-        passenger: &Passenger,
+        recipient: &Recipient,
         contact: ContactId,
         people: &People,
         variables: &Value,
     ) -> Walk<'_> {
         let mut walk = Walk::default();
         for step in &self.rule.steps {
-            let skip = match self.ready(step, passenger, variables) {
+            let skip = match self.ready(step, recipient, variables) {
                 Ok(ready) if people.is_suppressed(step.channel, &ready.address) => {
                     (SkipReason::AddressSuppressed, None)
                 }
@@ -162,18 +197,29 @@ impl Planner<'_> {
     fn ready<'a>(
         &'a self,
         step: &'a Step,
-        passenger: &Passenger,
+        recipient: &Recipient,
         variables: &Value,
     ) -> Result<Ready<'a>, (SkipReason, Option<String>)> {
         let mut accounts = self.accounts.iter();
         let account = accounts
             .find(|account| account.channel == step.channel)
             .ok_or((SkipReason::NoActiveAccount, None))?;
-        let address = address(passenger, step.channel).ok_or((SkipReason::NoAddress, None))?;
+        let address = address(recipient, step.channel).ok_or((SkipReason::NoAddress, None))?;
         let template = self
             .catalogue
-            .find(step.channel, passenger.locale.as_deref())
+            .find(step.channel, recipient.locale.as_deref())
             .ok_or((SkipReason::NoTemplate, None))?;
+        if let Some(whatsapp) = template
+            .whatsapp
+            .as_ref()
+            .filter(|_| step.channel == Channel::WhatsApp)
+        {
+            let named = (whatsapp.name.clone(), whatsapp.language.clone());
+            if self.unapproved.contains(&named) {
+                let which = format!("{} in {}", named.0, named.1);
+                return Err((SkipReason::TemplateNotApproved, Some(which)));
+            }
+        }
         let rendered = render(template, variables, self.rule.category)
             .map_err(|error| (SkipReason::TemplateError, Some(error.to_string())))?;
         Ok(Ready {
@@ -186,10 +232,10 @@ impl Planner<'_> {
     }
 }
 
-fn address(passenger: &Passenger, channel: Channel) -> Option<&str> {
+fn address(recipient: &Recipient, channel: Channel) -> Option<&str> {
     match channel {
-        Channel::WhatsApp | Channel::Sms => passenger.phone.as_deref(),
-        Channel::Email => passenger.email.as_deref(),
+        Channel::WhatsApp | Channel::Sms => recipient.phone.as_deref(),
+        Channel::Email => recipient.email.as_deref(),
         // A visitor of the site; no profile has one.
         Channel::Webchat => None,
     }
@@ -218,30 +264,27 @@ fn outcome(first: Option<&Skipped>) -> RecipientOutcome {
     })
 }
 
-fn variables(passenger: &Passenger, trip: &Trip) -> Value {
-    let first_name = passenger.full_name.split_whitespace().next();
-    let trip = Trip {
-        code: or_dash(&trip.code),
-        origin: or_dash(&trip.origin),
-        destination: or_dash(&trip.destination),
-        ..trip.clone()
-    };
-    json!({
-        "passenger": {"full_name": or_dash(&passenger.full_name), "first_name": or_dash(first_name.unwrap_or_default())},
-        "trip": trip,
-    })
+/// `recipient` is everybody; `passenger` too, where it is one. A gap is a dash.
+pub(super) fn variables(recipient: &Recipient, words: &Map<String, Value>) -> Value {
+    let first_name = recipient.full_name.split_whitespace().next();
+    let mut own = recipient.words.clone();
+    own.insert("full_name".to_owned(), json!(recipient.full_name));
+    own.insert("first_name".to_owned(), json!(first_name));
+    let mut all = words.clone();
+    if matches!(recipient.who, Who::Passenger(_)) {
+        all.insert("passenger".to_owned(), Value::Object(own.clone()));
+    }
+    all.insert("recipient".to_owned(), Value::Object(own));
+    let mut all = Value::Object(over(all, &recipient.variables));
+    without_gaps(&mut all);
+    all
 }
 
-/// Meta refuses an empty parameter; a gap in the host's data must not keep the news from anybody.
-fn or_dash(text: &str) -> String {
-    let text = text.trim();
-    if text.is_empty() { "–" } else { text }.to_owned()
-}
-
-fn answer(passenger: &Passenger, outcome: RecipientOutcome) -> RecipientAnswer {
+fn answer(recipient: &Recipient, outcome: RecipientOutcome) -> RecipientAnswer {
     RecipientAnswer {
-        passenger_profile_id: passenger.profile,
+        who: recipient.who,
         outcome,
+        send_at: None,
         message_id: None,
         reason: None,
         skipped: Vec::new(),

@@ -15,6 +15,7 @@ use crate::model::{Category, Channel};
 use comms_providers::Content;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Instructions (and about 64 bytes each) that one template may spend.
 const FUEL: u64 = 20_000;
@@ -61,6 +62,32 @@ pub(super) fn render(
         Channel::Sms => sms::render(template, &parts, category),
         Channel::Webchat => Err(RenderError::Channel(template.channel)),
     }
+}
+
+/// The names that one part of a template uses, in order: `trip.code`.
+///
+/// # Errors
+/// What does not read.
+pub(super) fn used(part: &str, source: &str) -> Result<BTreeSet<String>, RenderError> {
+    let environment = environment();
+    let template = environment
+        .template_from_str(source)
+        .map_err(|error| RenderError::of(part, error.kind().to_string()))?;
+    Ok(template.undeclared_variables(true).into_iter().collect())
+}
+
+/// The names that a template uses and these variables lack. What does not read uses nothing.
+pub(super) fn missing(template: &Template, variables: &serde_json::Value) -> Vec<String> {
+    let parts = template.parts().into_iter();
+    let names: BTreeSet<String> = parts
+        .filter_map(|(part, source)| used(&part, source).ok())
+        .flatten()
+        .collect();
+    let has = |name: &String| {
+        let path = format!("/{}", name.replace('.', "/"));
+        variables.pointer(&path).is_some()
+    };
+    names.into_iter().filter(|name| !has(name)).collect()
 }
 
 /// Renders the parts of one template with the same variables.

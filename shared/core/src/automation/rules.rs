@@ -4,7 +4,7 @@
 //! misspelt and ignored would be a fallback that never comes.
 
 use super::AutomationError;
-use super::registry::Trigger;
+use super::quiet::QuietHours;
 use crate::model::{Category, Channel, Lane, TenantId, UnknownWord};
 use crate::platform::{DatabaseError, Tx};
 use serde_json::Value;
@@ -21,6 +21,7 @@ pub struct Rule {
     pub category: Category,
     pub lane: Lane,
     pub expires_after: Duration,
+    pub quiet_hours: Option<QuietHours>,
 }
 
 /// One channel in the order of preference. The waits say when to go on to it from the step before (a permanent failure
@@ -41,33 +42,46 @@ pub struct RuleError {
     pub problem: String,
 }
 
-/// `None` when the trigger is switched off or has no rule.
+/// What there is for a trigger and an audience.
+#[derive(Debug)]
+pub enum Found {
+    Rule(Rule),
+    SwitchedOff,
+    None,
+}
+
+/// The tenant's rule, else the platform's.
 ///
 /// # Errors
 /// When the database does not answer, or holds a rule that does not read.
-pub async fn find(
+pub async fn look_up(
     tx: &mut Tx,
     tenant: TenantId,
-    trigger: &Trigger,
-) -> Result<Option<Rule>, AutomationError> {
+    trigger_event: &str,
+    audience: &str,
+) -> Result<Found, AutomationError> {
     let row = sqlx::query!(
-        r#"select id, steps, category, lane, enabled, extract(epoch from expires_after)::float8 as "expires_after!"
+        r#"select id, steps, category, lane, enabled, quiet_hours,
+                  extract(epoch from expires_after)::float8 as "expires_after!"
              from communications.notification_rules
             where tenant_id in ($1, communications.platform_tenant()) and trigger_event = $2 and audience = $3
             order by tenant_id = $1 desc
             limit 1"#,
         tenant.0,
-        trigger.event,
-        trigger.audience
+        trigger_event,
+        audience
     )
     .fetch_optional(tx.conn())
     .await
     .map_err(DatabaseError::from)?;
-    let Some(row) = row.filter(|row| row.enabled) else {
-        return Ok(None);
+    let Some(row) = row else {
+        return Ok(Found::None);
     };
+    if !row.enabled {
+        return Ok(Found::SwitchedOff);
+    }
     let unknown = |error: UnknownWord| DatabaseError::from(sqlx::Error::Decode(error.into()));
-    Ok(Some(Rule {
+    Ok(Found::Rule(Rule {
         steps: steps(&row.steps).map_err(|(step, problem)| RuleError {
             rule: row.id,
             step,
@@ -76,6 +90,11 @@ pub async fn find(
         category: row.category.parse().map_err(unknown)?,
         lane: row.lane.parse().map_err(unknown)?,
         expires_after: Duration::seconds_f64(row.expires_after),
+        quiet_hours: row
+            .quiet_hours
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(|error| DatabaseError::from(sqlx::Error::Decode(error.into())))?,
     }))
 }
 

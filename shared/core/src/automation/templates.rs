@@ -1,8 +1,10 @@
 //! Which template for whom: the tenant's before the platform's, the nearest locale first, published versions only.
 
+use crate::channels::ActiveAccount;
 use crate::model::{Channel, TemplateId, TenantId};
 use crate::platform::{DatabaseError, Tx};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 
 /// The locale of last resort.
 const PLATFORM_LOCALE: &str = "en";
@@ -21,8 +23,36 @@ pub struct Template {
     pub of_tenant: bool,
 }
 
+impl Template {
+    /// All that is rendered of it, each with the name that errors give it.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(String, &str)> {
+        let mut parts = vec![("body".to_owned(), self.body.as_str())];
+        let named = [("subject", &self.subject), ("html", &self.html)];
+        parts.extend(
+            named
+                .into_iter()
+                .filter_map(|(name, source)| Some((name.to_owned(), source.as_deref()?))),
+        );
+        if let Some(whatsapp) = &self.whatsapp {
+            let header = whatsapp.header.as_deref();
+            parts.extend(header.map(|header| ("header".to_owned(), header)));
+            let numbered = whatsapp.body.iter().enumerate();
+            parts.extend(
+                numbered.map(|(index, text)| (format!("parameter {}", index + 1), text.as_str())),
+            );
+            let buttons = whatsapp.buttons.iter();
+            parts.extend(
+                buttons.map(|button| (format!("button {}", button.index), button.url.as_str())),
+            );
+        }
+        parts
+    }
+}
+
 /// The approved template's name, its exact language, and a template for each of its parameters.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WhatsAppSource {
     pub name: String,
     pub language: String,
@@ -37,7 +67,8 @@ pub struct WhatsAppSource {
 }
 
 /// A button whose URL ends in a variable.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ButtonSource {
     /// Its zero-based place among all buttons.
     pub index: u8,
@@ -50,6 +81,8 @@ pub struct ButtonSource {
 pub struct Catalogue {
     templates: Vec<Template>,
     tenant_locale: String,
+    /// As the tenant chose it.
+    pub tenant_timezone: Option<String>,
 }
 
 impl Catalogue {
@@ -63,7 +96,7 @@ impl Catalogue {
         let rows = sqlx::query!(
             r#"select t.id as "id?: TemplateId", t.version as "version?", t.channel as "channel?", t.locale as "locale?",
                       t.subject, t.body as "body?", t.html, t.whatsapp_template as "whatsapp_template?", t.tenant_id = $1 as of_tenant,
-                      coalesce(s.default_locale, $3) as "tenant_locale!"
+                      coalesce(s.default_locale, $3) as "tenant_locale!", s.timezone as "tenant_timezone?"
                  from (values (1)) as always(one)
                  left join communications.tenant_settings s on s.tenant_id = $1
                  left join communications.notification_templates t
@@ -78,6 +111,7 @@ impl Catalogue {
             || PLATFORM_LOCALE.to_owned(),
             |row| row.tenant_locale.clone(),
         );
+        let tenant_timezone = rows.first().and_then(|row| row.tenant_timezone.clone());
         let mut templates = Vec::new();
         for row in rows {
             let (Some(id), Some(version), Some(channel), Some(locale), Some(body)) =
@@ -108,7 +142,24 @@ impl Catalogue {
         Ok(Self {
             templates,
             tenant_locale,
+            tenant_timezone,
         })
+    }
+
+    /// Every template, the tenant's own instead of the platform's of the same channel and language.
+    #[must_use]
+    pub fn all(&self) -> Vec<&Template> {
+        let mut all: Vec<&Template> = self.templates.iter().collect();
+        let place = |template: &&Template| {
+            (
+                template.channel,
+                template.locale.clone(),
+                !template.of_tenant,
+            )
+        };
+        all.sort_by_key(place);
+        all.dedup_by_key(|template| (template.channel, template.locale.clone()));
+        all
     }
 
     /// The best match: for each locale of the chain the tenant's own template, then the platform's.
@@ -126,6 +177,38 @@ impl Catalogue {
                 fitting.into_iter().next()
             })
     }
+}
+
+/// The WhatsApp templates of the number that would send which Meta is known not to take now. One that we were never told of is left
+/// to Meta, which knows.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn unapproved(
+    tx: &mut Tx,
+    tenant: TenantId,
+    accounts: &[ActiveAccount],
+) -> Result<HashSet<(String, String)>, DatabaseError> {
+    let Some(account) = accounts
+        .iter()
+        .find(|account| account.channel == Channel::WhatsApp)
+    else {
+        return Ok(HashSet::new());
+    };
+    let rows = sqlx::query!(
+        "select t.name, t.language
+           from communications.channel_accounts a
+           join communications.whatsapp_templates t on t.tenant_id = a.tenant_id and t.waba_id = a.waba_id
+          where a.tenant_id = $1 and a.id = $2 and t.status is not null and t.status <> 'APPROVED'",
+        tenant.0,
+        account.id.0
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.name, row.language))
+        .collect())
 }
 
 /// `es-MX` → `es` → the tenant's → its language → the platform's.
@@ -190,6 +273,7 @@ mod tests {
                 template("en", true),
             ],
             tenant_locale: "en".to_owned(),
+            tenant_timezone: None,
         };
         assert_eq!(
             catalogue

@@ -1,0 +1,80 @@
+//! Quiet hours, in the recipient's own zone. The database knows the zones and their clocks' changes; here is decided whom to ask for.
+
+use crate::platform::{DatabaseError, Tx};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashMap};
+use time::OffsetDateTime;
+
+/// Where neither the recipient nor the tenant says one.
+const UTC: &str = "UTC";
+
+/// `notification_rules.quiet_hours`: from a clock time to another, over midnight where the second is the earlier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuietHours {
+    /// `HH:MM`.
+    pub from: String,
+    pub to: String,
+    pub action: QuietAction,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum QuietAction {
+    /// It waits for the end of them.
+    Hold,
+    /// It is not said.
+    Drop,
+}
+
+/// Until when it is quiet for whom, as of one instant.
+#[derive(Debug, Default)]
+pub(super) struct Quiet {
+    tenant_zone: String,
+    until: HashMap<String, OffsetDateTime>,
+}
+
+impl Quiet {
+    /// Asks once for all zones. A zone that the database does not know is the tenant's.
+    pub(super) async fn at<'a>(
+        tx: &mut Tx,
+        hours: Option<&QuietHours>,
+        tenant_zone: Option<&str>,
+        zones: impl Iterator<Item = &'a str>,
+        instant: OffsetDateTime,
+    ) -> Result<Self, DatabaseError> {
+        let Some(hours) = hours else {
+            return Ok(Self::default());
+        };
+        let tenant_zone = tenant_zone.unwrap_or(UTC).to_owned();
+        let mut zones: BTreeSet<String> = zones.map(str::to_owned).collect();
+        zones.insert(tenant_zone.clone());
+        let zones: Vec<String> = zones.into_iter().collect();
+        let rows = sqlx::query!(
+            r#"select z.zone as "zone!",
+                      communications.quiet_until(coalesce(n.name, case when $2 in (select name from pg_timezone_names) then $2 end, 'UTC'),
+                                                 $3::text::time, $4::text::time, $5) as until
+                 from unnest($1::text[]) as z(zone)
+                 left join pg_timezone_names n on n.name = z.zone"#,
+            &zones,
+            tenant_zone,
+            hours.from,
+            hours.to,
+            instant
+        )
+        .fetch_all(tx.conn())
+        .await?;
+        let until = rows
+            .into_iter()
+            .filter_map(|row| Some((row.zone, row.until?)));
+        Ok(Self {
+            until: until.collect(),
+            tenant_zone,
+        })
+    }
+
+    /// `None` where it is not quiet now.
+    pub(super) fn until(&self, zone: Option<&str>) -> Option<OffsetDateTime> {
+        self.until.get(zone.unwrap_or(&self.tenant_zone)).copied()
+    }
+}

@@ -1,0 +1,234 @@
+//! Triggers that a clock fires: a day before departure, an invoice's due date, a shift.
+//!
+//! Whatever is due and has had no run yet is fired, however late the clock came; what is past its own end is not worth saying any
+//! more. The run's key is the occurrence (row and moment), so that two clocks, or one that ticks twice, write to nobody twice, and a
+//! trip that is put off is a new occurrence.
+
+use super::intake::Run;
+use super::registry::{BEFORE_DEPARTURE, Moment, Subject, Trigger, timed};
+use super::subject::{self, Which};
+use super::{AutomationError, RunStatus, people_of};
+use crate::model::TenantId;
+use crate::platform::{Database, DatabaseError, Queues, Tx, telemetry};
+use serde::Serialize;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// The source part of the idempotency key.
+const SOURCE: &str = "schedule";
+/// Occurrences of one trigger in one run of the clock; the next run goes on.
+const MOST: i64 = 500;
+
+/// What one run of the clock did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Fired {
+    pub runs: usize,
+    pub messages: usize,
+    /// Occurrences that could not be taken in now, and are tried again by the next run.
+    pub failed: usize,
+    /// Triggers that the host has no views for.
+    pub unavailable: usize,
+}
+
+/// Fires everything that is due, trigger by trigger, each occurrence in a transaction of its own.
+///
+/// # Errors
+/// When the database does not answer. What was fired stays fired.
+pub async fn fire_due(database: &Database, queues: &Queues) -> Result<Fired, DatabaseError> {
+    let mut fired = Fired::default();
+    for (trigger, moment) in timed() {
+        let due = match due(database, trigger, moment).await {
+            Ok(due) => due,
+            Err(error) if error.is_undefined() => {
+                let error = telemetry::chain(&error);
+                tracing::warn!(
+                    trigger = trigger.event,
+                    error,
+                    "the host has no view for it"
+                );
+                fired.unavailable += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        for occurrence in due {
+            match fire(database, queues, trigger, moment, &occurrence).await {
+                Ok(messages) => {
+                    fired.runs += 1;
+                    fired.messages += messages;
+                }
+                Err(error) => {
+                    // One tenant's broken rule must not keep the others' reminders.
+                    let error = telemetry::chain(&error);
+                    tracing::error!(trigger = trigger.event, tenant.id = %occurrence.tenant, error, "not fired");
+                    fired.failed += 1;
+                }
+            }
+        }
+    }
+    Ok(fired)
+}
+
+/// One row at one of its moments.
+#[derive(Debug)]
+struct Occurrence {
+    tenant: TenantId,
+    id: Uuid,
+    at: OffsetDateTime,
+    key: String,
+}
+
+async fn fire(
+    database: &Database,
+    queues: &Queues,
+    trigger: &'static Trigger,
+    moment: &Moment,
+    occurrence: &Occurrence,
+) -> Result<usize, AutomationError> {
+    let tenant = occurrence.tenant;
+    let mut tx = database.begin().await?;
+    let run = Run::new(tenant, SOURCE, &occurrence.key, Vec::new(), trigger.event);
+    if run.begin(&mut tx).await?.is_some() {
+        return Ok(0);
+    }
+    let which = Which {
+        subject: moment.subject,
+        id: occurrence.id,
+        profile: None,
+    };
+    let accepted = if let Some(facts) = subject::read(&mut tx, tenant, which).await? {
+        people_of(&mut tx, &run, tenant, trigger, trigger.audiences, &facts).await?
+    } else {
+        let context = subject::context(which);
+        run.ends(&mut tx, RunStatus::Stale, &context).await?
+    };
+    tx.commit().await?;
+    let messages = accepted.answer.messages();
+    tracing::info!(trigger = trigger.event, run.id = %accepted.answer.run_id, due = %occurrence.at, messages, "fired");
+    queues.publish_or_leave_to_scan(&accepted.hints).await;
+    Ok(messages)
+}
+
+/// What is due now and has had no run.
+async fn due(
+    database: &Database,
+    trigger: &Trigger,
+    moment: &Moment,
+) -> Result<Vec<Occurrence>, DatabaseError> {
+    let mut tx = database.begin().await?;
+    let now = super::intake::now(&mut tx).await?;
+    let window = (now - moment.until, now - moment.from);
+    let due = of_subject(&mut tx, trigger.event, moment.subject, window).await?;
+    tx.commit().await?;
+    Ok(due)
+}
+
+/// Due is what has its time after the first and not after the second.
+type Window = (OffsetDateTime, OffsetDateTime);
+type Found = Result<Vec<Occurrence>, sqlx::Error>;
+
+async fn of_subject(
+    tx: &mut Tx,
+    event: &str,
+    subject: Subject,
+    window: Window,
+) -> Result<Vec<Occurrence>, DatabaseError> {
+    Ok(match subject {
+        Subject::Trip => trips(tx, event, window).await?,
+        Subject::Booking => balances(tx, event, window).await?,
+        Subject::Invoice => invoices(tx, event, window).await?,
+        Subject::Shift => shifts(tx, event, window).await?,
+        // Nothing of theirs is due at a time; a test holds the registry to it.
+        Subject::Seat | Subject::Payment | Subject::Incident | Subject::VendorOrder => Vec::new(),
+    })
+}
+
+/// Departures, by when they are expected; a trip that is put off by its timetable is another occurrence, a delayed one is not.
+async fn trips(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
+    let statuses: Vec<String> = BEFORE_DEPARTURE
+        .iter()
+        .map(|&status| status.to_owned())
+        .collect();
+    sqlx::query_as!(
+        Occurrence,
+        r#"select d.tenant_id as "tenant!: TenantId", d.id as "id!", d.at as "at!", d.key as "key!"
+             from (select t.tenant_id, t.trip_id as id, coalesce(t.estimated_departure_at, t.departure_at) as at,
+                          $1::text || '/' || t.trip_id || '/' || extract(epoch from t.departure_at)::bigint as key
+                     from communications.domain_trips t
+                    where t.departure_at > $2::timestamptz - interval '1 day' and t.departure_at <= $3 and t.status = any($4)) d
+            where d.at > $2 and d.at <= $3
+              and not exists (select from communications.trigger_runs r
+                               where r.tenant_id = d.tenant_id and r.source = 'schedule' and r.idempotency_key = d.key)
+            order by d.at limit $5"#,
+        event,
+        after,
+        until,
+        &statuses,
+        MOST
+    )
+    .fetch_all(tx.conn())
+    .await
+}
+
+/// What is still to be paid of bookings.
+async fn balances(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
+    sqlx::query_as!(
+        Occurrence,
+        r#"select d.tenant_id as "tenant!: TenantId", d.id as "id!", d.at as "at!", d.key as "key!"
+             from (select b.tenant_id, b.booking_id as id, b.balance_due_at as at,
+                          $1::text || '/' || b.booking_id || '/' || extract(epoch from b.balance_due_at)::bigint as key
+                     from communications.domain_bookings b
+                    where b.balance_due_at > $2 and b.balance_due_at <= $3 and b.status = 'CONFIRMED' and b.balance_due > 0) d
+            where not exists (select from communications.trigger_runs r
+                               where r.tenant_id = d.tenant_id and r.source = 'schedule' and r.idempotency_key = d.key)
+            order by d.at limit $4"#,
+        event,
+        after,
+        until,
+        MOST
+    )
+    .fetch_all(tx.conn())
+    .await
+}
+
+/// Invoices that nobody has paid.
+async fn invoices(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
+    sqlx::query_as!(
+        Occurrence,
+        r#"select d.tenant_id as "tenant!: TenantId", d.id as "id!", d.at as "at!", d.key as "key!"
+             from (select i.tenant_id, i.invoice_id as id, i.due_at as at,
+                          $1::text || '/' || i.invoice_id || '/' || extract(epoch from i.due_at)::bigint as key
+                     from communications.domain_invoices i
+                    where i.due_at > $2 and i.due_at <= $3 and i.status in ('ISSUED', 'OVERDUE')) d
+            where not exists (select from communications.trigger_runs r
+                               where r.tenant_id = d.tenant_id and r.source = 'schedule' and r.idempotency_key = d.key)
+            order by d.at limit $4"#,
+        event,
+        after,
+        until,
+        MOST
+    )
+    .fetch_all(tx.conn())
+    .await
+}
+
+/// Shifts that have not begun.
+async fn shifts(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
+    sqlx::query_as!(
+        Occurrence,
+        r#"select d.tenant_id as "tenant!: TenantId", d.id as "id!", d.at as "at!", d.key as "key!"
+             from (select h.tenant_id, h.shift_id as id, h.starts_at as at,
+                          $1::text || '/' || h.shift_id || '/' || extract(epoch from h.starts_at)::bigint as key
+                     from communications.domain_driver_shifts h
+                    where h.starts_at > $2 and h.starts_at <= $3 and h.status = 'PLANNED') d
+            where not exists (select from communications.trigger_runs r
+                               where r.tenant_id = d.tenant_id and r.source = 'schedule' and r.idempotency_key = d.key)
+            order by d.at limit $4"#,
+        event,
+        after,
+        until,
+        MOST
+    )
+    .fetch_all(tx.conn())
+    .await
+}

@@ -1,0 +1,163 @@
+//! Triggers that a clock fires: everything that is due, however late the clock comes, once for each occurrence.
+
+use super::host::Host;
+use comms_core::automation::Fired;
+use comms_tests::world::World;
+use futures_util::future::join_all;
+
+async fn clock(world: &World) -> Fired {
+    timed_triggers::handle(&world.clock()).await.unwrap()
+}
+
+/// No hour of the test is quiet.
+async fn awake(world: &World) {
+    world
+        .execute("update communications.notification_rules set quiet_hours = null")
+        .await;
+}
+
+async fn leaves_in(world: &World, interval: &str) {
+    let sql = format!("update operations.trips set departure_at = now() + interval '{interval}'");
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .execute(&world.pool)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_reminder_comes_in_its_time_once_however_often_the_clock_ticks() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    awake(&world).await;
+    assert_eq!(clock(&world).await, Fired::default(), "thirty hours before");
+    leaves_in(&world, "23 hours 59 minutes").await;
+    let ticks = join_all((0..5).map(|_| clock(&world))).await;
+    let runs: usize = ticks.iter().map(|fired| fired.messages).sum();
+    assert_eq!(runs, 2, "{ticks:?}");
+    let said = host.said().await;
+    assert!(said[0].2.contains("¡Nos vemos a bordo!"), "{said:?}");
+    assert_eq!(clock(&world).await, Fired::default());
+}
+
+#[tokio::test]
+async fn an_outage_is_made_up_for_as_long_as_it_is_news() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    awake(&world).await;
+    leaves_in(&world, "3 hours 10 minutes").await;
+    clock(&world).await;
+    assert!(
+        host.said().await[0].2.contains("¡Nos vemos a bordo!"),
+        "a day before, twenty hours late"
+    );
+    leaves_in(&world, "1 hour").await;
+    clock(&world).await;
+    let said = host.said().await;
+    assert!(
+        said[0].2.contains("sale a las"),
+        "two hours before, and no other: {said:?}"
+    );
+    assert_eq!(said.len(), 2);
+    leaves_in(&world, "5 minutes").await;
+    assert_eq!(
+        clock(&world).await.runs,
+        0,
+        "who is not there by then will not be"
+    );
+}
+
+#[tokio::test]
+async fn a_trip_that_is_put_off_is_another_occurrence_and_a_late_one_is_not() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    awake(&world).await;
+    leaves_in(&world, "20 hours").await;
+    clock(&world).await;
+    world
+        .execute("update operations.trips set status = 'DELAYED', estimated_departure_at = departure_at + interval '2 hours'")
+        .await;
+    clock(&world).await;
+    assert_eq!(host.said().await.len(), 2);
+    leaves_in(&world, "22 hours").await;
+    clock(&world).await;
+    assert_eq!(host.said().await.len(), 2);
+    world
+        .execute("update operations.trips set status = 'CANCELLED'")
+        .await;
+    leaves_in(&world, "21 hours").await;
+    assert_eq!(clock(&world).await.runs, 0);
+}
+
+#[tokio::test]
+async fn balances_invoices_and_shifts_have_their_times() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    awake(&world).await;
+    let names = async || -> Vec<String> {
+        clock(&world).await;
+        let said = host.said().await;
+        said.into_iter()
+            .map(|(name, channel, _)| format!("{name} {channel}"))
+            .collect()
+    };
+    assert!(names().await.is_empty());
+    world
+        .execute("update operations.bookings set balance_due_at = now() + interval '47 hours'")
+        .await;
+    assert_eq!(names().await, ["Ana EMAIL"]);
+    world.execute("update operations.invoices set status = 'ISSUED', due_at = now() - interval '1 minute'").await;
+    assert_eq!(names().await, ["Ana EMAIL"]);
+    world
+        .execute("update operations.driver_shifts set starts_at = now() + interval '11 hours'")
+        .await;
+    assert_eq!(names().await, ["Rosa WHATSAPP"]);
+    // Paid, and over: nothing.
+    world.execute("update operations.bookings set balance_due = 0, balance_due_at = now() + interval '46 hours'").await;
+    world
+        .execute(
+            "update operations.invoices set status = 'PAID', due_at = now() - interval '2 minutes'",
+        )
+        .await;
+    world.execute("update operations.driver_shifts set status = 'DONE', starts_at = now() + interval '10 hours'").await;
+    assert!(names().await.is_empty());
+}
+
+/// One tenant's broken rule, one view that the host lacks: everybody else is reminded.
+#[tokio::test]
+async fn what_is_broken_holds_up_nothing_else() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    awake(&world).await;
+    world
+        .execute("update operations.driver_shifts set starts_at = now() + interval '11 hours'")
+        .await;
+    leaves_in(&world, "20 hours").await;
+    world
+        .execute("drop view communications.domain_invoices")
+        .await;
+    world
+        .execute(
+            "alter table communications.notification_rules drop constraint notification_rules_steps;",
+        )
+        .await;
+    sqlx::query(
+        "insert into communications.notification_rules (tenant_id, id, trigger_event, audience, steps, category, lane)
+         values ($1, communications.uuid_v7(), 'TRIP_REMINDER_24H', 'TRIP_PASSENGERS', '[{\"channel\": \"FAX\"}]', 'TRANSACTIONAL', 'TRANSACTIONAL')",
+    )
+    .bind(host.tenant())
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let fired = clock(&world).await;
+    assert_eq!(
+        (fired.unavailable, fired.failed, fired.messages),
+        (1, 1, 1),
+        "{fired:?}"
+    );
+    world.execute("delete from communications.notification_rules where tenant_id <> communications.platform_tenant()").await;
+    assert_eq!(
+        clock(&world).await.messages,
+        2,
+        "mended: the next tick makes up for it"
+    );
+}
