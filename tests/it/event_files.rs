@@ -27,6 +27,7 @@ fn request(text: &str) -> Request {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one loop for each function")]
 async fn every_event_file_is_answered_as_its_name_says() {
     let world = World::new().await;
     let mut answers = Vec::new();
@@ -57,6 +58,18 @@ async fn every_event_file_is_answered_as_its_name_says() {
                 .as_u16(),
         ));
     }
+    world
+        .execute(
+            "insert into communications.api_clients (tenant_id, id, name, token_sha256, scopes)
+             values ('0192f000-0000-7000-8000-00000000000a', communications.uuid_v7(), 'backoffice', sha256('comms_example'),
+                     '{notifications:read,notifications:write}')",
+        )
+        .await;
+    for (case, text) in files("notifications") {
+        let request = lambda_http::request::from_str(&text).unwrap();
+        let response = notifications::handle(&world.api(), request).await;
+        answers.push((format!("notifications/{case}"), response.status().as_u16()));
+    }
     for (case, text) in files("dispatch-worker") {
         let response =
             dispatch_worker::handle(&world.worker, serde_json::from_str(&text).unwrap()).await;
@@ -70,6 +83,14 @@ async fn every_event_file_is_answered_as_its_name_says() {
             media_worker::handle(&world.media, serde_json::from_str(&text).unwrap()).await;
         answers.push((
             format!("media-worker/{case}: failed records"),
+            u16::try_from(response.batch_item_failures.len()).unwrap(),
+        ));
+    }
+    for (case, text) in files("batch-worker") {
+        let response =
+            batch_worker::handle(&world.batch_worker(), serde_json::from_str(&text).unwrap()).await;
+        answers.push((
+            format!("batch-worker/{case}: failed records"),
             u16::try_from(response.batch_item_failures.len()).unwrap(),
         ));
     }

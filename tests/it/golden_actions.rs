@@ -58,6 +58,16 @@ fn before(case: &str) -> &'static str {
                 'kept_id', '0192f000-0000-7000-8000-0000000000c2', 'merged_id', '0192f000-0000-7000-8000-0000000000c3',
                 'by', '0192f000-0000-7000-8000-0000000000e1'))"
         }
+        "publish-template" => {
+            "insert into communications.notification_templates (tenant_id, id, trigger_event, channel, locale, version, body, variable_schema)
+             values ('0192f000-0000-7000-8000-00000000000a', '0192f000-0000-7000-8000-0000000000f1', 'TRIP_DELAYED', 'SMS', 'es', 1,
+                     'Retraso de {{ trip.code }}', '{\"trip.code\": \"string\"}')"
+        }
+        "disable-api-client" => {
+            "insert into communications.api_clients (tenant_id, id, name, token_sha256, scopes)
+             values ('0192f000-0000-7000-8000-00000000000a', '0192f000-0000-7000-8000-0000000000f2', 'n8n', sha256('x'),
+                     '{notifications:write}')"
+        }
         "unblock-contact" => "update communications.contacts set blocked_at = now()",
         _ => "select",
     }
@@ -85,6 +95,9 @@ fn fixed(mut answer: Value, case: &str) -> Value {
         "blocked_at",
         "conversation_id",
         "event_id",
+        "template_id",
+        "client_id",
+        "token",
     ];
     for (name, value) in answer.as_object_mut().unwrap() {
         let known = value

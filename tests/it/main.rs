@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a fault in a test is a failed test")]
 
 mod aws_reports;
+mod batches;
 mod breakers;
 mod cancel;
 mod clock;
@@ -54,8 +55,10 @@ mod people;
 mod planted;
 mod quarantine;
 mod queue_faults;
+mod receipts;
 mod refusals;
 mod replay;
+mod requests;
 mod retry;
 mod scan;
 mod schema;
@@ -63,5 +66,6 @@ mod sns_door;
 mod statuses;
 mod template;
 mod threads;
+mod triggers;
 mod webhook;
 mod wishes;

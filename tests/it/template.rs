@@ -110,7 +110,10 @@ fn a_queues_visibility_is_six_times_the_timeout_of_its_function() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 5, "three lanes, files, and what AWS tells");
+    assert_eq!(
+        checked, 6,
+        "three lanes, files, batches, and what AWS tells"
+    );
 }
 
 #[test]

@@ -359,6 +359,24 @@ pub async fn opt_out_of(
     Ok(())
 }
 
+/// What Meta would have approved: a template for each of the platform's own, with as many parameters.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn approved(pool: &PgPool) -> Result<Vec<Template>> {
+    let rows: Vec<(String, String, i32)> = sqlx::query_as(
+        "select whatsapp_template ->> 'name', whatsapp_template ->> 'language', jsonb_array_length(whatsapp_template -> 'body')
+           from communications.notification_templates
+          where tenant_id = communications.platform_tenant() and channel = 'WHATSAPP' and trigger_event <> 'TRIP_DELAYED'",
+    )
+    .fetch_all(pool)
+    .await?;
+    let template = |(name, language, parameters): (String, String, i32)| {
+        Template::new(&name, &language, parameters.try_into().unwrap_or_default())
+    };
+    Ok(rows.into_iter().map(template).collect())
+}
+
 /// The fixture domain, statement by statement.
 ///
 /// # Errors

@@ -17,7 +17,7 @@ use comms_core::media::{MediaDeadLetters, MediaWorker};
 use comms_core::model::{ConversationId, DispatchMessageJob, MessageId, TenantId};
 use comms_core::platform::config::Secret;
 use comms_core::platform::hasura::Door;
-use comms_core::platform::{Aws, Backend, Database, MediaQueue, Queues, telemetry};
+use comms_core::platform::{Aws, Backend, BatchQueue, Database, MediaQueue, Queues, telemetry};
 use comms_providers::http::{GraphUrl, client};
 use comms_providers::whatsapp::WhatsAppClient;
 use comms_simulator::{Inbound, SignedWebhook, Simulator, SimulatorConfig, StatusStep};
@@ -55,6 +55,7 @@ pub struct World {
     aws: Aws,
     queue_url: String,
     media_queue_url: String,
+    batch_queue_url: String,
     media_dead_letter_url: String,
     dead_letter_url: String,
     url: String,
@@ -106,11 +107,16 @@ impl World {
         let configs = sealed_configs(&aws).await;
         for (operator, config) in [(&iberia, &configs.0), (&albion, &configs.1)] {
             operator.write(&pool, config).await.unwrap();
-            simulator.register(operator.number()).unwrap();
+            let mut number = operator.number();
+            number
+                .templates
+                .extend(seed::approved(&pool).await.unwrap());
+            simulator.register(number).unwrap();
         }
-        let (queue_url, media_queue_url, dead_letter_url, media_dead_letter_url) = tokio::join!(
+        let (queue_url, media_queue_url, batch_queue_url, dead_letter_url, media_dead_letter_url) = tokio::join!(
             fresh_queue(&aws, "hints"),
             fresh_queue(&aws, "media"),
+            fresh_queue(&aws, "batches"),
             fresh_queue(&aws, "dead"),
             fresh_queue(&aws, "media-dead")
         );
@@ -143,6 +149,7 @@ impl World {
                 dead_letters: DeadLetters::at(&aws, &dead_letter_url),
                 media: media_queue.clone(),
                 media_dead_letters: MediaDeadLetters::at(&aws, &media_dead_letter_url),
+                batches: BatchQueue::at(&aws, &batch_queue_url),
             },
             media: files::worker(database(), media_queue, &aws, &simulator.url()),
             pool,
@@ -152,6 +159,7 @@ impl World {
             aws,
             queue_url,
             media_queue_url,
+            batch_queue_url,
             media_dead_letter_url,
             dead_letter_url,
             url,
@@ -192,6 +200,40 @@ impl World {
     #[must_use]
     pub fn database(&self) -> Database {
         Database::new(Secret::of("DATABASE_URL", self.url.clone().into()))
+    }
+
+    /// What fires reminders, as a sandbox of its own has it.
+    #[must_use]
+    pub fn clock(&self) -> timed_triggers::Deps {
+        timed_triggers::Deps {
+            database: self.database(),
+            queues: Queues::single(&self.aws, &self.queue_url),
+        }
+    }
+
+    /// The API for programs, as a sandbox of its own has it.
+    #[must_use]
+    pub fn api(&self) -> notifications::Deps {
+        notifications::Deps {
+            database: self.database(),
+            queues: Queues::single(&self.aws, &self.queue_url),
+            batches: BatchQueue::at(&self.aws, &self.batch_queue_url),
+        }
+    }
+
+    /// What fans batches out, as a sandbox of its own has it.
+    #[must_use]
+    pub fn batch_worker(&self) -> batch_worker::Deps {
+        batch_worker::Deps {
+            database: self.database(),
+            queues: Queues::single(&self.aws, &self.queue_url),
+            batches: BatchQueue::at(&self.aws, &self.batch_queue_url),
+        }
+    }
+
+    /// The jobs of batches that are in their queue now; they are gone from it then.
+    pub async fn take_batch_jobs(&self) -> Vec<String> {
+        self.take_from(&self.batch_queue_url).await
     }
 
     /// Hasura reports a change of a trip's row.

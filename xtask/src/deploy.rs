@@ -36,11 +36,12 @@ const SECRETS: &[(&str, &str)] = &[
 ];
 
 /// What the emulator's stack outputs are called in `.local/env`.
-const OUTPUTS: [(&str, &str); 7] = [
+const OUTPUTS: [(&str, &str); 8] = [
     ("InteractiveQueueUrl", "INTERACTIVE_QUEUE_URL"),
     ("TransactionalQueueUrl", "TRANSACTIONAL_QUEUE_URL"),
     ("BulkQueueUrl", "BULK_QUEUE_URL"),
     ("MediaQueueUrl", "MEDIA_QUEUE_URL"),
+    ("BatchQueueUrl", "BATCH_QUEUE_URL"),
     ("MediaBucketName", "MEDIA_BUCKET"),
     ("MailBucketName", "MAIL_BUCKET"),
     ("CredentialsKeyId", "KMS_KEY_ID"),

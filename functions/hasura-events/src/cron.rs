@@ -15,7 +15,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Every name that is answered.
-pub const CRON_TRIGGERS: &[&str] = &["conversation_snooze_wakeup", "clean_event_log"];
+pub const CRON_TRIGGERS: &[&str] = &[
+    "conversation_snooze_wakeup",
+    "clean_event_log",
+    "timed_notifications",
+];
 
 /// Why a tick did nothing.
 enum CronError {
@@ -54,6 +58,7 @@ async fn run(deps: &Backend, tick: &CronRequest) -> Result<Value, CronError> {
     match tick.name.as_str() {
         "conversation_snooze_wakeup" => wake(deps).await,
         "clean_event_log" => clean(deps, tick).await,
+        "timed_notifications" => fire(deps).await,
         name => Err(CronError::Refused(ActionError::not_found(&format!(
             "cron trigger {name:?}"
         )))),
@@ -64,6 +69,12 @@ async fn wake(deps: &Backend) -> Result<Value, CronError> {
     let woken = inbox::wake_all(&deps.database).await;
     let woken = woken.map_err(CronError::Database)?;
     Ok(json!({"outcome": "done", "woken": woken}))
+}
+
+async fn fire(deps: &Backend) -> Result<Value, CronError> {
+    let fired = automation::fire_due(&deps.database, &deps.queues).await;
+    let fired = fired.map_err(CronError::Database)?;
+    Ok(json!({"outcome": "done", "fired": fired}))
 }
 
 /// The metadata's `payload` of `clean_event_log`.

@@ -1,12 +1,12 @@
 //! What agents do with a conversation, but for writing in it.
 
-use crate::unknown;
-use comms_core::inbox::{self, InboxError};
+use crate::{Acted, unknown};
+use comms_core::inbox;
 use comms_core::model::ConversationId;
 use comms_core::platform::Tx;
 use comms_core::platform::hasura::{ActionRequest, Session};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,16 +14,13 @@ struct Which {
     conversation_id: ConversationId,
 }
 
-pub(crate) async fn act(
-    tx: &mut Tx,
-    session: &Session,
-    call: &ActionRequest,
-) -> Result<Value, InboxError> {
+pub(crate) async fn act(tx: &mut Tx, session: &Session, call: &ActionRequest) -> Acted {
     let which = || {
         call.arguments()
             .map(|Which { conversation_id }| conversation_id)
     };
-    Ok(match call.action.name.as_str() {
+    let mut hints = Vec::new();
+    let answer = match call.action.name.as_str() {
         "claimConversation" => json!(inbox::claim_conversation(tx, session, which()?).await?),
         "releaseConversation" => json!(inbox::release_conversation(tx, session, which()?).await?),
         "reassignConversation" => {
@@ -38,12 +35,25 @@ pub(crate) async fn act(
         "snoozeConversation" => {
             json!(inbox::snooze_conversation(tx, session, &call.arguments()?).await?)
         }
-        "markConversationRead" => json!(inbox::mark_read(tx, session, &call.arguments()?).await?),
+        "markConversationRead" => {
+            let (unread, receipt) = inbox::mark_read(tx, session, &call.arguments()?).await?;
+            hints.extend(receipt);
+            json!(unread)
+        }
         "markConversationUnread" => json!(inbox::mark_unread(tx, session, which()?).await?),
         "addNote" => json!(inbox::add_note(tx, session, &call.arguments()?).await?),
         "linkConversation" => {
             json!(inbox::link_conversation(tx, session, &call.arguments()?).await?)
         }
+        "setTyping" => {
+            let (typing, receipt) = inbox::set_typing(tx, session, which()?).await?;
+            hints.extend(receipt);
+            json!(typing)
+        }
+        "setReadReceipts" => {
+            json!(inbox::set_read_receipts(tx, session, &call.arguments()?).await?)
+        }
         _ => return Err(unknown()),
-    })
+    };
+    Ok((answer, hints))
 }

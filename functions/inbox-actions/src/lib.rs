@@ -1,7 +1,8 @@
-//! Hasura Actions of the agents' inbox: `POST /api/hasura/actions`.
+//! Hasura Actions: the agents' inbox, and what administrators set for automated messages. `POST /api/hasura/actions`.
 //!
 //! One envelope for all; `action.name` picks. Tenant, user and role come from the session variables and from nowhere else.
 
+mod automation;
 mod conversations;
 mod messages;
 mod people;
@@ -24,19 +25,26 @@ pub const ACTIONS: &[&str] = &[
     "blockContact",
     "cancelMessage",
     "claimConversation",
+    "createApiClient",
+    "disableApiClient",
     "dismissContactReview",
     "linkConversation",
     "markConversationRead",
     "markConversationUnread",
     "maskContact",
     "mergeContacts",
+    "previewTemplate",
+    "publishTemplate",
     "reassignConversation",
     "releaseConversation",
     "reopenConversation",
     "replayMessages",
     "resolveConversation",
     "retryMessage",
+    "saveTemplate",
     "sendAgentMessage",
+    "setReadReceipts",
+    "setTyping",
     "snoozeConversation",
     "startConversation",
     "unblockContact",
@@ -105,7 +113,9 @@ async fn act(tx: &mut Tx, session: &Session, call: &ActionRequest) -> Acted {
         | "unblockContact"
         | "unmaskContact"
         | "unmergeContacts" => Ok((people::act(tx, session, call).await?, Vec::new())),
-        _ => Ok((conversations::act(tx, session, call).await?, Vec::new())),
+        "createApiClient" | "disableApiClient" | "previewTemplate" | "publishTemplate"
+        | "saveTemplate" => Ok((automation::act(tx, session, call).await?, Vec::new())),
+        _ => conversations::act(tx, session, call).await,
     }
 }
 

@@ -1,13 +1,13 @@
 //! The scan: on a schedule, repairs first and alarms only about what repairing did not help.
 
-use comms_core::automation::hasura_names;
+use comms_core::automation::{batches, hasura_names};
 use comms_core::dispatch::{self, DeadLetters, DrainError, Drained, Gauges, Repaired};
 use comms_core::event_log::{self, Backlog, EventLogError};
 use comms_core::inbound::{InboundError, replay};
 use comms_core::media::{self, MediaDeadLetters, MediaGauges, MediaRepaired};
 use comms_core::platform::telemetry::{self, Metric};
 use comms_core::platform::{
-    Aws, ConfigError, Database, DatabaseError, MediaQueue, Queues, Settings,
+    Aws, BatchQueue, ConfigError, Database, DatabaseError, MediaQueue, Queues, Settings,
 };
 use serde::Serialize;
 
@@ -18,6 +18,7 @@ pub struct Deps {
     pub dead_letters: DeadLetters,
     pub media: MediaQueue,
     pub media_dead_letters: MediaDeadLetters,
+    pub batches: BatchQueue,
 }
 
 impl Deps {
@@ -31,6 +32,7 @@ impl Deps {
             dead_letters: DeadLetters::from_settings(&mut settings, &aws),
             media: MediaQueue::from_settings(&mut settings, &aws),
             media_dead_letters: MediaDeadLetters::from_settings(&mut settings, &aws),
+            batches: BatchQueue::from_settings(&mut settings, &aws),
         };
         settings.done().map(|()| deps)
     }
@@ -51,6 +53,10 @@ pub struct Summary {
     pub media_dead_letters: usize,
     /// Files due for more than fifteen minutes.
     pub media_overdue: i64,
+    /// Batches whose job was lost.
+    pub batches_moved: usize,
+    /// Batches whose content providers refuse.
+    pub batches_stopped: usize,
 }
 
 /// Reports without a message that one scan tries again.
@@ -75,6 +81,7 @@ pub async fn handle(deps: &Deps) -> Result<Summary, ScanError> {
     let drained = deps.dead_letters.drain(&deps.database, &deps.queues).await;
     let late = replay::waiting(&deps.database, LATE_REPORTS).await;
     let media = media::repair(&deps.database, &deps.media).await;
+    let tended = tend_batches(deps).await;
     let media_letters = deps.media_dead_letters.drain(&deps.database).await;
     let gauges = dispatch::gauges(&deps.database).await?;
     let files = media::gauges(&deps.database).await?;
@@ -85,7 +92,10 @@ pub async fn handle(deps: &Deps) -> Result<Summary, ScanError> {
     );
     report_files(media.as_ref().ok().copied(), files);
     report_events(event_log::backlog(&deps.database, &hasura_names()).await)?;
+    let (batches_moved, batches_stopped) = tended?;
     Ok(Summary {
+        batches_moved,
+        batches_stopped,
         repaired: repaired?,
         drained: drained?,
         overdue: gauges.lanes.iter().map(|lane| lane.overdue).sum(),
@@ -95,6 +105,19 @@ pub async fn handle(deps: &Deps) -> Result<Summary, ScanError> {
         media_dead_letters: media_letters?,
         media_overdue: files.overdue,
     })
+}
+
+/// Moves on what nobody moves, and stops what only fails.
+async fn tend_batches(deps: &Deps) -> Result<(usize, usize), DatabaseError> {
+    let mut tx = deps.database.begin().await?;
+    let lost = batches::lost_steps(&mut tx).await?;
+    let stopped = batches::stop_failing(&mut tx).await?;
+    tx.commit().await?;
+    for (tenant, batch) in &stopped {
+        tracing::error!(tenant.id = %tenant, batch.id = %batch, "batch stopped: its content is refused");
+    }
+    deps.batches.announce(&lost).await;
+    Ok((lost.len(), stopped.len()))
 }
 
 /// The same for the files that customers sent.

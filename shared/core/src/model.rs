@@ -10,5 +10,7 @@ pub use ids::{
     AccountId, ContactId, ConversationId, MediaId, MergeId, MessageId, Owner, PassengerProfileId,
     ReviewId, RunId, TemplateId, TenantId, TripId, UserId,
 };
-pub use job::{DispatchMessageJob, FetchMediaJob, JobError};
+pub use job::{
+    BatchDispatchJob, DispatchJob, DispatchMessageJob, FetchMediaJob, GiveReceiptJob, JobError,
+};
 pub use words::{Category, Channel, Lane, MessageStatus, UnknownWord};

@@ -13,4 +13,4 @@ pub use aws::Aws;
 pub use backend::Backend;
 pub use config::{ConfigError, Settings};
 pub use database::{Database, DatabaseError, Tx};
-pub use queue::{MediaQueue, QueueError, Queues};
+pub use queue::{BatchQueue, MediaQueue, QueueError, Queues};

@@ -66,7 +66,9 @@ fn operations_of(file: &str) -> Vec<Operation> {
 /// Who runs a document. An action's are those that its permissions name.
 fn roles(operation: &Operation) -> Vec<String> {
     let roles: &[&str] = match operation.file.as_str() {
-        "inbox-actions.graphql" => return roles_of_action(&action(operation)),
+        "inbox-actions.graphql" | "automation-actions.graphql" => {
+            return roles_of_action(&action(operation));
+        }
         "message-runs.graphql" => &["service"],
         _ => &["dispatcher", "tenant_admin"],
     };

@@ -72,6 +72,15 @@ impl DatabaseError {
         self.is_bad_data() || matches!(self, Self::Sql(error) if constraint(error))
     }
 
+    /// Does the database lack a table, a view or a column that was asked for?
+    #[must_use]
+    pub fn is_undefined(&self) -> bool {
+        let Self::Sql(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        matches!(error.code().as_deref(), Some("42P01" | "42703"))
+    }
+
     /// Is it the data that does not fit (a null, a zone that does not exist), so that the same call never succeeds?
     #[must_use]
     pub fn is_bad_data(&self) -> bool {

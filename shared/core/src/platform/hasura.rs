@@ -83,6 +83,25 @@ pub fn without_values(error: &serde_json::Error) -> String {
     }
 }
 
+/// What somebody outside wrote, typed.
+///
+/// # Errors
+/// `validation-failed` naming the field by its path.
+pub fn read<T: for<'de> Deserialize<'de>>(input: &Value) -> Result<T, ActionError> {
+    if has_nul(input) {
+        return Err(ActionError::invalid(
+            "input: must not contain NUL characters",
+        ));
+    }
+    serde_path_to_error::deserialize(input).map_err(|error| {
+        let field = match error.path().to_string() {
+            path if path == "." => "input".to_owned(),
+            path => path,
+        };
+        ActionError::invalid(format!("{field}: {}", without_values(error.inner())))
+    })
+}
+
 /// For an argument that may be absent, null, or a value, each with its own meaning; beside `#[serde(default)]`.
 ///
 /// # Errors
@@ -142,18 +161,7 @@ impl ActionRequest {
             .get("input")
             .filter(|inner| inner.is_object())
             .unwrap_or(&self.input);
-        if has_nul(input) {
-            return Err(ActionError::invalid(
-                "input: must not contain NUL characters",
-            ));
-        }
-        serde_path_to_error::deserialize(input).map_err(|error| {
-            let field = match error.path().to_string() {
-                path if path == "." => "input".to_owned(),
-                path => path,
-            };
-            ActionError::invalid(format!("{field}: {}", without_values(error.inner())))
-        })
+        read(input)
     }
 
     fn variable<T: FromStr>(&self, name: &str) -> Result<T, ActionError> {

@@ -1,15 +1,17 @@
-//! Hints into SQS: one queue a lane for messages, and one for files.
+//! Hints into SQS: one queue a lane for messages, one for files, one for batches.
 //!
 //! A hint that cannot be published is not an error of the work that was committed: the scan publishes what is due and
 //! has none (docs/runbook.md, "Queued messages overdue").
 
+mod batch;
 mod media;
 
+pub use batch::BatchQueue;
 pub use media::MediaQueue;
 
 use super::aws::Aws;
 use super::config::{Settings, aws_code};
-use crate::model::{DispatchMessageJob, Lane, MessageId, TenantId};
+use crate::model::{DispatchJob, DispatchMessageJob, Lane, MessageId, TenantId};
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::future::join_all;
 
@@ -18,10 +20,10 @@ pub const MAX_DELAY_SECONDS: i32 = 900;
 
 const BATCH: usize = 10;
 
-/// "Look at this message in so many seconds."
+/// "Look at this row in so many seconds."
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hint {
-    pub job: DispatchMessageJob,
+    pub job: DispatchJob,
     pub lane: Lane,
     pub delay_seconds: i32,
 }
@@ -29,9 +31,9 @@ pub struct Hint {
 impl Hint {
     /// Not before `seconds` from now; queues count in whole ones, so a little later.
     #[must_use]
-    pub fn after(job: DispatchMessageJob, lane: Lane, seconds: f64) -> Self {
+    pub fn after(job: impl Into<DispatchJob>, lane: Lane, seconds: f64) -> Self {
         Self {
-            job,
+            job: job.into(),
             lane,
             delay_seconds: whole_seconds(seconds),
         }
@@ -113,7 +115,7 @@ impl Queues {
     async fn send_batch(&self, lane: Lane, hints: Vec<&Hint>) -> Result<(), (usize, String)> {
         let entries = hints.iter().enumerate().map(|(index, hint)| {
             let job = &hint.job;
-            entry(index, job.body(), job.tenant_id, hint.delay_seconds)
+            entry(index, job.body(), job.tenant(), hint.delay_seconds)
         });
         send(&self.aws, self.url(lane), entries.collect()).await
     }

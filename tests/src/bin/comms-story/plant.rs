@@ -6,7 +6,7 @@ use comms_core::channels::Vault;
 use comms_core::platform::Aws;
 use comms_tests::seed::{self, Operator};
 use comms_tests::stack::{Stack, setting};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Safe to repeat: rows stay, credentials are sealed again with this stack's key, numbers are registered again.
 /// Prints what an outside client needs as `KEY=value`.
@@ -44,8 +44,14 @@ async fn register(stack: &Stack, operator: &Operator) -> Result<()> {
         setting("API_URL")?,
         operator.tenant
     );
-    let templates = ["en", "es"]
-        .map(|language| json!({"name": "trip_delayed", "language": language, "parameters": 5}));
+    let mut templates: Vec<Value> = ["en", "es"]
+        .iter()
+        .map(|language| json!({"name": "trip_delayed", "language": language, "parameters": 5}))
+        .collect();
+    let approved = seed::approved(&stack.pool).await?;
+    templates.extend(approved.iter().map(|template| {
+        json!({"name": template.name, "language": template.language, "parameters": template.parameters})
+    }));
     let number = json!({
         "phone_number_id": operator.phone_number_id,
         "waba_id": operator.waba_id,

@@ -1,0 +1,94 @@
+//! The batch worker: `BatchDispatchJob`, one batch an invocation, step after step until its time is nearly over.
+//!
+//! Whatever happens to it, the batch's row knows how far it came: a job that is delivered again, or one that the scan publishes for a
+//! batch that nobody moves, goes on from there.
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use comms_core::automation::batches::{self, Stepped};
+use comms_core::model::BatchDispatchJob;
+use comms_core::platform::{
+    Aws, BatchQueue, ConfigError, Database, DatabaseError, Queues, Settings, telemetry,
+};
+use std::time::{Duration, Instant};
+
+/// Of the function's sixty seconds: a step takes a fraction of one.
+const WORK_FOR: Duration = Duration::from_secs(40);
+
+/// Made once per sandbox.
+#[derive(Debug)]
+pub struct Deps {
+    pub database: Database,
+    pub queues: Queues,
+    pub batches: BatchQueue,
+}
+
+impl Deps {
+    /// # Errors
+    /// Naming every setting that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let (aws, mut settings) = (Aws::default(), Settings::from_env());
+        let deps = Self {
+            database: Database::new(settings.secret("DATABASE_URL", &aws)),
+            queues: Queues::from_settings(&mut settings, &aws),
+            batches: BatchQueue::from_settings(&mut settings, &aws),
+        };
+        settings.done().map(|()| deps)
+    }
+}
+
+/// Works on each job's batch and names the records that must be delivered again.
+pub async fn handle(deps: &Deps, event: SqsEvent) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    for record in &event.records {
+        let failed = match BatchDispatchJob::parse(record.body.as_deref().unwrap_or_default()) {
+            Ok(job) => work(deps, &job, WORK_FOR)
+                .await
+                .map_err(|error| telemetry::chain(&error)),
+            Err(error) => Err(telemetry::chain(&error)),
+        };
+        if let (Err(error), Some(id)) = (failed, &record.message_id) {
+            tracing::error!(error, "batch not moved");
+            response.add_failure(id.clone());
+        }
+    }
+    response
+}
+
+/// Steps for so long; what is left then is the next job's.
+///
+/// # Errors
+/// When the database does not answer. The steps before stay made.
+pub async fn work(
+    deps: &Deps,
+    job: &BatchDispatchJob,
+    work_for: Duration,
+) -> Result<(), DatabaseError> {
+    let started = Instant::now();
+    let mut job = *job;
+    loop {
+        let mut tx = deps.database.begin().await?;
+        let stepped = batches::step(&mut tx, &job).await?;
+        tx.commit().await?;
+        match stepped {
+            Stepped::Nothing => return Ok(()),
+            Stepped::Stopped(reason) => {
+                tracing::error!(tenant.id = %job.tenant_id, batch.id = %job.batch_id, reason, "batch stopped");
+                return Ok(());
+            }
+            Stepped::Done {
+                next,
+                hints,
+                recipients,
+            } => {
+                tracing::info!(tenant.id = %job.tenant_id, batch.id = %job.batch_id, recipients, "step");
+                deps.queues.publish_or_leave_to_scan(&hints).await;
+                let Some(next) = next else { return Ok(()) };
+                job = next;
+                if started.elapsed() >= work_for {
+                    deps.batches.announce(&[job]).await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! Batches: everybody once, whatever dies on the way; honest totals; paused, resumed, cancelled; stopped by itself.
+
+use comms_core::automation::batches::{self, Stepped};
+use comms_core::model::BatchDispatchJob;
+use comms_simulator::{Answer, Script};
+use comms_tests::calls;
+use comms_tests::world::World;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A program that may make batches.
+struct Program<'a> {
+    world: &'a World,
+    token: String,
+}
+
+impl<'a> Program<'a> {
+    async fn of(world: &'a World) -> Self {
+        let scopes = ["notifications:read", "notifications:write", "batches:write"];
+        let input = json!({"name": "campaigns", "scopes": scopes});
+        let (_, answer) = world
+            .asks(
+                "tenant_admin",
+                world.iberia.tenant,
+                world.iberia.agent,
+                "createApiClient",
+                &input,
+            )
+            .await;
+        Self {
+            world,
+            token: answer["token"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// Of an operator that can send SMS.
+    async fn sending(world: &'a World) -> Self {
+        world.iberia.connect_sms(&world.pool).await.unwrap();
+        Self::of(world).await
+    }
+
+    async fn asks(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let headers = json!({"authorization": format!("Bearer {}", self.token)});
+        let request = calls::http(method, path, &json!({}), &[], &headers, &body);
+        let response = notifications::handle(&self.world.api(), request).await;
+        (
+            response.status().as_u16(),
+            serde_json::from_str(response.body()).unwrap(),
+        )
+    }
+
+    async fn gets(&self, method: &str, path: &str, body: &Value) -> Value {
+        let (status, answer) = self.asks(method, path, body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// A batch of SMS to so many numbers, started.
+    async fn sms(&self, people: usize) -> Uuid {
+        let recipients: Vec<Value> = (0..people).map(person).collect();
+        let batch = json!({"idempotency_key": Uuid::now_v7(), "message": news("SMS"), "recipients": recipients, "start": true});
+        id(&self.gets("POST", "/api/batches", &batch).await)
+    }
+
+    async fn state(&self, batch: Uuid) -> Value {
+        self.gets("GET", &format!("/api/batches/{batch}"), &Value::Null)
+            .await
+    }
+
+    async fn does(&self, batch: Uuid, what: &str) -> Value {
+        self.gets(
+            "POST",
+            &format!("/api/batches/{batch}/{what}"),
+            &Value::Null,
+        )
+        .await
+    }
+}
+
+fn id(answer: &Value) -> Uuid {
+    answer["batch_id"].as_str().unwrap().parse().unwrap()
+}
+
+fn news(channel: &str) -> Value {
+    json!({"trigger_event": "TRIP_BOARDING", "channels": [channel],
+           "variables": {"trip": {"code": "1", "origin": "Madrid", "destination": "Valencia", "vehicle": "bus"}}})
+}
+
+fn person(n: usize) -> Value {
+    json!({"phone": format!("+34601{n:06}"), "name": format!("N{n}")})
+}
+
+/// The worker takes every job that is in the queue, until there is none.
+async fn work(world: &World) {
+    loop {
+        let bodies = world.take_batch_jobs().await;
+        if bodies.is_empty() {
+            return;
+        }
+        let response = batch_worker::handle(&world.batch_worker(), calls::sqs(&bodies)).await;
+        assert!(response.batch_item_failures.is_empty(), "{response:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_filled_in_pieces_and_reaches_everybody_once() {
+    let world = World::new().await;
+    let program = Program::sending(&world).await;
+    let new = json!({"idempotency_key": "spring", "message": news("SMS"), "recipients": [person(0), person(1)]});
+    let made = join_all((0..4).map(|_| program.gets("POST", "/api/batches", &new))).await;
+    assert!(
+        made.iter()
+            .all(|answer| answer["batch_id"] == made[0]["batch_id"])
+    );
+    let batch = id(&made[0]);
+    assert_eq!(
+        (&made[0]["status"], &made[0]["recipients"]),
+        (&json!("OPEN"), &json!(2))
+    );
+    let path = format!("/api/batches/{batch}/recipients");
+    let more = json!({"after": 2, "recipients": (2..2500).map(person).collect::<Vec<_>>()});
+    assert_eq!(program.gets("POST", &path, &more).await["recipients"], 2500);
+    assert_eq!(
+        program.gets("POST", &path, &more).await["recipients"],
+        2500,
+        "again is the same"
+    );
+    let (status, answer) = program
+        .asks(
+            "POST",
+            &path,
+            &json!({"after": 2, "recipients": [person(9)]}),
+        )
+        .await;
+    assert_eq!(
+        (status, &answer["extensions"]["recipients"]),
+        (409, &json!(2500))
+    );
+    // The same people under other names, somebody unknown, somebody who does not want it.
+    let odd = json!({"after": 2500, "recipients": [person(7), {"phone": "+34 601 000 008"}, {"contact_id": Uuid::now_v7()}]});
+    program.gets("POST", &path, &odd).await;
+    assert!(
+        world.take_batch_jobs().await.is_empty(),
+        "not before it starts"
+    );
+    assert_eq!(program.does(batch, "start").await["status"], "RUNNING");
+    assert_eq!(program.asks("POST", &path, &odd).await.0, 409);
+    work(&world).await;
+    let state = program.state(batch).await;
+    let said = |name: &str| state[name].as_i64().unwrap();
+    assert_eq!(state["status"], "COMPLETED");
+    assert_eq!(
+        (
+            said("recipients"),
+            said("decided"),
+            said("queued"),
+            said("duplicates"),
+            said("skipped")
+        ),
+        (2503, 2503, 2500, 2, 1)
+    );
+    assert_eq!(state["messages"], json!({"QUEUED": 2500}));
+    assert!(
+        world.take_hints().await.is_empty(),
+        "they wait for their turn"
+    );
+    let outcomes: Vec<String> = sqlx::query_scalar("select outcome from communications.batch_recipients where position >= 2500 order by position")
+        .fetch_all(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(outcomes, ["DUPLICATE", "DUPLICATE", "UNKNOWN"]);
+    assert_eq!(
+        program.does(batch, "start").await,
+        state,
+        "again is as it stands"
+    );
+}
+
+/// A worker dies in the middle of a step, its job comes again, and a second worker has it at the same time.
+#[tokio::test]
+async fn whatever_dies_on_the_way_nobody_is_missed_or_written_to_twice() {
+    let world = World::new().await;
+    let program = Program::sending(&world).await;
+    let batch = program.sms(3_300).await;
+    let job = BatchDispatchJob::new(world.iberia.tenant, batch, 0);
+    // Dead before its commit: nothing of the step is there.
+    let mut tx = world.database().begin().await.unwrap();
+    assert!(matches!(
+        batches::step(&mut tx, &job).await.unwrap(),
+        Stepped::Done { .. }
+    ));
+    drop(tx);
+    assert_eq!(
+        (
+            world.count("messages").await,
+            program.state(batch).await["decided"].clone()
+        ),
+        (0, json!(0))
+    );
+    // Dead after its commit: the next job is lost, and the old one comes again, to two workers at once.
+    let mut tx = world.database().begin().await.unwrap();
+    batches::step(&mut tx, &job).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(program.state(batch).await["decided"], 1_000);
+    let (one, two) = (world.batch_worker(), world.batch_worker());
+    let (first, second) = tokio::join!(
+        batch_worker::work(&one, &job, Duration::ZERO),
+        batch_worker::work(&two, &job, Duration::ZERO)
+    );
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(program.state(batch).await["decided"], 3_000);
+    // And all jobs are lost: the scan finds the batch where it lies.
+    world.take_batch_jobs().await;
+    world
+        .execute("alter table communications.batches disable trigger set_updated_at")
+        .await;
+    world
+        .execute("update communications.batches set updated_at = now() - interval '2 minutes'")
+        .await;
+    world
+        .execute("alter table communications.batches enable trigger set_updated_at")
+        .await;
+    let summary = stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(summary.batches_moved, 1);
+    work(&world).await;
+    let state = program.state(batch).await;
+    assert_eq!(
+        (&state["status"], &state["queued"]),
+        (&json!("COMPLETED"), &json!(3_300))
+    );
+    let distinct: i64 = world
+        .scalar("select count(distinct address) from communications.messages")
+        .await;
+    assert_eq!((world.count("messages").await, distinct), (3_300, 3_300));
+}
+
+#[tokio::test]
+async fn a_batch_rests_and_goes_on_and_ends() {
+    let world = World::new().await;
+    let program = Program::sending(&world).await;
+    let batch = program.sms(1_500).await;
+    let job = BatchDispatchJob::new(world.iberia.tenant, batch, 0);
+    batch_worker::work(&world.batch_worker(), &job, Duration::ZERO)
+        .await
+        .unwrap();
+    world.take_batch_jobs().await;
+    assert_eq!(program.does(batch, "pause").await["status"], "PAUSED");
+    batch_worker::work(&world.batch_worker(), &job, Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(
+        program.state(batch).await["decided"],
+        1_000,
+        "no step while it rests"
+    );
+    assert_eq!(world.count("messages where due_at < 'infinity'").await, 0);
+    stuck_scan::handle(&world.scan).await.unwrap();
+    assert!(world.take_hints().await.is_empty(), "and nothing leaves");
+    assert_eq!(program.does(batch, "resume").await["status"], "RUNNING");
+    work(&world).await;
+    assert_eq!(program.state(batch).await["status"], "COMPLETED");
+    stuck_scan::handle(&world.scan).await.unwrap();
+    let released = world.count("messages where hint_at > '-infinity'").await;
+    assert!(
+        (1..=50).contains(&released),
+        "a round of the scan, at the sender's rate: {released}"
+    );
+    let cancelled = program.does(batch, "cancel").await;
+    assert_eq!(
+        (&cancelled["status"], &cancelled["messages"]),
+        (&json!("CANCELLED"), &json!({"CANCELLED": 1_500}))
+    );
+    assert_eq!(program.does(batch, "cancel").await, cancelled);
+    for what in ["pause", "resume"] {
+        let (status, _) = program
+            .asks(
+                "POST",
+                &format!("/api/batches/{batch}/{what}"),
+                &Value::Null,
+            )
+            .await;
+        assert_eq!(status, 409, "{what}");
+    }
+    world.step_dispatch().await;
+    assert!(world.simulator.calls().is_empty());
+}
+
+/// A text that the provider refuses is not tried on everybody.
+#[tokio::test]
+async fn a_batch_whose_content_is_refused_stops_itself() {
+    let world = World::new().await;
+    let program = Program::sending(&world).await;
+    let recipients: Vec<Value> = (0..60).map(person).collect();
+    let batch = json!({"idempotency_key": "1", "message": news("WHATSAPP"), "recipients": recipients, "start": true});
+    let batch = id(&program.gets("POST", "/api/batches", &batch).await);
+    work(&world).await;
+    world.simulator.script(Script {
+        times: 20,
+        answer: Answer::Fail {
+            code: 132_012,
+            http_status: None,
+            subcode: None,
+            is_transient: false,
+            retry_after: None,
+        },
+        ..Script::default()
+    });
+    let some = &world.queued().await[..20];
+    dispatch_worker::handle(&world.worker, calls::batch(some)).await;
+    let summary = stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(summary.batches_stopped, 1);
+    let state = program.state(batch).await;
+    assert_eq!(state["status"], "STOPPED");
+    assert_eq!(
+        state["status_reason"],
+        "providers refused the content of 20 of 20 messages"
+    );
+    world.take_hints().await;
+    world.step_dispatch().await;
+    assert_eq!(world.simulator.calls().len(), 20, "the rest is held");
+    assert_eq!(
+        program.does(batch, "resume").await["status"],
+        "COMPLETED",
+        "mended by a person"
+    );
+    assert_eq!(
+        world
+            .count("messages where status = 'QUEUED' and due_at <= now()")
+            .await,
+        40
+    );
+}
+
+#[tokio::test]
+async fn an_audience_is_found_by_a_query() {
+    let world = World::new().await;
+    let program = Program::of(&world).await;
+    let host = crate::triggers::host::Host::of(&world).await;
+    let ask = async |audience: Value| {
+        let batch = json!({"idempotency_key": Uuid::now_v7(), "message": news("SMS"), "audience": audience, "start": true});
+        program.asks("POST", "/api/batches", &batch).await
+    };
+    let trips = json!({"trips": {"departing_from": "2026-01-01T00:00:00Z", "departing_until": "2999-01-01T00:00:00Z"}});
+    let (_, made) = ask(trips).await;
+    work(&world).await;
+    assert_eq!(program.state(id(&made)).await["queued"], 2);
+    assert_eq!(host.said().await.len(), 2);
+    let (_, made) = ask(json!({"contacts": {"kind": "CUSTOMER", "locale": "es"}})).await;
+    work(&world).await;
+    assert_eq!(
+        program.state(id(&made)).await["queued"],
+        1,
+        "Ana's is es-MX"
+    );
+    let (status, answer) = ask(json!({"contacts": {"kind": "DRIVER"}})).await;
+    assert_eq!(
+        (status, answer["message"].as_str().unwrap()),
+        (409, "recipients: the batch has none")
+    );
+    for (field, body) in [
+        (
+            "message.recipients",
+            json!({"idempotency_key": "k", "message": {"trigger_event": "TRIP_BOARDING", "recipients": []}}),
+        ),
+        (
+            "message.trigger_event",
+            json!({"idempotency_key": "k", "message": {}}),
+        ),
+        (
+            "recipients[0]",
+            json!({"idempotency_key": "k", "message": news("SMS"), "recipients": [{}]}),
+        ),
+        (
+            "audience.trips.departing_from",
+            json!({"idempotency_key": "k", "message": news("SMS"), "audience": {"trips": {"departing_from": "x"}}}),
+        ),
+    ] {
+        let (status, answer) = program.asks("POST", "/api/batches", &body).await;
+        assert_eq!(
+            (status, &answer["extensions"]["field"]),
+            (400, &json!(field)),
+            "{answer}"
+        );
+    }
+    // Another tenant's batches are not there.
+    let foreign = program
+        .asks(
+            "GET",
+            &format!("/api/batches/{}", Uuid::now_v7()),
+            &Value::Null,
+        )
+        .await;
+    assert_eq!(foreign.0, 404);
+    sqlx::query("update communications.api_clients set tenant_id = $1")
+        .bind(world.albion.tenant)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    for (method, path) in [
+        ("GET", String::new()),
+        ("POST", "/start".to_owned()),
+        ("POST", "/cancel".to_owned()),
+    ] {
+        let (status, _) = program
+            .asks(
+                method,
+                &format!("/api/batches/{}{path}", id(&made)),
+                &Value::Null,
+            )
+            .await;
+        assert_eq!(status, 404, "{path}");
+    }
+}

@@ -1,0 +1,600 @@
+//! `NotificationRequest` by HTTP: for programs with a token, once, with every mistake named.
+
+use crate::triggers::host::Host;
+use comms_tests::calls;
+use comms_tests::world::World;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// A program of Iberia's, by its token.
+struct Program<'a> {
+    world: &'a World,
+    token: String,
+}
+
+impl<'a> Program<'a> {
+    /// An administrator makes it.
+    async fn of(world: &'a World, scopes: &[&str]) -> Self {
+        let input = json!({"name": "backoffice", "scopes": scopes});
+        let (status, answer) = world
+            .asks(
+                "tenant_admin",
+                world.iberia.tenant,
+                world.iberia.agent,
+                "createApiClient",
+                &input,
+            )
+            .await;
+        assert_eq!(status, 200, "{answer}");
+        Self {
+            world,
+            token: answer["token"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    async fn all(world: &'a World) -> Self {
+        Self::of(world, &["notifications:read", "notifications:write"]).await
+    }
+
+    async fn calls(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        self.posts(method, path, &body).await
+    }
+
+    async fn posts(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let (path, tenant) = match path.split_once("?tenant_id=") {
+            Some((path, tenant)) => (path, vec![("tenant_id", tenant)]),
+            None => (path, Vec::new()),
+        };
+        let headers = json!({"authorization": format!("Bearer {}", self.token)});
+        let request = calls::http(method, path, &json!({}), &tenant, &headers, body);
+        let response = notifications::handle(&self.world.api(), request).await;
+        let answer = serde_json::from_str(response.body()).unwrap();
+        (response.status().as_u16(), answer)
+    }
+
+    async fn asks(&self, body: &Value) -> (u16, Value) {
+        self.calls("POST", "/api/notifications", body).await
+    }
+
+    async fn gets(&self, body: &Value) -> Value {
+        let (status, answer) = self.asks(body).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+}
+
+fn outcomes(answer: &Value) -> Vec<&str> {
+    let recipients = answer["recipients"].as_array().unwrap();
+    recipients
+        .iter()
+        .map(|recipient| recipient["outcome"].as_str().unwrap())
+        .collect()
+}
+
+fn boarding(host: &Host<'_>, key: &str) -> Value {
+    json!({"idempotency_key": key, "trigger_event": "TRIP_BOARDING", "context": {"trip_id": host.trip}})
+}
+
+#[tokio::test]
+async fn a_request_is_taken_in_once_and_answered_the_same() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let request = boarding(&host, "gate-7");
+    let answers = join_all((0..10).map(|_| program.gets(&request))).await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(outcomes(&answers[0]), ["QUEUED", "QUEUED"]);
+    assert_eq!(
+        (
+            world.count("messages").await,
+            world.count("trigger_runs").await
+        ),
+        (2, 1)
+    );
+    assert_eq!(world.take_hints().await.len(), 2);
+    let mut other = request.clone();
+    other["variables"] = json!({"trip": {"vehicle": "bus 9"}});
+    let (status, answer) = program.asks(&other).await;
+    assert_eq!(
+        (status, &answer["extensions"]["field"]),
+        (409, &json!("idempotency_key"))
+    );
+    // Another program's keys are its own.
+    let second = Program::all(&world).await;
+    assert_eq!(outcomes(&second.gets(&other).await), ["QUEUED", "QUEUED"]);
+    let said = host.said().await;
+    assert!(
+        said.iter()
+            .any(|(.., text)| text.contains("Vehículo: bus 9")),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn people_are_named_by_ids_or_by_addresses() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let contact = {
+        program
+            .gets(
+                &json!({"idempotency_key": "0", "trigger_event": "PAYMENT_DUE", "channels": ["SMS"],
+            "recipients": [{"phone": "+34600999000", "name": "Eva Sol", "locale": "es"}]}),
+            )
+            .await;
+        world
+            .scalar::<Uuid>("select id from communications.contacts where display_name = 'Eva Sol'")
+            .await
+    };
+    let answer = program
+        .gets(&json!({
+            "idempotency_key": "1", "trigger_event": "TRIP_BOARDING", "context": {"trip_id": host.trip},
+            "recipients": [
+                {"passenger_profile_id": host.tom, "locale": "es"},
+                {"driver_id": host.rosa},
+                {"contact_id": contact},
+                {"phone": "+34 600 123 123", "email": "Neu@Example.org", "variables": {"trip": {"vehicle": "tu bus"}}},
+                {"phone": "+34600123123"}
+            ],
+            "locale": "en"
+        }))
+        .await;
+    assert_eq!(
+        outcomes(&answer),
+        ["QUEUED", "QUEUED", "QUEUED", "QUEUED", "DUPLICATE"]
+    );
+    let recipients = answer["recipients"].as_array().unwrap();
+    assert_eq!(recipients[0]["passenger_profile_id"], json!(host.tom));
+    assert_eq!(
+        (&recipients[2]["contact_id"], &recipients[3]["recipient"]),
+        (&json!(contact), &json!(3))
+    );
+    let bodies: Vec<String> = sqlx::query_scalar(
+        "select body from communications.messages where run_id = $1 order by id",
+    )
+    .bind(answer["run_id"].as_str().unwrap().parse::<Uuid>().unwrap())
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert!(
+        bodies[0].starts_with("Hola Tom"),
+        "the recipient's own word: {}",
+        bodies[0]
+    );
+    assert!(
+        bodies[1].starts_with("Hi Rosa"),
+        "the request's: {}",
+        bodies[1]
+    );
+    assert!(bodies[2].starts_with("Hi Eva"), "{}", bodies[2]);
+    assert!(
+        bodies[3].starts_with("Hi –, trip MAD-VLC-0815 to Valencia")
+            && bodies[3].contains("tu bus"),
+        "a variable of theirs goes over all: {}",
+        bodies[3]
+    );
+}
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
+async fn what_is_wrong_is_named_and_nothing_is_stored() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let tom = host.tom;
+    let listed = |recipient: Value| json!({"recipients": [recipient]});
+    let with = |more: Value| {
+        let mut request = boarding(&host, "k");
+        for (name, value) in more.as_object().unwrap() {
+            request[name] = value.clone();
+        }
+        request
+    };
+    let cases = [
+        ("idempotency_key", with(json!({"idempotency_key": ""}))),
+        ("idempotency_key", with(json!({"idempotency_key": "ñ"}))),
+        (
+            "trigger_event",
+            with(json!({"trigger_event": "trip delayed"})),
+        ),
+        ("channels", with(json!({"channels": []}))),
+        ("channels", with(json!({"channels": ["SMS", "SMS"]}))),
+        ("channels", with(json!({"channels": ["WEBCHAT"]}))),
+        ("channels[0]", with(json!({"channels": ["FAX"]}))),
+        ("category", with(json!({"category": "SPAM"}))),
+        ("audience", with(json!({"audience": "EVERYBODY"}))),
+        (
+            "recipients",
+            with(json!({"audience": "DRIVER", "recipients": []})),
+        ),
+        ("recipients", with(json!({"recipients": []}))),
+        ("recipients[0]", with(listed(json!({})))),
+        (
+            "recipients[0]",
+            with(listed(json!({"driver_id": tom, "phone": "+34600111222"}))),
+        ),
+        (
+            "recipients[0].phone",
+            with(listed(json!({"phone": "600111222"}))),
+        ),
+        ("recipients[0].email", with(listed(json!({"email": "ana"})))),
+        (
+            "recipients[0].locale",
+            with(listed(
+                json!({"phone": "+34600111222", "locale": "spanish"}),
+            )),
+        ),
+        (
+            "recipients[0].passenger_profile_id",
+            with(listed(json!({"passenger_profile_id": Uuid::now_v7()}))),
+        ),
+        (
+            "recipients[0].passenger_profile_id",
+            with(listed(json!({"passenger_profile_id": "x"}))),
+        ),
+        ("recipients[0].fax", with(listed(json!({"fax": "1"})))),
+        ("locale", with(json!({"locale": "12"}))),
+        ("send_at", with(json!({"send_at": "tomorrow"}))),
+        ("send_at", with(json!({"send_at": "2999-01-01T00:00:00Z"}))),
+        (
+            "expires_at",
+            with(json!({"expires_at": "2020-01-01T00:00:00Z"})),
+        ),
+        (
+            "context.trip_id",
+            with(json!({"context": {"trip_id": Uuid::now_v7()}})),
+        ),
+        ("context.bus_id", with(json!({"context": {"bus_id": 1}}))),
+        (
+            "variables",
+            with(json!({"variables": {"x": "y".repeat(40_000)}})),
+        ),
+        (
+            "recipients",
+            json!({"idempotency_key": "k", "trigger_event": "MY_OWN"}),
+        ),
+    ];
+    for (field, request) in cases {
+        let (status, answer) = program.asks(&request).await;
+        assert!((400..410).contains(&status), "{field}: {answer}");
+        assert_eq!(answer["extensions"]["field"], field, "{answer}");
+    }
+    for body in ["", "{", "[]", "\u{0}", "{\"idempotency_key\": \"\\u0000\"}"] {
+        let (status, answer) = program.posts("POST", "/api/notifications", body).await;
+        assert_eq!(
+            (status, &answer["extensions"]["code"]),
+            (400, &json!("validation-failed")),
+            "{body}"
+        );
+    }
+    for (method, path) in [
+        ("GET", "/api/notifications"),
+        ("POST", "/api/notifications/x/cancel"),
+        ("GET", "/api/notifications/x"),
+        ("POST", "/api/other"),
+    ] {
+        assert_eq!(
+            program.posts(method, path, "").await.0,
+            404,
+            "{method} {path}"
+        );
+    }
+    let stored = (
+        world.count("trigger_runs").await,
+        world.count("messages").await,
+        world.count("contacts").await,
+    );
+    assert_eq!(stored, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_its_tenant_and_its_scopes_until_it_is_disabled() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let run = program.gets(&boarding(&host, "1")).await["run_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let reader = Program::of(&world, &["notifications:read"]).await;
+    assert_eq!(reader.asks(&boarding(&host, "3")).await.0, 403);
+    assert_eq!(
+        reader
+            .calls("GET", &format!("/api/notifications/{run}"), &Value::Null)
+            .await
+            .0,
+        200
+    );
+    for token in ["", "comms_", "comms_AAAA", "Bearer"] {
+        let nobody = Program {
+            world: &world,
+            token: token.to_owned(),
+        };
+        assert_eq!(nobody.asks(&boarding(&host, "4")).await.0, 401, "{token}");
+    }
+    let mut foreign = boarding(&host, "2");
+    foreign["tenant_id"] = json!(world.albion.tenant);
+    assert_eq!(program.asks(&foreign).await.0, 403);
+}
+
+#[tokio::test]
+async fn another_tenants_program_sees_nothing_and_a_disabled_one_is_nobodys() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let run = program.gets(&boarding(&host, "1")).await["run_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    // Albion's program sees nothing of it.
+    let input = json!({"name": "albion", "scopes": ["notifications:read", "notifications:write"]});
+    let (_, answer) = world
+        .asks(
+            "tenant_admin",
+            world.albion.tenant,
+            world.albion.agent,
+            "createApiClient",
+            &input,
+        )
+        .await;
+    let albion = Program {
+        world: &world,
+        token: answer["token"].as_str().unwrap().to_owned(),
+    };
+    assert_eq!(
+        albion
+            .calls("GET", &format!("/api/notifications/{run}"), &Value::Null)
+            .await
+            .0,
+        404
+    );
+    assert_eq!(
+        albion
+            .calls(
+                "POST",
+                &format!("/api/notifications/{run}/cancel"),
+                &Value::Null
+            )
+            .await
+            .0,
+        404
+    );
+    assert_eq!(
+        albion.asks(&boarding(&host, "5")).await.1["extensions"]["field"],
+        "context.trip_id"
+    );
+    let people = json!({"idempotency_key": "6", "trigger_event": "TRIP_BOARDING", "recipients": [{"passenger_profile_id": host.ana}]});
+    assert_eq!(
+        albion.asks(&people).await.1["extensions"]["field"],
+        "recipients[0].passenger_profile_id"
+    );
+    // Disabled for good; only its own tenant's administrators can.
+    let client: Uuid = world
+        .scalar("select id from communications.api_clients where name = 'albion'")
+        .await;
+    let input = json!({"client_id": client});
+    let disable = async |tenant| {
+        world
+            .asks(
+                "tenant_admin",
+                tenant,
+                world.iberia.agent,
+                "disableApiClient",
+                &input,
+            )
+            .await
+            .0
+    };
+    assert_eq!(disable(world.iberia.tenant).await, 404);
+    assert_eq!(disable(world.albion.tenant).await, 200);
+    assert_eq!(albion.asks(&people).await.0, 401);
+    // What is stored would let nobody in.
+    let stored: Vec<u8> = world
+        .scalar("select token_sha256 from communications.api_clients limit 1")
+        .await;
+    assert!(
+        !program
+            .token
+            .as_bytes()
+            .windows(4)
+            .any(|part| stored.windows(4).any(|kept| kept == part))
+    );
+}
+
+/// n8n has one token for everybody, and names the tenant.
+#[tokio::test]
+async fn a_program_of_the_platforms_speaks_for_whom_it_names() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    world
+        .execute(
+            "update communications.api_clients set tenant_id = communications.platform_tenant()",
+        )
+        .await;
+    let (status, answer) = program.asks(&boarding(&host, "1")).await;
+    assert_eq!(
+        (
+            status,
+            answer["message"].as_str().unwrap().starts_with("tenant_id")
+        ),
+        (400, true)
+    );
+    let mut named = boarding(&host, "1");
+    named["tenant_id"] = json!(host.tenant());
+    let run = program.gets(&named).await["run_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("/api/notifications/{run}?tenant_id={}", host.tenant());
+    assert_eq!(program.calls("GET", &path, &Value::Null).await.0, 200);
+    let path = format!("/api/notifications/{run}?tenant_id={}", world.albion.tenant);
+    assert_eq!(program.calls("GET", &path, &Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_run_says_where_its_messages_are_and_can_be_taken_back() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let mut request = boarding(&host, "1");
+    request["send_at"] = json!("2026-01-01T00:00:00Z");
+    let run = program.gets(&request).await["run_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = format!("/api/notifications/{run}");
+    let state = program.calls("GET", &path, &Value::Null).await.1;
+    assert_eq!(
+        state["totals"],
+        json!({"QUEUED": 2}),
+        "a time that is over is now"
+    );
+    // Ana's leaves; then the run is taken back.
+    let first = &world.queued().await[..1];
+    dispatch_worker::handle(&world.worker, calls::batch(first)).await;
+    let cancel = format!("{path}/cancel");
+    let cancelled = program.calls("POST", &cancel, &Value::Null).await.1;
+    assert_eq!(
+        (&cancelled["cancelled"], &cancelled["too_late"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(
+        program.calls("POST", &cancel, &Value::Null).await.1,
+        cancelled
+    );
+    assert_eq!(
+        world.count("message_fallbacks").await,
+        0,
+        "and no other way is tried"
+    );
+    let state = program.calls("GET", &path, &Value::Null).await.1;
+    assert_eq!(state["totals"], json!({"CANCELLED": 1, "SENT": 1}));
+    assert!(state["cancelled_at"].is_string());
+    let statuses: Vec<&str> = state["recipients"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|who| who["message_status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["SENT", "CANCELLED"]);
+    world.step_dispatch().await;
+    assert_eq!(world.simulator.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn later_is_later_and_a_code_is_at_once() {
+    let world = World::new().await;
+    Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let recipient = json!([{"phone": "+34600999000"}]);
+    world
+        .execute(
+            "insert into communications.notification_templates (tenant_id, id, trigger_event, channel, locale, version, status, body)
+             values ('0192f000-0000-7000-8000-00000000000a', communications.uuid_v7(), 'SIGN_IN', 'SMS', 'en', 1, 'PUBLISHED', 'Your code is {{ code }}')",
+        )
+        .await;
+    let request = json!({"idempotency_key": "1", "trigger_event": "SIGN_IN", "channels": ["SMS"], "category": "OTP",
+                         "recipients": recipient, "variables": {"code": "081523"}});
+    let answer = program.gets(&request).await;
+    assert_eq!(outcomes(&answer), ["QUEUED"], "{answer}");
+    let row: (String, String, bool) = sqlx::query_as(
+        "select body, lane, expires_at < now() + interval '11 minutes' from communications.messages",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        row,
+        (
+            "Your code is 081523".to_owned(),
+            "INTERACTIVE".to_owned(),
+            true
+        )
+    );
+    let at: String = world
+        .scalar("select to_char((now() + interval '5 hours') at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SSZ')")
+        .await;
+    let request = json!({"idempotency_key": "2", "trigger_event": "SIGN_IN", "channels": ["SMS"], "recipients": recipient,
+                         "variables": {"code": "1"}, "send_at": at});
+    world.take_hints().await;
+    program.gets(&request).await;
+    assert!(world.take_hints().await.is_empty());
+    assert!(
+        world
+            .scalar::<bool>("select due_at > now() + interval '4 hours' from communications.messages order by id desc limit 1")
+            .await
+    );
+}
+
+#[tokio::test]
+async fn a_preview_shows_every_language_and_names_what_is_missing() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let ask = async |body: Value| {
+        program
+            .calls("POST", "/api/notifications/preview", &body)
+            .await
+    };
+    let (_, shown) =
+        ask(json!({"trigger_event": "TRIP_BOARDING", "context": {"trip_id": host.trip}})).await;
+    let previews = shown["previews"].as_array().unwrap();
+    let names: Vec<String> = previews
+        .iter()
+        .map(|preview| {
+            format!(
+                "{} {}",
+                preview["channel"].as_str().unwrap(),
+                preview["locale"].as_str().unwrap()
+            )
+        })
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "WHATSAPP en",
+            "WHATSAPP es",
+            "EMAIL en",
+            "EMAIL es",
+            "SMS en",
+            "SMS es"
+        ]
+    );
+    for preview in previews {
+        assert!(
+            preview["error"].is_null() && preview["missing_variables"] == json!([]),
+            "{preview}"
+        );
+        assert!(
+            preview["body"].as_str().unwrap().contains("1234 ABC"),
+            "{preview}"
+        );
+    }
+    assert_eq!(
+        previews[5]["sms"]["parts"], 2,
+        "í is no letter of GSM's: {}",
+        previews[5]
+    );
+    let (_, shown) = ask(json!({"trigger_event": "TRIP_BOARDING", "channels": ["SMS"], "locales": ["en"], "variables": {"trip": {"origin": "Madrid"}}})).await;
+    let preview = &shown["previews"][0];
+    assert_eq!(
+        preview["missing_variables"],
+        json!(["trip.code", "trip.destination", "trip.vehicle"])
+    );
+    assert_eq!(preview["error"], "body: undefined value");
+    assert_eq!(ask(json!({"trigger_event": "NOBODYS"})).await.0, 400);
+    assert_eq!(
+        (
+            world.count("trigger_runs").await,
+            world.count("contacts").await
+        ),
+        (0, 0)
+    );
+}
