@@ -314,6 +314,28 @@ async fn a_text_to_our_number_is_a_message_in_its_thread() {
 }
 
 #[tokio::test]
+async fn a_text_from_what_is_no_phone_is_kept_and_holds_back_nobody() {
+    let world = World::new().await;
+    world.iberia.connect_sms(&world.pool).await.unwrap();
+    let ours = format!("+{}", world.iberia.display_number);
+    let text = |id: usize, from: &str| json!({"originationNumber": from, "destinationNumber": ours, "messageBody": "hola", "inboundMessageId": id.to_string()});
+    let strange = ["12345", "+0123456789", "+1234567890123456", "00346009"];
+    let senders = ["+34600999000"].into_iter().chain(strange).enumerate();
+    let told: Vec<Value> = senders.map(|(id, from)| text(id, from)).collect();
+    assert!(world.aws_tells(&told).await.is_empty());
+    assert_eq!(
+        world
+            .scalar::<String>("select address from communications.messages")
+            .await,
+        "+34600999000"
+    );
+    assert_eq!(
+        world.count("quarantine where reason = 'MALFORMED'").await,
+        4
+    );
+}
+
+#[tokio::test]
 async fn what_our_topics_did_not_send_is_kept_and_not_acted_on() {
     let world = World::new().await;
     let account = world.iberia.connect_email(&world.pool).await.unwrap();

@@ -33,6 +33,15 @@ pub(crate) fn number(value: &Value, pointer: &str) -> Option<String> {
     })
 }
 
+/// A person's number, E.164 as the database has it: `+`, no zero in front, seven to fifteen digits. Short codes, and what
+/// only looks like a number, are nobody's phone.
+pub(crate) fn phone(value: &Value, pointer: &str) -> Option<String> {
+    number(value, pointer).filter(|number| {
+        let digits = number.strip_prefix('+').unwrap_or_default();
+        (7..=15).contains(&digits.len()) && !digits.starts_with('0')
+    })
+}
+
 /// A price in USD as millionths, from a number or the text of one.
 pub(crate) fn micros(price: Option<&Value>) -> Option<i64> {
     let price = match price? {
@@ -79,6 +88,24 @@ mod tests {
         assert_eq!(number("12345").as_deref(), Some("12345"));
         for none in ["", "+", "TREN", "+1 212", "12"] {
             assert_eq!(number(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_persons_number_is_one_that_the_database_takes() {
+        let phone = |text: &str| phone(&json!({"n": text}), "/n");
+        for good in ["+1234567", "+123456789012345", "34600999000"] {
+            let expected = format!("+{}", good.trim_start_matches('+'));
+            assert_eq!(phone(good), Some(expected), "{good}");
+        }
+        for none in [
+            "12345",
+            "+123456",
+            "+0123456789",
+            "+1234567890123456",
+            "00346009",
+        ] {
+            assert_eq!(phone(none), None, "{none}");
         }
     }
 

@@ -72,7 +72,7 @@ fn update(event: &Value, sent_at: OffsetDateTime) -> Result<DeliveryUpdate, &'st
         correlation_id: ours(event, "message_id"),
         occurred_at: json::milliseconds(event.get("eventTimestamp")).unwrap_or(sent_at),
         failure,
-        recipient: sms::number(event, "/destinationPhoneNumber").map(|phone| Person {
+        recipient: sms::phone(event, "/destinationPhoneNumber").map(|phone| Person {
             phone: Some(phone),
             ..Person::default()
         }),

@@ -1,11 +1,11 @@
 //! What people write to a number of ours that is made for two ways.
 //!
-//! The number that was written to says whose it is. STOP and its relatives come here too, whatever the provider answered to
+//! The number that was written to says whose it is, a short code too; whoever writes has a phone. STOP and its relatives come here too, whatever the provider answered to
 //! them by itself.
 //!
 //! Source: "Two-way SMS message payload", End User Messaging user guide.
 
-use super::number;
+use super::{number, phone};
 use crate::event::{AccountRef, EventKind, InboundMessage, Person, ProviderEvent};
 use crate::{Content, json};
 use serde_json::Value;
@@ -32,7 +32,8 @@ pub fn read(message: Value, sent_at: OffsetDateTime) -> ProviderEvent {
 }
 
 fn inbound(message: &Value, sent_at: OffsetDateTime) -> Result<InboundMessage, &'static str> {
-    let phone = number(message, "/originationNumber").ok_or("a text message has no sender")?;
+    let phone =
+        phone(message, "/originationNumber").ok_or("a text message has no usable sender")?;
     let body = message
         .get("messageBody")
         .and_then(Value::as_str)

@@ -64,3 +64,18 @@ fn an_empty_text_is_one() {
         EventKind::Message(_)
     ));
 }
+
+#[test]
+fn nobody_writes_from_what_is_no_phone_and_anybody_may_write_to_a_short_code() {
+    for from in ["12345", "+0123456789", "+1234567890123456", "00346009"] {
+        let mut strange = payload();
+        strange["originationNumber"] = json!(from);
+        let event = read(strange, OffsetDateTime::UNIX_EPOCH);
+        assert!(matches!(event.kind, EventKind::Malformed { .. }), "{from}");
+    }
+    let mut short = payload();
+    short["destinationNumber"] = json!("12345");
+    let account = read(short, OffsetDateTime::UNIX_EPOCH).account;
+    let number = account.and_then(|account| account.external_account_id);
+    assert_eq!(number.as_deref(), Some("12345"));
+}
