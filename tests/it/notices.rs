@@ -33,6 +33,75 @@ async fn a_ban_parks_the_account_and_its_end_releases_it() {
     assert_eq!(status(&world).await.0, "ACTIVE");
 }
 
+#[tokio::test]
+async fn a_notice_about_a_number_that_nobody_has_is_kept_until_somebody_has_it() {
+    let world = World::new().await;
+    let number = "34 999 000 111";
+    let notices = [
+        (
+            "phone_number_quality_update",
+            json!({"display_phone_number": number, "event": "FLAGGED", "current_limit": "TIER_1K"}),
+        ),
+        (
+            "phone_number_name_update",
+            json!({"display_phone_number": number, "decision": "APPROVED", "requested_verified_name": "Ibérica"}),
+        ),
+        (
+            "security",
+            json!({"display_phone_number": number, "event": "PIN_CHANGED"}),
+        ),
+        (
+            "account_update",
+            json!({"phone_number": number, "event": "VERIFIED_ACCOUNT"}),
+        ),
+        (
+            "business_capability_update",
+            json!({"display_phone_number": number, "max_daily_conversation_per_phone": 1000}),
+        ),
+        (
+            "messaging_handovers",
+            json!({"display_phone_number": number, "event": "control_passed"}),
+        ),
+    ];
+    for (field, value) in &notices {
+        posted(&world, field, 100, value).await;
+    }
+    let kept = "quarantine where reason = 'UNKNOWN_ACCOUNT' and replayed_at is null";
+    assert_eq!((world.count(kept).await, status(&world).await.1), (6, 0));
+
+    sqlx::query("update communications.channel_accounts set sender = '+34999000111' where tenant_id = $1 and channel = 'WHATSAPP'")
+        .bind(world.iberia.tenant.0)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let replayed = world.replays(&json!({"reason": "UNKNOWN_ACCOUNT"})).await;
+    assert_eq!((replayed.replayed, status(&world).await.1), (6, 6));
+    let shown: (String, String, String) = sqlx::query_as(
+        "select quality, messaging_tier, display_name from communications.channel_accounts where tenant_id = $1 and channel = 'WHATSAPP'",
+    )
+    .bind(world.iberia.tenant.0)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    let expected = ("FLAGGED", "TIER_1K", "Ibérica");
+    assert_eq!((&*shown.0, &*shown.1, &*shown.2), expected);
+}
+
+#[tokio::test]
+async fn what_happens_to_the_business_account_happens_whatever_number_it_names() {
+    let world = World::new().await;
+    for (time, event, expected) in [
+        (100, "ACCOUNT_OFFBOARDED", "SUSPENDED"),
+        (200, "ACCOUNT_RECONNECTED", "ACTIVE"),
+        (300, "ACCOUNT_DELETED", "SUSPENDED"),
+    ] {
+        let value = json!({"event": event, "phone_number": "34999000111"});
+        posted(&world, "account_update", time, &value).await;
+        assert_eq!(status(&world).await.0, expected, "{event}");
+    }
+    assert_eq!(world.count("quarantine").await, 0);
+}
+
 async fn status(world: &World) -> (String, i64) {
     sqlx::query_as(
         "select a.status, (select count(*) from communications.channel_account_events e

@@ -284,6 +284,15 @@ pub struct AccountUpdate {
     pub at: Option<OffsetDateTime>,
 }
 
+impl AccountUpdate {
+    /// Does it happen to the whole business account? What stops or restores one, or is about to, is about all of its numbers
+    /// even where it names one that is none of ours.
+    #[must_use]
+    pub fn is_of_the_business(&self) -> bool {
+        self.field == "account_update" && self.change != AccountChange::Notice { alert: false }
+    }
+}
+
 /// What a notice means for our record of the account.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AccountChange {

@@ -4,7 +4,7 @@ use crate::contacts::{self, Alias};
 use crate::model::{Channel, Owner, TenantId};
 use crate::platform::{Database, DatabaseError, Tx};
 use crate::quarantine;
-use comms_providers::event::{EventKind, ProviderEvent};
+use comms_providers::event::{AccountUpdate, EventKind, ProviderEvent};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -45,6 +45,8 @@ struct Waba {
     waba_id: String,
     #[serde(flatten)]
     owner: Owner,
+    /// Its number, as people see it.
+    sender: String,
 }
 
 /// See the module.
@@ -59,7 +61,7 @@ pub(super) struct Loaded {
 #[derive(Debug)]
 pub(super) enum Place {
     Account(Owner),
-    /// A business account's: everybody who has a number of it.
+    /// A business account's: everybody who has a number of it, or whose number a notice is about.
     Business(Vec<Owner>),
     /// Nobody's, and why.
     Nowhere(&'static str),
@@ -124,7 +126,7 @@ impl Loaded {
             }
             Some(account) => match &account.external_account_id {
                 Some(number) => self.number(number, account.waba_id.as_deref()),
-                None => self.business(account.waba_id.as_deref()),
+                None => self.business(account.waba_id.as_deref(), &event.kind),
             },
             None if matches!(event.kind, EventKind::Unhandled { .. }) => {
                 Place::Nowhere(quarantine::UNHANDLED)
@@ -141,19 +143,39 @@ impl Loaded {
         }
     }
 
-    fn business(&self, waba: Option<&str>) -> Place {
-        let owners: Vec<Owner> = self
-            .wabas
-            .iter()
-            .filter(|known| Some(known.waba_id.as_str()) == waba)
-            .map(|known| known.owner)
-            .collect();
-        if owners.is_empty() {
+    fn business(&self, waba: Option<&str>, kind: &EventKind) -> Place {
+        let known = self.wabas.iter();
+        let all = known.filter(|known| Some(known.waba_id.as_str()) == waba);
+        let meant = match kind {
+            EventKind::Account(update) => meant(all.collect(), update),
+            _ => all.collect(),
+        };
+        if meant.is_empty() {
             Place::Nowhere(quarantine::UNKNOWN_ACCOUNT)
         } else {
-            Place::Business(owners)
+            Place::Business(meant.iter().map(|known| known.owner).collect())
         }
     }
+}
+
+/// A business account's notice about one number is that number's.
+fn meant<'a>(all: Vec<&'a Waba>, update: &AccountUpdate) -> Vec<&'a Waba> {
+    let Some(number) = &update.display_phone_number else {
+        return all;
+    };
+    let has_it = |known: &&Waba| digits(&known.sender) == digits(number);
+    let named: Vec<&Waba> = all.iter().copied().filter(has_it).collect();
+    if named.is_empty() && update.is_of_the_business() {
+        all
+    } else {
+        named
+    }
+}
+
+/// People write the same number with spaces, dashes and a plus, and without.
+fn digits(number: &str) -> Vec<u8> {
+    let bytes = number.bytes();
+    bytes.filter(u8::is_ascii_digit).collect()
 }
 
 impl Number {

@@ -41,8 +41,6 @@ pub struct AccountNotice {
     owner: Owner,
     field: String,
     event: String,
-    /// Of one of the business account's numbers only.
-    display_phone_number: Option<String>,
     change: Option<&'static str>,
     word: Option<String>,
     alert: bool,
@@ -103,7 +101,6 @@ fn account(update: &AccountUpdate, owner: Owner, raw: &Value) -> AccountNotice {
         owner,
         field: update.field.clone(),
         event: update.event.clone(),
-        display_phone_number: update.display_phone_number.clone(),
         change,
         word,
         alert,
