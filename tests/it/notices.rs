@@ -1,5 +1,6 @@
 //! What Meta says about templates and accounts, on the app's own callback.
 
+use comms_core::platform::clock;
 use comms_tests::calls;
 use comms_tests::world::{APP_TOKEN, VERIFY_TOKEN, World};
 use serde_json::{Value, json};
@@ -31,6 +32,51 @@ async fn a_ban_parks_the_account_and_its_end_releases_it() {
     // An old notice that comes late changes nothing any more.
     posted(&world, "account_update", 150, &ban("SCHEDULE_FOR_DISABLE")).await;
     assert_eq!(status(&world).await.0, "ACTIVE");
+}
+
+#[tokio::test]
+async fn a_late_ban_is_outranked_only_by_what_decided_the_same() {
+    let world = World::new().await;
+    let ban =
+        |state: &str| json!({"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": state}});
+    // Neither of these says that the account works.
+    posted(
+        &world,
+        "account_update",
+        200,
+        &json!({"event": "SOMETHING_NEW"}),
+    )
+    .await;
+    posted(&world, "account_update", 210, &ban("SCHEDULE_FOR_DISABLE")).await;
+    posted(&world, "account_update", 100, &ban("DISABLE")).await;
+    assert_eq!(status(&world).await.0, "SUSPENDED");
+    posted(&world, "account_update", 150, &ban("REINSTATE")).await;
+    assert_eq!(status(&world).await.0, "ACTIVE");
+    // This one was over when it came.
+    posted(
+        &world,
+        "account_update",
+        120,
+        &json!({"event": "ACCOUNT_OFFBOARDED"}),
+    )
+    .await;
+    assert_eq!(status(&world).await, ("ACTIVE".to_owned(), 5));
+}
+
+#[tokio::test]
+async fn a_clock_ahead_of_ours_does_not_outlast_the_next_notice() {
+    let world = World::new().await;
+    let ban =
+        |state: &str| json!({"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": state}});
+    let now = clock::now().unix_timestamp();
+    posted(&world, "account_update", now + 7200, &ban("DISABLE")).await;
+    assert_eq!(status(&world).await.0, "SUSPENDED");
+    posted(&world, "account_update", now + 60, &ban("REINSTATE")).await;
+    assert_eq!(status(&world).await.0, "ACTIVE");
+    let ahead = world
+        .count("channel_account_events where occurred_at > now()")
+        .await;
+    assert_eq!(ahead, 0);
 }
 
 #[tokio::test]
