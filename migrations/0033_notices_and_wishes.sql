@@ -94,7 +94,8 @@ end
 $$;
 
 -- Passages of functions that stay as they are otherwise. inbound_load says each account's number, by which the reader finds whom a
--- notice is about.
+-- notice is about. And a report's no is a row also where nobody had said yes: a merge, and a yes from before that comes late, must find
+-- it. The same no twice is one.
 do $$
 declare
     f     record;
@@ -108,6 +109,12 @@ begin
                   from',
                  'a.id as account_id, a.sender
                   from'),
+                ('apply_effects',
+                 'and communications.consent_allows(m.tenant_id, m.contact_id, m.channel, c.category)',
+                 'and coalesce((select known.granted from communications.consents known
+                               where known.tenant_id = m.tenant_id and known.contact_id = m.contact_id
+                                 and known.channel = m.channel and known.category = c.category
+                               order by known.at desc, known.id desc limit 1), true)'),
                 ('store_template_notices', 'coalesce(v.at, now()) as at', 'least(coalesce(v.at, now()), now()) as at'))
                as x (name, old, new)
           left join pg_proc p on p.pronamespace = 'communications'::regnamespace and p.proname = x.name

@@ -187,7 +187,7 @@ async fn a_complaint_is_an_opt_out_and_no_failure() {
         world
             .count("current_consents where not granted and channel = 'EMAIL'")
             .await,
-        2
+        3
     );
 }
 
@@ -232,7 +232,7 @@ async fn the_log_of_texts_brings_receipts_prices_and_wishes() {
         world
             .count("current_consents where not granted and channel = 'SMS'")
             .await,
-        2
+        3
     );
 }
 

@@ -1,6 +1,7 @@
 //! What people want of us, by word or by the provider: in force with the commit that stores it.
 
 use crate::intake::trip;
+use crate::planted;
 use crate::webhook::ana;
 use comms_tests::world::World;
 use serde_json::json;
@@ -109,4 +110,37 @@ async fn the_provider_passes_a_wish_on() {
             [("WHATSAPP".to_owned(), "MARKETING".to_owned(), expected)]
         );
     }
+}
+
+#[tokio::test]
+async fn a_no_that_a_failure_tells_is_one_row_also_of_somebody_who_never_said_yes() {
+    let world = World::new().await;
+    let first = planted::one(&world).await;
+    planted::more(&world, first, 1).await;
+    world.step_dispatch().await;
+    let sent: Vec<String> = sqlx::query_scalar(
+        "select external_message_id from communications.messages where status = 'SENT'",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(sent.len(), 2, "both to one contact");
+    for wamid in &sent {
+        let failed = json!({"id": wamid, "status": "failed", "timestamp": "1795428000", "recipient_id": "34600111222",
+                            "errors": [{"code": 131_050, "title": "User has stopped marketing messages"}]});
+        let value = json!({
+            "messaging_product": "whatsapp", "statuses": [failed],
+            "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},
+        });
+        let payload = world
+            .simulator
+            .builder()
+            .change(world.iberia.waba_id, "messages", &value)
+            .build();
+        let response = world.meta_posts(world.iberia.tenant, &payload).await;
+        assert_eq!(response.status(), 200, "{}", response.body());
+    }
+    let no = ("WHATSAPP".to_owned(), "MARKETING".to_owned(), false);
+    assert_eq!(consents(&world).await, [no]);
+    assert_eq!(world.count("consents").await, 1);
 }
