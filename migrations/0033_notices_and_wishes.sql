@@ -95,7 +95,7 @@ $$;
 
 -- Passages of functions that stay as they are otherwise. inbound_load says each account's number, by which the reader finds whom a
 -- notice is about. And a report's no is a row also where nobody had said yes: a merge, and a yes from before that comes late, must find
--- it. The same no twice is one.
+-- it. The same no twice is one. mail_load says which of a mail's domains are whose: the others' part of the mail is nobody's.
 do $$
 declare
     f     record;
@@ -115,6 +115,14 @@ begin
                                where known.tenant_id = m.tenant_id and known.contact_id = m.contact_id
                                  and known.channel = m.channel and known.category = c.category
                                order by known.at desc, known.id desc limit 1), true)'),
+                ('mail_load',
+                 'over (partition by c.tenant_id) as alone',
+                 'over (partition by c.tenant_id) as alone,
+               array_agg(c.domain) over (partition by c.tenant_id) as domains'),
+                ('mail_load',
+                 '''alone'', o.alone,',
+                 '''alone'', o.alone,
+               ''domains'', to_jsonb(o.domains),'),
                 ('store_template_notices', 'coalesce(v.at, now()) as at', 'least(coalesce(v.at, now()), now()) as at'))
                as x (name, old, new)
           left join pg_proc p on p.pronamespace = 'communications'::regnamespace and p.proname = x.name

@@ -101,6 +101,51 @@ async fn a_mail_to_two_operators_is_a_message_of_each() {
 }
 
 #[tokio::test]
+async fn a_mail_that_is_nobodys_in_part_is_stored_for_the_others_and_kept() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let letter = |others: &[&str]| {
+        let to = format!("hola@{}", world.iberia.mail_domain());
+        let mut letter = Letter::new(EVA, &to, "s", "t");
+        let others = others.iter().map(|domain| format!("hello@{domain}"));
+        letter.recipients.extend(others);
+        letter
+    };
+    let later = world.albion.mail_domain();
+    let letters = [
+        letter(&[later.as_str()]),
+        letter(&[later.as_str(), "nobody.example"]),
+    ];
+    for _ in 0..2 {
+        assert!(world.mails_arrive(&letters).await.is_empty());
+    }
+    let tenants = async || {
+        let rows = rows(&world).await.into_iter();
+        let mut tenants: Vec<Uuid> = rows.map(|(tenant, ..)| tenant).collect();
+        tenants.sort();
+        tenants
+    };
+    let (iberia, albion) = (world.iberia.tenant.0, world.albion.tenant.0);
+    assert_eq!(tenants().await, [iberia; 2]);
+    let unknown = json!({"reason": "UNKNOWN_ACCOUNT"});
+    let early = world.replays(&unknown).await;
+    assert_eq!(
+        (early.replayed, early.messages, early.kept.len()),
+        (0, 0, 2)
+    );
+
+    world.albion.connect_email(&world.pool).await.unwrap();
+    let replayed = world.replays(&unknown).await;
+    assert_eq!((replayed.replayed, replayed.messages), (1, 2));
+    assert_eq!(replayed.kept.len(), 1, "one domain is still nobody's");
+    let mut expected = [iberia, iberia, albion, albion];
+    expected.sort();
+    assert_eq!(tenants().await, expected);
+    assert_eq!(world.replays(&unknown).await.messages, 0);
+    assert_eq!(world.count("contacts").await, 2);
+}
+
+#[tokio::test]
 async fn an_answer_finds_the_contact_by_its_token_or_by_the_id_that_ses_wrote() {
     let world = World::new().await;
     world.iberia.connect_email(&world.pool).await.unwrap();

@@ -44,7 +44,7 @@ pub(super) enum Release {
     ByOperator,
 }
 
-/// Stores a mail for everybody it was sent to.
+/// Stores a mail for everybody it was sent to; it is kept in quarantine as well where one of its domains is nobody's.
 ///
 /// # Errors
 /// When the database does not answer: nothing is stored, and the mail must come again.
@@ -86,12 +86,11 @@ pub(super) async fn pending(
         document: Document::default(),
         recorded: Recorded::default(),
     };
-    if threads.is_empty() {
+    if question.is_also_for_nobody(&threads) {
         let reason = quarantine::UNKNOWN_ACCOUNT;
         pending
             .misfits
             .push(Misfit::of(reason, arrived.message.to_vec()));
-        return Ok(pending);
     }
     let contacts = decide(
         &loaded,

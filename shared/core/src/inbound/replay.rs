@@ -183,21 +183,21 @@ async fn finish(
         }
         Err(Fault::Inbound(error)) => return Err(error),
     };
-    if let Some(misfit) = pending.misfits.first() {
-        let reason = misfit.reason;
-        pending.tx.rollback().await?;
-        return keep(database, row, reason, replayed).await;
-    }
-    if !quarantine::mark_replayed(&mut pending.tx, row.id).await? {
+    let stays = pending.misfits.drain(..).next();
+    if stays.is_none() && !quarantine::mark_replayed(&mut pending.tx, row.id).await? {
         // Somebody else was faster.
         return Ok(pending.tx.rollback().await?);
     }
+    // Also beside what stays: a mail to several domains is stored for whoever has one by now.
     match pending.commit(&row.source, Door::App).await {
         Ok(ingested) => {
-            replayed.replayed += 1;
             replayed.messages += ingested.messages;
             replayed.statuses += ingested.statuses;
             replayed.media.extend(ingested.media);
+            if let Some(misfit) = stays {
+                return keep(database, row, misfit.reason, replayed).await;
+            }
+            replayed.replayed += 1;
             Ok(())
         }
         Err(error) if error.is_about_rows() => keep(database, row, REFUSED, replayed).await,

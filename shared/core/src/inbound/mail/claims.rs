@@ -92,6 +92,8 @@ struct Found {
     account_id: AccountId,
     /// Does the domain belong to this tenant alone?
     alone: bool,
+    /// Those of the recipients that make it this tenant's.
+    domains: Vec<String>,
     /// The message that a recipient's address names: a claim.
     token: Option<MessageId>,
     answered: Option<Answered>,
@@ -111,6 +113,7 @@ pub(super) struct Answered {
 #[derive(Debug)]
 pub(super) struct Thread {
     pub owner: Owner,
+    domains: Vec<String>,
     pub answered: Option<Answered>,
 }
 
@@ -135,6 +138,7 @@ impl Loaded {
                     tenant_id: found.tenant_id,
                     account_id: found.account_id,
                 },
+                domains: found.domains.clone(),
                 answered,
             })
         };
@@ -143,6 +147,14 @@ impl Loaded {
 }
 
 impl Question {
+    /// Was it sent to a domain that makes it none of these threads'?
+    pub fn is_also_for_nobody(&self, threads: &[Thread]) -> bool {
+        let known = |domain: &String| threads.iter().any(|thread| thread.domains.contains(domain));
+        self.recipients
+            .iter()
+            .any(|recipient| !known(&recipient.domain))
+    }
+
     /// Signed, or the address to unsubscribe at: whoever has that may do nothing but unsubscribe.
     fn names(&self, message: MessageId, tenant: TenantId, secrets: &[SecretString]) -> bool {
         let unsigned = |recipient: &Recipient| {
