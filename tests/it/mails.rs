@@ -288,6 +288,31 @@ async fn an_absence_notice_wakes_nobody() {
 }
 
 #[tokio::test]
+async fn a_mail_from_nobody_wakes_nobody() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    world.mail_arrives(&Letter::new(EVA, &to, "s", "t")).await;
+    world
+        .execute("update communications.conversations set status = 'RESOLVED'")
+        .await;
+    // Nothing in the mail itself says so.
+    for source in ["<>", ""] {
+        let letter = Letter {
+            source: source.to_owned(),
+            ..Letter::new(EVA, &to, "s", "no estoy")
+        };
+        world.mail_arrives(&letter).await;
+    }
+    let status: String = world
+        .scalar("select status from communications.conversations")
+        .await;
+    assert_eq!(status, "RESOLVED");
+    let automatic = "messages where context ->> 'automatic' = 'auto-reply'";
+    assert_eq!(world.count(automatic).await, 2);
+}
+
+#[tokio::test]
 async fn a_mail_to_unsubscribe_ends_marketing_and_is_no_message() {
     let world = World::new().await;
     world.iberia.connect_email(&world.pool).await.unwrap();

@@ -62,6 +62,8 @@ pub(super) async fn mailroom(aws: &Aws) -> Mailroom {
 pub struct Letter {
     pub recipients: Vec<String>,
     pub raw: String,
+    /// Where a bounce of it would go; `<>` is nobody.
+    pub source: String,
     /// Over the verdicts of a mail that is as it should be.
     pub receipt: Value,
     /// SES's id; the same mail told again keeps it.
@@ -79,6 +81,7 @@ impl Letter {
                  Date: Mon, 23 Nov 2026 10:00:00 +0000\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
             ),
             recipients: vec![to.to_owned()],
+            source: "somebody@example.org".to_owned(),
             receipt: json!({}),
             id,
         }
@@ -105,7 +108,7 @@ impl Letter {
         }
         json!({
             "notificationType": "Received", "receipt": receipt,
-            "mail": {"timestamp": "2026-11-23T10:00:00.000Z", "source": "somebody@example.org", "messageId": self.id,
+            "mail": {"timestamp": "2026-11-23T10:00:00.000Z", "source": self.source, "messageId": self.id,
                      "destination": self.recipients, "headersTruncated": false, "headers": [], "commonHeaders": {}}
         })
     }

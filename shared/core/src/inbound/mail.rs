@@ -68,11 +68,15 @@ pub(super) async fn pending(
     if let Some(reason) = unwanted(arrived.notice, release) {
         return misfit(database, reason, arrived).await;
     }
-    let Ok(mail) = mail::read(arrived.raw) else {
+    let Ok(mut mail) = mail::read(arrived.raw) else {
         return misfit(database, quarantine::UNREADABLE, arrived).await;
     };
     if mail.automatic == Automatic::Loop {
         return misfit(database, quarantine::LOOP, arrived).await;
+    }
+    // Whoever took it over need not have written the envelope's sender into it.
+    if arrived.notice.is_from_nobody && mail.automatic == Automatic::No {
+        mail.automatic = Automatic::AutoReply;
     }
     let Some(sender) = Sender::of(arrived.notice, &mail) else {
         return misfit(database, quarantine::MALFORMED, arrived).await;

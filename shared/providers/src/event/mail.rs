@@ -12,8 +12,10 @@ pub struct MailNotice {
     pub external_message_id: String,
     /// Whom it was delivered to, Bcc included: `local@domain` in lower case, each once.
     pub recipients: Vec<String>,
-    /// Where a bounce of it would go, in lower case; `None` for `<>`, which is itself a bounce or an automatic answer.
+    /// Where a bounce of it would go, in lower case; `None` where nobody is named who could be written to.
     pub envelope_from: Option<String>,
+    /// The envelope names nobody (`<>`): it is itself a bounce or an automatic answer, whatever its headers say.
+    pub is_from_nobody: bool,
     pub verdicts: Verdicts,
     pub body: MailBody,
     pub received_at: OffsetDateTime,

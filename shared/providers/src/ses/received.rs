@@ -30,10 +30,12 @@ pub fn read(notice: &Value) -> Result<MailNotice, &'static str> {
         .iter()
         .find_map(|pointer| json::instant(json::text(notice, pointer)?))
         .ok_or("the mail has no readable time")?;
+    let envelope_from = json::text(notice, "/mail/source").and_then(address);
     Ok(MailNotice {
         external_message_id,
         recipients,
-        envelope_from: json::text(notice, "/mail/source").and_then(address),
+        is_from_nobody: envelope_from.is_none() && names_nobody(notice),
+        envelope_from,
         verdicts: verdicts(notice),
         body: body(notice)?,
         received_at,
@@ -58,6 +60,14 @@ fn address(text: &str) -> Option<String> {
     let (local, domain) = text.rsplit_once('@')?;
     let plain = !text.contains(char::is_whitespace) && text.len() <= 320;
     (plain && !local.is_empty() && !domain.is_empty()).then(|| text.to_lowercase())
+}
+
+/// Without brackets or with them; what is not there at all says nothing.
+fn names_nobody(notice: &Value) -> bool {
+    ["/mail/source", "/mail/commonHeaders/returnPath"]
+        .iter()
+        .filter_map(|pointer| notice.pointer(pointer)?.as_str())
+        .any(|path| path.trim_matches(['<', '>', ' ']).is_empty())
 }
 
 fn verdicts(notice: &Value) -> Verdicts {

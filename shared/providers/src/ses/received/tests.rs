@@ -135,6 +135,25 @@ fn what_may_be_missing() {
 }
 
 #[test]
+fn an_envelope_without_a_sender_is_from_nobody() {
+    let from = |source: Value, path: Value| {
+        let mut notice = notice();
+        notice["mail"]["source"] = source;
+        notice["mail"]["commonHeaders"]["returnPath"] = path;
+        read(&notice).expect("a notice").is_from_nobody
+    };
+    for nobody in ["", "<>", " < > "] {
+        assert!(from(json!(nobody), Value::Null), "{nobody:?}");
+        assert!(from(Value::Null, json!(nobody)), "{nobody:?}");
+        // The envelope's own sender is the one that counts.
+        assert!(!from(json!("ana@example.com"), json!(nobody)));
+    }
+    for silent in [Value::Null, json!("MAILER-DAEMON"), json!(5)] {
+        assert!(!from(silent.clone(), Value::Null), "{silent}");
+    }
+}
+
+#[test]
 fn verdicts_are_stored_by_their_words() {
     let stored = serde_json::to_value(read(&notice()).expect("a notice").verdicts).expect("JSON");
     let expected = json!({"spam": "PASS", "virus": "FAIL", "spf": "GRAY", "dkim": "PROCESSING_FAILED", "dmarc": "FAIL", "dmarc_policy": "reject"});
