@@ -336,6 +336,32 @@ async fn a_text_from_what_is_no_phone_is_kept_and_holds_back_nobody() {
 }
 
 #[tokio::test]
+async fn what_should_have_been_read_wakes_somebody_and_what_is_new_does_not() {
+    let world = World::new().await;
+    let text = json!({"originationNumber": "+34600999000", "destinationNumber": "+34911000001", "messageBody": "hola"});
+    let mail = json!({"notificationType": "Received", "receipt": {"recipients": "hola@in.example"}, "mail": {}});
+    let told = [text, mail, json!({"eventType": "Brand New"})];
+    assert!(world.aws_tells(&told).await.is_empty());
+    let bare = json!({"Records": [{"messageId": "r", "body": "no JSON", "attributes": {}}]});
+    let answer = aws_events::handle(&world.aws_events, bare).await;
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+    let reasons = async || -> Vec<String> {
+        sqlx::query_scalar(
+            "select coalesce(replay_error, reason) from communications.quarantine order by 1",
+        )
+        .fetch_all(&world.pool)
+        .await
+        .unwrap()
+    };
+    let expected = ["MALFORMED", "MALFORMED", "UNHANDLED_FIELD", "UNREADABLE"];
+    assert_eq!(reasons().await, expected);
+    // Read again by the same parser, each says the same.
+    let kept = world.replays(&json!({"source": "AWS_NOTIFICATION"})).await;
+    assert_eq!((kept.replayed, kept.kept.len()), (0, 4));
+    assert_eq!(reasons().await, expected);
+}
+
+#[tokio::test]
 async fn what_our_topics_did_not_send_is_kept_and_not_acted_on() {
     let world = World::new().await;
     let account = world.iberia.connect_email(&world.pool).await.unwrap();

@@ -1,8 +1,8 @@
 //! What an SNS message tells, whichever service of AWS put it there.
 //!
 //! One topic may carry several kinds, EventBridge may have wrapped the event, and a queue may have been given the whole
-//! envelope: all of that is taken off here. What is not understood is handed back as [`Notification::Unknown`] with its
-//! JSON, to be kept; nothing vanishes.
+//! envelope: all of that is taken off here. What is not understood is handed back with its JSON, to be kept, and so is what
+//! should have been understood and does not read; nothing vanishes.
 
 use crate::event::ProviderEvent;
 use crate::event::mail::MailNotice;
@@ -26,8 +26,12 @@ pub enum Notification {
     InboundSms(Box<ProviderEvent>),
     /// Understood, and of no consequence.
     Ignored(&'static str),
-    /// Not understood, or one of the above and broken.
+    /// Nothing that is known here.
     Unknown { reason: &'static str, raw: Value },
+    /// It should have been one of the above, and does not read.
+    Malformed { reason: &'static str, raw: Value },
+    /// No JSON object.
+    Unreadable { raw: Value },
 }
 
 /// Reads the `Message` of an envelope; `sent_at` is the envelope's time, for what has none of its own.
@@ -39,8 +43,7 @@ pub fn read(message: &str, sent_at: OffsetDateTime) -> Notification {
         _ if text.to_ascii_lowercase().starts_with(VALIDATED) => {
             Notification::Ignored("SES tried the topic out")
         }
-        _ => Notification::Unknown {
-            reason: "the message is no JSON object",
+        _ => Notification::Unreadable {
             raw: json::unparsed(text),
         },
     }
@@ -78,10 +81,7 @@ fn read_layer(envelope: Value) -> Notification {
     if message.to_ascii_lowercase().starts_with(VALIDATED) {
         return Notification::Ignored("SES tried the topic out");
     }
-    Notification::Unknown {
-        reason: "the message is no JSON object",
-        raw: envelope,
-    }
+    Notification::Unreadable { raw: envelope }
 }
 
 fn kind(value: Value, sent_at: OffsetDateTime) -> Notification {
@@ -89,7 +89,7 @@ fn kind(value: Value, sent_at: OffsetDateTime) -> Notification {
     match word {
         Some("Received") => match ses::received::read(&value) {
             Ok(notice) => Notification::Mail(Box::new(notice)),
-            Err(reason) => Notification::Unknown { reason, raw: value },
+            Err(reason) => Notification::Malformed { reason, raw: value },
         },
         Some("AMAZON_SNS_SUBSCRIPTION_SUCCEEDED") => {
             Notification::Ignored("SES tried the topic out")
@@ -107,7 +107,7 @@ fn kind(value: Value, sent_at: OffsetDateTime) -> Notification {
         Some(_) if value.get("mail").is_some() => {
             Notification::SesEvents(ses::event::read(value, sent_at))
         }
-        None if value.get("inboundMessageId").is_some() => {
+        None if is_inbound_sms(&value) => {
             Notification::InboundSms(Box::new(sms::inbound::read(value, sent_at)))
         }
         _ => Notification::Unknown {
@@ -115,6 +115,13 @@ fn kind(value: Value, sent_at: OffsetDateTime) -> Notification {
             raw: value,
         },
     }
+}
+
+/// The one kind that does not say its name. No other has a sender by this word, also where the id is missing.
+fn is_inbound_sms(value: &Value) -> bool {
+    ["inboundMessageId", "originationNumber"]
+        .iter()
+        .any(|member| value.get(member).is_some())
 }
 
 #[cfg(test)]

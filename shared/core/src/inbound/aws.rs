@@ -12,7 +12,7 @@ use super::{InboundError, Ingested};
 use crate::delivery::{Recorded, StatusReport};
 use crate::model::Channel;
 use crate::platform::Database;
-use crate::quarantine::{MALFORMED, Misfit, UNHANDLED, UNKNOWN_MESSAGE};
+use crate::quarantine::{MALFORMED, Misfit, UNHANDLED, UNKNOWN_MESSAGE, UNREADABLE};
 use comms_providers::aws_inbound::{self, Notification};
 use comms_providers::event::mail::MailNotice;
 use comms_providers::event::{EventKind, ProviderEvent};
@@ -148,6 +148,13 @@ pub async fn notified(
             Notification::Ignored(why) => tracing::debug!(why, "notification ignored"),
             Notification::Unknown { .. } => {
                 misfits.push(Misfit::of(UNHANDLED, message.into_bytes()));
+            }
+            Notification::Malformed { reason, .. } => {
+                tracing::warn!(reason, "notification does not read");
+                misfits.push(Misfit::of(MALFORMED, message.into_bytes()));
+            }
+            Notification::Unreadable { .. } => {
+                misfits.push(Misfit::of(UNREADABLE, message.into_bytes()));
             }
         }
     }

@@ -242,6 +242,12 @@ async fn report(database: &Database, row: &Row) -> Result<Pending, Fault> {
     let events = match (row.source.as_str(), notification(row)) {
         (aws::SMS_LOG, _) => vec![sns::log::again(&row.payload)],
         (_, Some(Notification::SesEvents(events) | Notification::EumEvents(events))) => events,
+        (_, Some(Notification::Malformed { .. })) => {
+            return Err(Fault::Payload(quarantine::MALFORMED));
+        }
+        (_, Some(Notification::Unreadable { .. })) => {
+            return Err(Fault::Payload(quarantine::UNREADABLE));
+        }
         _ => return Err(Fault::Payload(quarantine::UNHANDLED)),
     };
     Ok(aws::pending_reports(database, events).await?)

@@ -44,6 +44,8 @@ fn name(message: &str) -> &'static str {
         Notification::InboundSms(_) => "sms",
         Notification::Ignored(_) => "ignored",
         Notification::Unknown { .. } => "unknown",
+        Notification::Malformed { .. } => "malformed",
+        Notification::Unreadable { .. } => "unreadable",
     }
 }
 
@@ -99,8 +101,8 @@ fn what_is_of_no_consequence() {
 
 #[test]
 fn what_is_not_understood_is_kept() {
-    let Notification::Unknown { raw, .. } = read("hello\0", OffsetDateTime::UNIX_EPOCH) else {
-        panic!("unknown")
+    let Notification::Unreadable { raw } = read("hello\0", OffsetDateTime::UNIX_EPOCH) else {
+        panic!("unreadable")
     };
     assert_eq!(raw, json!("hello"), "as jsonb takes it");
     let Notification::Unknown { raw, .. } =
@@ -109,25 +111,50 @@ fn what_is_not_understood_is_kept() {
         panic!("unknown")
     };
     assert_eq!(raw, json!({"eventType": "x"}));
-    let mut nowhere = received();
-    nowhere["content"] = Value::Null;
-    for message in [
-        "",
-        "1",
-        "[]",
-        "null",
-        "{}",
-        r#"{"eventType":"Bounce"}"#,
-        &nowhere.to_string(),
-        &in_sns("hello").to_string(),
-    ] {
+    for message in ["{}", r#"{"eventType":"Bounce"}"#] {
         assert_eq!(name(message), "unknown", "{message}");
+    }
+    let nested = in_sns("hello").to_string();
+    for message in ["", "1", "[]", "null", "{", nested.as_str()] {
+        assert_eq!(name(message), "unreadable", "{message}");
     }
     let mut wrapped = bounce().to_string();
     for _ in 0..6 {
         wrapped = in_sns(&wrapped).to_string();
     }
     assert_eq!(name(&wrapped), "unknown", "wrapped without end");
+}
+
+#[test]
+fn what_is_known_and_broken_is_said_to_be() {
+    for (pointer, value) in [
+        ("/content", Value::Null),
+        ("/mail/messageId", Value::Null),
+        ("/receipt/recipients", json!("r@in.example")),
+        ("/receipt/timestamp", json!("yesterday")),
+        (
+            "/receipt/action",
+            json!({"type": "SNS", "encoding": "BASE64"}),
+        ),
+    ] {
+        let mut mail = received();
+        *mail.pointer_mut(pointer).expect("a member") = value;
+        assert_eq!(name(&mail.to_string()), "malformed", "{pointer}");
+    }
+    let mut elsewhere = received();
+    elsewhere["content"] = Value::Null;
+    elsewhere["receipt"]["action"] = json!({"type": "WorkMail"});
+    assert_eq!(name(&elsewhere.to_string()), "malformed");
+
+    // A text without its id is still one.
+    let mut text = inbound_sms();
+    let members = text.as_object_mut().expect("an object");
+    members.remove("inboundMessageId");
+    let Notification::InboundSms(event) = read(&text.to_string(), OffsetDateTime::UNIX_EPOCH)
+    else {
+        panic!("a text message")
+    };
+    assert!(matches!(event.kind, EventKind::Malformed { .. }));
 }
 
 /// What the parsers look for.
