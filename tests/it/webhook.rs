@@ -236,6 +236,33 @@ async fn a_signed_body_that_does_not_read_is_kept_whole() {
 }
 
 #[tokio::test]
+async fn a_body_of_more_items_than_can_be_stored_is_kept_whole() {
+    let world = World::new().await;
+    let value = json!({
+        "messaging_product": "whatsapp", "messages": vec![serde_json::Value::Null; 500_000],
+        "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},
+    });
+    let webhook = world
+        .simulator
+        .builder()
+        .change(world.iberia.waba_id, "messages", &value)
+        .build();
+    for _ in 0..2 {
+        let response = world.meta_posts(world.iberia.tenant, &webhook).await;
+        assert_eq!(
+            (response.status().as_u16(), response.body().as_str()),
+            (200, r#"{"messages":0,"quarantined":1,"statuses":0}"#)
+        );
+    }
+    let kept: Vec<u8> = world
+        .scalar("select payload from communications.quarantine where reason = 'MALFORMED' and times_seen = 2")
+        .await;
+    assert_eq!(kept, webhook.body);
+    let replayed = world.replays(&json!({"reason": "MALFORMED"})).await;
+    assert_eq!(replayed.kept[0].reason, "MALFORMED");
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_makes_meta_send_it_again() {
     let world = World::new().await;
     let webhook = world

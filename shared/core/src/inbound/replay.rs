@@ -219,8 +219,7 @@ impl<E: Into<InboundError>> From<E> for Fault {
 
 async fn pending(database: &Database, mailroom: &Mailroom, row: &Row) -> Result<Pending, Fault> {
     if row.source == whatsapp::NAME {
-        let events = whatsapp::events_again(&row.payload)
-            .map_err(|_| Fault::Payload(quarantine::UNREADABLE))?;
+        let events = whatsapp::events_again(&row.payload).map_err(Fault::Payload)?;
         return Ok(whatsapp::pending(database, events).await?);
     }
     match notification(row) {

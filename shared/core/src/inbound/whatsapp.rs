@@ -12,7 +12,8 @@ use crate::platform::{Database, DatabaseError};
 use crate::quarantine::{self, Misfit};
 use aws_lc_rs::{constant_time, digest};
 use comms_providers::event::{EventKind, ProviderEvent};
-use comms_providers::whatsapp::{VerifiedWebhook, webhook};
+use comms_providers::whatsapp::VerifiedWebhook;
+use comms_providers::whatsapp::webhook::{self, ParseError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
@@ -39,7 +40,7 @@ pub async fn ingest(
         Err(error) => {
             tracing::warn!(error = %error, "webhook body does not read");
             let payload = raw.raw().to_vec();
-            return kept(database, door, quarantine::UNREADABLE, payload).await;
+            return kept(database, door, unread(&error), payload).await;
         }
     };
     match together(database, door, events).await {
@@ -92,9 +93,17 @@ async fn piece_by_piece(
     Ok(ingested)
 }
 
-/// What quarantine keeps, as events again.
-pub(super) fn events_again(payload: &[u8]) -> Result<Vec<ProviderEvent>, webhook::ParseError> {
-    webhook::parse(&VerifiedWebhook::kept(payload))
+/// What quarantine keeps, as events again, or why it does not read.
+pub(super) fn events_again(payload: &[u8]) -> Result<Vec<ProviderEvent>, &'static str> {
+    webhook::parse(&VerifiedWebhook::kept(payload)).map_err(|error| unread(&error))
+}
+
+/// Why a body that is not read stays whole in quarantine.
+fn unread(error: &ParseError) -> &'static str {
+    match error {
+        ParseError::NotJson(_) | ParseError::NoEntries => quarantine::UNREADABLE,
+        ParseError::TooMany => quarantine::MALFORMED,
+    }
 }
 
 pub(super) async fn pending(

@@ -36,14 +36,20 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 use time::OffsetDateTime;
 
-/// The body is no webhook at all. Sending it again would not help, so the caller keeps it and acknowledges.
+/// The body is no webhook at all, or more of one than can be stored. Sending it again would not help, so the caller keeps it and acknowledges.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     #[error("the webhook is not a JSON object")]
     NotJson(#[source] serde_json::Error),
     #[error("the webhook has no list of entries")]
     NoEntries,
+    #[error("the webhook has too many items")]
+    TooMany,
 }
+
+/// Items of one payload, of whatever kind; Meta puts a thousand into one. Three megabytes of tiny ones are hundreds of thousands,
+/// which cannot be kept one by one before the call times out, and then they come again.
+const MOST: usize = 5_000;
 
 /// Reads the value of a change that is one notice. The error says what is wrong.
 type NoticeReader = fn(&Value, Option<OffsetDateTime>) -> Result<EventKind, &'static str>;
@@ -52,7 +58,7 @@ type NoticeReader = fn(&Value, Option<OffsetDateTime>) -> Result<EventKind, &'st
 ///
 /// # Errors
 ///
-/// [`ParseError`] when it is not an object with a list `entry`; faults further down become events.
+/// [`ParseError`] when it is not an object with a list `entry`, or has too many items; faults further down become events.
 pub fn parse(webhook: &VerifiedWebhook<'_>) -> Result<Vec<ProviderEvent>, ParseError> {
     // Meta sends ASCII. Should a broken byte come, it costs one character and not the payload.
     let text = String::from_utf8_lossy(webhook.raw());
@@ -60,43 +66,63 @@ pub fn parse(webhook: &VerifiedWebhook<'_>) -> Result<Vec<ProviderEvent>, ParseE
     let body: Members<'_> = serde_json::from_str(&text).map_err(ParseError::NotJson)?;
     let mut events = Vec::new();
     for entry in body.list("entry").ok_or(ParseError::NoEntries)? {
-        read_entry(entry, &mut events);
+        read_entry(entry, &mut events)?;
     }
     Ok(events)
 }
 
-fn read_entry(raw: &RawValue, events: &mut Vec<ProviderEvent>) {
+/// There is room for so many, or the whole payload is refused.
+fn room(count: usize) -> Result<(), ParseError> {
+    if count > MOST {
+        return Err(ParseError::TooMany);
+    }
+    Ok(())
+}
+
+fn read_entry(raw: &RawValue, events: &mut Vec<ProviderEvent>) -> Result<(), ParseError> {
+    room(events.len() + 1)?;
     let Some(entry) = Members::of(raw) else {
-        return events.push(malformed(None, json::stored(raw), "an entry is no object"));
+        events.push(malformed(None, json::stored(raw), "an entry is no object"));
+        return Ok(());
     };
     let Some(changes) = entry.list("changes") else {
         let raw = json::shallow(raw);
-        return events.push(malformed(None, raw, "an entry has no list of changes"));
+        events.push(malformed(None, raw, "an entry has no list of changes"));
+        return Ok(());
     };
     for change in changes {
-        read_change(&entry, change, events);
+        room(events.len() + 1)?;
+        read_change(&entry, change, events)?;
     }
+    Ok(())
 }
 
-fn read_change(entry: &Members<'_>, raw: &RawValue, events: &mut Vec<ProviderEvent>) {
+fn read_change(
+    entry: &Members<'_>,
+    raw: &RawValue,
+    events: &mut Vec<ProviderEvent>,
+) -> Result<(), ParseError> {
     let Some(change) = Members::of(raw) else {
         let raw = alone(entry, &json::stored(raw));
-        return events.push(malformed(None, raw, "a change is no object"));
+        events.push(malformed(None, raw, "a change is no object"));
+        return Ok(());
     };
     let field = change.text("field").unwrap_or_default();
     let before = events.len();
     if lists::FIELDS.contains(&field.as_str()) {
         let Some(value) = change.object("value") else {
             let raw = alone(entry, &whole(&change));
-            return events.push(malformed(None, raw, "a change of messages has no value"));
+            events.push(malformed(None, raw, "a change of messages has no value"));
+            return Ok(());
         };
-        lists::read(entry, &field, &value, events);
+        lists::read(entry, &field, &value, events)?;
     } else if let Some(read) = notice(&field) {
         events.push(read_notice(entry, &change, read));
     }
     if events.len() == before {
         events.push(unhandled(entry, &change, field));
     }
+    Ok(())
 }
 
 fn notice(field: &str) -> Option<NoticeReader> {

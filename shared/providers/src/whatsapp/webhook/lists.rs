@@ -3,7 +3,9 @@
 use super::again::home;
 use super::json::{self, Members};
 use super::people::Contacts;
-use super::{account, alone, broken, malformed, message, number, preference, status};
+use super::{
+    ParseError, account, alone, broken, malformed, message, number, preference, room, status,
+};
 use crate::event::{AccountRef, EventKind, ProviderEvent};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -44,7 +46,7 @@ pub(super) fn read(
     field: &str,
     value: &Members<'_>,
     events: &mut Vec<ProviderEvent>,
-) {
+) -> Result<(), ParseError> {
     let place = Place {
         entry,
         field,
@@ -55,15 +57,18 @@ pub(super) fn read(
         let Some(read) = reader(name) else {
             continue;
         };
+        room(events.len() + 1)?;
         let Some(items) = json::list(member) else {
             let raw = place.keep(name, &json::stored(member));
             let account = place.account.clone();
             events.push(malformed(account, raw, "not a list where one is due"));
             continue;
         };
+        room(events.len() + items.len())?;
         let items = items.into_iter();
         events.extend(items.map(|item| place.read(name, item, read, &contacts)));
     }
+    Ok(())
 }
 
 impl Place<'_> {

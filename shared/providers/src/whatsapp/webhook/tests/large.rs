@@ -1,6 +1,6 @@
-//! Payloads at Meta's limits: 3 MB, a thousand updates.
+//! Payloads at Meta's limits: 3 MB, a thousand updates; and beyond what is read piece by piece.
 
-use super::{message, parse_bytes, payload, status, text_from_ana};
+use super::{ParseError, message, parse_bytes, payload, status, text_from_ana};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -69,4 +69,40 @@ fn a_thousand_statuses() {
             Some(format!("ES.{at}").as_str())
         );
     }
+}
+
+#[test]
+fn so_many_items_are_read_and_one_more_is_too_many_wherever_they_stand() {
+    let nothing = |count: usize| json!(vec![Value::Null; count]);
+    let change =
+        |count: usize| json!({ "field": "messages", "value": { "messages": nothing(count) } });
+    let entries = |entries: Value| json!({ "entry": entries }).to_string();
+    let read = |body: String| parse_bytes(body.as_bytes()).map(|events| events.len());
+    assert_eq!(
+        read(entries(
+            json!([{ "changes": [change(2500), change(2500)] }])
+        ))
+        .ok(),
+        Some(5000)
+    );
+    for too_many in [
+        json!([{ "changes": [change(5001)] }]),
+        json!([{ "changes": [change(2500), change(2501)] }]),
+        json!([{ "changes": [change(2500)] }, { "changes": [change(2501)] }]),
+        json!([{ "changes": [change(5000), null] }]),
+        json!([{ "changes": nothing(5001) }]),
+        nothing(5001),
+    ] {
+        let read = read(entries(too_many));
+        assert!(matches!(read, Err(ParseError::TooMany)), "{read:?}");
+    }
+}
+
+#[test]
+fn three_megabytes_of_nothing_are_refused_at_once() {
+    let nothing = payload(json!({ "messages": vec![Value::Null; 600_000] })).to_string();
+    let start = Instant::now();
+    let read = parse_bytes(nothing.as_bytes());
+    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+    assert!(matches!(read, Err(ParseError::TooMany)));
 }
