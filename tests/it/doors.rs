@@ -69,6 +69,27 @@ async fn meta_gets_its_challenge_back_for_the_tenants_own_token_only() {
 }
 
 #[tokio::test]
+async fn a_path_without_a_tenant_is_no_door_and_a_handshake_needs_its_challenge() {
+    let world = World::new().await;
+    let call = async |method: &str, tenant: &str, query: &[(&str, &str)]| {
+        let path = format!("/api/webhooks/meta/{tenant}");
+        let parameters = json!({"tenant_id": tenant});
+        let request = calls::http(method, &path, &parameters, query, &json!({}), "{}");
+        let response = meta_webhook::handle(&world.webhook, request).await;
+        response.status().as_u16()
+    };
+    let tenant = world.iberia.tenant.to_string();
+    // Nobody has signed either.
+    assert_eq!(call("POST", "not-a-tenant", &[]).await, 404);
+    assert_eq!(call("POST", &tenant, &[]).await, 401);
+    let unasked = [
+        ("hub.mode", "subscribe"),
+        ("hub.verify_token", VERIFY_TOKEN),
+    ];
+    assert_eq!(call("GET", &tenant, &unasked).await, 400);
+}
+
+#[tokio::test]
 async fn hasura_needs_its_secret_at_both_doors() {
     let world = World::new().await;
     for secret in ["", "wrong", "local-hasura-secre"] {

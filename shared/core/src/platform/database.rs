@@ -347,7 +347,7 @@ mod tests {
         // The settings are shown nowhere else.
         let shown = format!("{options:?}");
         for level in ["statements_level", "slow_statements_level"] {
-            assert!(shown.contains(&format!("{level}: Off")), "{shown}");
+            assert!(shown.contains(&format!(" {level}: Off")), "{shown}");
         }
     }
 }

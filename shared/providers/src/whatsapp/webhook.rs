@@ -36,7 +36,8 @@ use serde_json::{Value, json};
 use std::borrow::Cow;
 use time::OffsetDateTime;
 
-/// The body is no webhook at all, or more of one than can be stored. Sending it again would not help, so the caller keeps it and acknowledges.
+/// The body is no webhook at all, or more of one than can be stored. Sending it again would not help, so the caller keeps it
+/// and acknowledges.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     #[error("the webhook is not a JSON object")]
