@@ -17,13 +17,19 @@ async fn every_action_with_the_wrong_tenant_finds_nothing() {
             "sendAgentMessage" => answer(id, "m", "hola"),
             "cancelMessage" | "retryMessage" => json!({"message_id": message}),
             // Names no row: tests/it/replay.rs has what it finds of another tenant. The others are for administrators
-            // alone: tests/it/merges.rs, inbox_notes.rs.
+            // alone: tests/it/{merges,inbox_notes,receipts,requests,templates}.rs.
             "replayMessages"
             | "mergeContacts"
             | "unmergeContacts"
             | "dismissContactReview"
             | "maskContact"
-            | "unmaskContact" => continue,
+            | "unmaskContact"
+            | "setReadReceipts"
+            | "createApiClient"
+            | "disableApiClient"
+            | "saveTemplate"
+            | "publishTemplate"
+            | "previewTemplate" => continue,
             "blockContact" | "unblockContact" => json!({"contact_id": contact}),
             "startConversation" => {
                 json!({"contact_id": contact, "channel": "WHATSAPP", "client_message_id": "m",

@@ -46,7 +46,7 @@ pub struct World {
     pub iberia: Operator,
     pub albion: Operator,
     pub worker: Worker,
-    pub events: Backend,
+    pub events: hasura_events::Deps,
     pub actions: Backend,
     pub webhook: meta_webhook::Deps,
     pub scan: stuck_scan::Deps,
@@ -132,10 +132,11 @@ impl World {
         Self {
             aws_events: aws::deps(database(), &aws, media_queue.clone()).await,
             worker: worker(database(), queues.clone(), &aws, &simulator.url()),
-            events: Backend {
+            events: hasura_events::Deps {
                 door: door(),
                 database: database(),
                 queues: queues.clone(),
+                orchestrator: None,
             },
             actions: Backend {
                 door: door(),
@@ -208,6 +209,7 @@ impl World {
         timed_triggers::Deps {
             database: self.database(),
             queues: Queues::single(&self.aws, &self.queue_url),
+            orchestrator: None,
         }
     }
 

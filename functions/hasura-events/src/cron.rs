@@ -4,10 +4,10 @@
 //! to be done, and the second to look finds nothing. A call for a name or a payload that is not ours is refused by name;
 //! Hasura tries it again a few times, which does no harm, and notes it as an error.
 
-use crate::{later, settled};
+use crate::{Deps, later, settled};
 use comms_core::event_log::{self, Cleaned, EventLogError};
 use comms_core::platform::hasura::{ActionError, CronRequest, without_values};
-use comms_core::platform::{Backend, DatabaseError, telemetry};
+use comms_core::platform::{DatabaseError, telemetry};
 use comms_core::{automation, inbox};
 use http::Response;
 use lambda_http::Request;
@@ -27,7 +27,7 @@ enum CronError {
     Database(DatabaseError),
 }
 
-pub(super) async fn answer(deps: &Backend, request: &Request) -> Response<String> {
+pub(super) async fn answer(deps: &Deps, request: &Request) -> Response<String> {
     let tick: CronRequest = match serde_json::from_slice(request.body()) {
         Ok(tick) => tick,
         Err(error) => {
@@ -54,7 +54,7 @@ pub(super) async fn answer(deps: &Backend, request: &Request) -> Response<String
     }
 }
 
-async fn run(deps: &Backend, tick: &CronRequest) -> Result<Value, CronError> {
+async fn run(deps: &Deps, tick: &CronRequest) -> Result<Value, CronError> {
     match tick.name.as_str() {
         "conversation_snooze_wakeup" => wake(deps).await,
         "clean_event_log" => clean(deps, tick).await,
@@ -65,14 +65,15 @@ async fn run(deps: &Backend, tick: &CronRequest) -> Result<Value, CronError> {
     }
 }
 
-async fn wake(deps: &Backend) -> Result<Value, CronError> {
+async fn wake(deps: &Deps) -> Result<Value, CronError> {
     let woken = inbox::wake_all(&deps.database).await;
     let woken = woken.map_err(CronError::Database)?;
     Ok(json!({"outcome": "done", "woken": woken}))
 }
 
-async fn fire(deps: &Backend) -> Result<Value, CronError> {
-    let fired = automation::fire_due(&deps.database, &deps.queues).await;
+async fn fire(deps: &Deps) -> Result<Value, CronError> {
+    let fired =
+        automation::fire_due(&deps.database, &deps.queues, deps.orchestrator.as_ref()).await;
     let fired = fired.map_err(CronError::Database)?;
     Ok(json!({"outcome": "done", "fired": fired}))
 }
@@ -96,7 +97,7 @@ impl Default for Cleaning {
     }
 }
 
-async fn clean(deps: &Backend, tick: &CronRequest) -> Result<Value, CronError> {
+async fn clean(deps: &Deps, tick: &CronRequest) -> Result<Value, CronError> {
     let Cleaning { days, also } = tick.arguments().map_err(CronError::Refused)?;
     if !(1..=365).contains(&days) {
         let problem = ActionError::invalid("payload: days must be 1 to 365");
@@ -120,7 +121,7 @@ async fn clean(deps: &Backend, tick: &CronRequest) -> Result<Value, CronError> {
 }
 
 async fn cleaned(
-    deps: &Backend,
+    deps: &Deps,
     ours: &[&str],
     all: &[&str],
     days: i32,

@@ -1,14 +1,14 @@
 //! Event triggers. What can never be processed is kept in quarantine and acknowledged: a refusal would only be repeated.
 
-use crate::{later, settled};
+use crate::{Deps, later, settled};
 use comms_core::automation::{self, Accepted, AutomationError, Handled};
 use comms_core::platform::hasura::{ActionError, EventRequest, without_values};
-use comms_core::platform::{Backend, telemetry};
+use comms_core::platform::telemetry;
 use http::Response;
 use lambda_http::Request;
 use serde_json::json;
 
-pub(super) async fn answer(deps: &Backend, request: &Request) -> Response<String> {
+pub(super) async fn answer(deps: &Deps, request: &Request) -> Response<String> {
     let event: EventRequest = match serde_json::from_slice(request.body()) {
         Ok(event) => event,
         Err(error) => {
@@ -23,8 +23,9 @@ pub(super) async fn answer(deps: &Backend, request: &Request) -> Response<String
     }
 }
 
-async fn accept(deps: &Backend, event: &EventRequest, accepted: Accepted) -> Response<String> {
-    let Accepted { answer, hints } = accepted;
+async fn accept(deps: &Deps, event: &EventRequest, accepted: Accepted) -> Response<String> {
+    automation::announce(deps.orchestrator.as_ref(), &accepted).await;
+    let Accepted { answer, hints, .. } = accepted;
     tracing::info!(run.id = %answer.run_id, event.id = event.id, status = ?answer.status, recipients = answer.recipients.len(), queued = hints.len(), "run");
     deps.queues.publish_or_leave_to_scan(&hints).await;
     settled(&json!({"outcome": "accepted", "run": answer}))
@@ -32,7 +33,7 @@ async fn accept(deps: &Backend, event: &EventRequest, accepted: Accepted) -> Res
 
 /// Not from Hasura, or from one that we do not know: kept all the same, and refused by the field that is wrong.
 async fn not_an_event(
-    deps: &Backend,
+    deps: &Deps,
     request: &Request,
     error: &serde_json::Error,
 ) -> Response<String> {
@@ -46,7 +47,7 @@ async fn not_an_event(
 }
 
 /// Never to be processed: kept where people see it, then acknowledged.
-async fn keep(deps: &Backend, request: &Request, error: &AutomationError) -> Response<String> {
+async fn keep(deps: &Deps, request: &Request, error: &AutomationError) -> Response<String> {
     tracing::error!(error = telemetry::chain(error), "event kept in quarantine");
     match automation::keep_unusable(&deps.database, request.body()).await {
         Ok(()) => settled(&json!({"outcome": "quarantined", "reason": telemetry::chain(error)})),

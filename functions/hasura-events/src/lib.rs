@@ -9,23 +9,50 @@ mod events;
 
 pub use cron::CRON_TRIGGERS;
 
+use comms_core::automation::Orchestrator;
+use comms_core::platform::hasura::Door;
 use comms_core::platform::hasura::{ActionError, SECRET_HEADER, respond};
-use comms_core::platform::{Backend, telemetry};
+use comms_core::platform::{Aws, Database, Queues, Settings, telemetry};
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
-use lambda_http::Request;
+use lambda_http::{Error, Request};
 use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
 
+/// Made once per sandbox.
+#[derive(Debug)]
+pub struct Deps {
+    pub door: Door,
+    pub database: Database,
+    pub queues: Queues,
+    pub orchestrator: Option<Orchestrator>,
+}
+
+impl Deps {
+    /// # Errors
+    /// Naming every setting that is missing or unusable.
+    pub fn from_env() -> Result<Self, Error> {
+        let (aws, mut settings) = (Aws::default(), Settings::from_env());
+        let deps = Self {
+            door: Door::new(settings.secret("HASURA_SECRETS", &aws)),
+            database: Database::new(settings.secret("DATABASE_URL", &aws)),
+            queues: Queues::from_settings(&mut settings, &aws),
+            orchestrator: Orchestrator::from_settings(&mut settings, &aws)?,
+        };
+        settings.done()?;
+        Ok(deps)
+    }
+}
+
 /// Answers one call; a panic becomes a 500 of the usual shape.
-pub async fn handle(deps: &Backend, request: Request) -> Response<String> {
+pub async fn handle(deps: &Deps, request: Request) -> Response<String> {
     let answer = AssertUnwindSafe(answer(deps, &request))
         .catch_unwind()
         .await;
     answer.unwrap_or_else(|_| ActionError::internal().response())
 }
 
-async fn answer(deps: &Backend, request: &Request) -> Response<String> {
+async fn answer(deps: &Deps, request: &Request) -> Response<String> {
     match deps.door.admits(header(request)).await {
         Ok(true) => {}
         Ok(false) => return ActionError::unauthorized().response(),

@@ -6,6 +6,7 @@ pub mod batches;
 pub mod clients;
 mod domain_event;
 pub mod editing;
+mod hand_off;
 mod intake;
 mod people;
 mod plan;
@@ -21,6 +22,7 @@ mod timed;
 pub use answer::{RecipientAnswer, RecipientOutcome, RunAnswer, RunStatus, SkipReason, Skipped};
 pub use audience::Who;
 pub use domain_event::{Handled, Wanted, handle_event, keep_unusable};
+pub use hand_off::{HandOff, Orchestrator, announce, go_on};
 pub use quiet::{QuietAction, QuietHours};
 pub use registry::{
     Audience, Condition, FiredBy, Firing, REGISTRY, Subject, Trigger, by_event, by_hasura_name,
@@ -31,10 +33,10 @@ pub use rules::RuleError;
 pub use subject::RunContext;
 pub use timed::{Fired, fire_due};
 
-use crate::model::TenantId;
 use crate::platform::{DatabaseError, Tx, queue::Hint};
+use hand_off::About;
 use intake::{Addressed, Run};
-use subject::Facts;
+use subject::{Facts, Which};
 use time::{Duration, OffsetDateTime};
 
 /// Why an event could not be taken in now.
@@ -61,6 +63,19 @@ pub enum AutomationError {
 pub struct Accepted {
     pub answer: RunAnswer,
     pub hints: Vec<Hint>,
+    /// To be announced to the orchestrator.
+    pub hand_off: Option<HandOff>,
+}
+
+impl Accepted {
+    /// Nothing is left to be done about it.
+    fn settled(answer: RunAnswer) -> Self {
+        Self {
+            answer,
+            hints: Vec::new(),
+            hand_off: None,
+        }
+    }
 }
 
 /// Whom some of a trigger's firings are for instead of its audiences.
@@ -75,20 +90,48 @@ pub fn firing_audiences(trigger: &Trigger) -> impl Iterator<Item = &'static Audi
         .flatten()
 }
 
-/// Writes to everybody whom a trigger's event concerns, each audience by its rule. Where no audience has one, the run is IGNORED.
+/// Writes to everybody whom a trigger's event concerns, each audience by its rule, or leaves that to an orchestrator where the first
+/// of the rules says so. Where no audience has a rule, the run is IGNORED.
 async fn people_of(
     tx: &mut Tx,
     run: &Run,
-    tenant: TenantId,
+    trigger: &Trigger,
+    audiences: &[Audience],
+    (which, facts): (Which, &Facts),
+) -> Result<Accepted, AutomationError> {
+    for audience in audiences {
+        let found = rules::look_up(tx, run.tenant, trigger.event, audience.as_str()).await?;
+        let rules::Found::Rule(rule) = found else {
+            continue;
+        };
+        let Some(deadline) = rule.hand_over_within else {
+            break;
+        };
+        let about = About {
+            subject: which.subject,
+            id: which.id,
+            profile: which.profile,
+            audiences: audiences.to_vec(),
+        };
+        return hand_off::hand_over(tx, run, &about, &facts.context, deadline).await;
+    }
+    natively(tx, run, trigger, audiences, facts).await
+}
+
+/// The same, whatever the rules say of an orchestrator.
+async fn natively(
+    tx: &mut Tx,
+    run: &Run,
     trigger: &Trigger,
     audiences: &[Audience],
     facts: &Facts,
 ) -> Result<Accepted, AutomationError> {
     let mut parts = Vec::new();
     for audience in audiences {
-        let found = rules::look_up(tx, tenant, trigger.event, audience.as_str()).await?;
+        let found = rules::look_up(tx, run.tenant, trigger.event, audience.as_str()).await?;
         if let rules::Found::Rule(rule) = found {
-            parts.push((rule, audience::of(tx, tenant, *audience, facts).await?));
+            let people = audience::of(tx, run.tenant, *audience, facts).await?;
+            parts.push((rule, people));
         }
     }
     if parts.is_empty() {

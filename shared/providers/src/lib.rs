@@ -21,6 +21,8 @@ pub mod event;
 pub mod http;
 mod json;
 pub mod mail;
+#[cfg(feature = "adapters")]
+pub mod orchestrator;
 pub mod outcome;
 pub mod ses;
 pub mod sms;

@@ -3,9 +3,9 @@
 //! A locked tick of an engine that died is never called again: nobody promises that it would be. Its clock is moved by hand,
 //! and the sleepers' with it.
 
-use comms_core::platform::Backend;
 use comms_tests::calls;
 use comms_tests::world::{HASURA_SECRET, World};
+use hasura_events::Deps;
 use lambda_http::Request;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
@@ -179,7 +179,7 @@ impl CronEngine {
     }
 
     /// Fetches and calls as in good times. Answers how many ticks were called.
-    pub async fn round(&mut self, sandbox: &Backend) -> usize {
+    pub async fn round(&mut self, sandbox: &Deps) -> usize {
         let due = self.fetch();
         for nth in &due {
             let status = answered(sandbox, self.call(*nth)).await;
@@ -193,7 +193,7 @@ impl CronEngine {
     }
 }
 
-pub async fn answered(sandbox: &Backend, call: Request) -> u16 {
+pub async fn answered(sandbox: &Deps, call: Request) -> u16 {
     let response = Box::pin(hasura_events::handle(sandbox, call)).await;
     assert!(response.headers().get("retry-after").is_none());
     response.status().as_u16()

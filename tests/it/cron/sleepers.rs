@@ -2,9 +2,9 @@
 
 use super::engine::{CronEngine, CronTrigger, State, answered};
 use crate::delivery::engine::cut_off;
-use comms_core::platform::Backend;
 use comms_tests::world::{Moment, World, killed_at};
 use futures_util::future::join_all;
+use hasura_events::Deps;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use uuid::Uuid;
@@ -193,7 +193,7 @@ async fn the_dead_let_go(world: &World) {
 }
 
 /// Lets a minute pass. Answers whether a sweep certainly came through.
-async fn minute(world: &World, engine: &mut CronEngine, away: &Backend, fate: Fate) -> bool {
+async fn minute(world: &World, engine: &mut CronEngine, away: &Deps, fate: Fate) -> bool {
     let minutes = if let Fate::Missed(minutes) = fate {
         minutes
     } else {

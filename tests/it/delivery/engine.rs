@@ -5,12 +5,12 @@
 //! moved by hand. It calls the function's own handler. No engine runs here: this is what is known of one.
 
 use super::trigger::Trigger;
-use comms_core::platform::Backend;
 use comms_core::platform::config::Secret;
 use comms_core::platform::hasura::Door;
 use comms_tests::calls;
 use comms_tests::world::{HASURA_SECRET, World};
 use futures_util::future::join_all;
+use hasura_events::Deps;
 use http::Response;
 use lambda_http::Request;
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ pub struct Engine {
     /// Its clock's lead over the database's.
     ahead: i64,
     /// As many sandboxes of the function as answer at once.
-    sandboxes: Vec<Backend>,
+    sandboxes: Vec<Deps>,
 }
 
 impl Engine {
@@ -273,7 +273,7 @@ impl Engine {
 }
 
 /// The function answers. It never asks to be spared for a while: the engine would come back for ever.
-pub async fn answered(sandbox: &Backend, call: Request) -> Answer {
+pub async fn answered(sandbox: &Deps, call: Request) -> Answer {
     let response = Box::pin(hasura_events::handle(sandbox, call)).await;
     let answer = Answer::of(&response);
     assert_eq!(answer.retry_after, None, "{}", response.body());
@@ -281,17 +281,18 @@ pub async fn answered(sandbox: &Backend, call: Request) -> Answer {
 }
 
 /// One more sandbox of the function, on this database.
-pub fn sandbox(world: &World, database: comms_core::platform::Database) -> Backend {
+pub fn sandbox(world: &World, database: comms_core::platform::Database) -> Deps {
     let secrets = format!("[\"{HASURA_SECRET}\"]");
-    Backend {
+    Deps {
         door: Door::new(Secret::of("HASURA_SECRETS", secrets.into())),
         database,
         queues: world.events.queues.clone(),
+        orchestrator: None,
     }
 }
 
 /// A sandbox whose database is away.
-pub fn cut_off(world: &World) -> Backend {
+pub fn cut_off(world: &World) -> Deps {
     let nobody = Secret::of("DATABASE_URL", "postgres://x@127.0.0.1:1/x".into());
     sandbox(world, comms_core::platform::Database::new(nobody))
 }

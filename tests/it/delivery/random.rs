@@ -5,9 +5,9 @@
 
 use super::engine::{Answer, Engine, Event, answered, cut_off};
 use super::{becomes, told};
-use comms_core::platform::Backend;
 use comms_tests::seed::{Traveller, Trip};
 use comms_tests::world::{HASURA_SECRET, Moment, Reports, World, killed_at};
+use hasura_events::Deps;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -80,7 +80,7 @@ impl Dice {
 /// What a day takes place in.
 struct Day<'a> {
     world: &'a World,
-    away: Backend,
+    away: Deps,
     trips: Vec<Trip>,
     engine: Engine,
 }

@@ -65,6 +65,14 @@ fn value(kind: &str) -> Value {
     }
 }
 
+/// The same, where only some words are right.
+fn written(argument: &str, kind: &str) -> Value {
+    match argument {
+        "read_receipts" => json!("NEVER"),
+        _ => value(kind),
+    }
+}
+
 /// Whatever is required is missed, and what is not is not.
 #[tokio::test]
 async fn every_action_misses_exactly_what_is_required() {
@@ -77,7 +85,7 @@ async fn every_action_misses_exactly_what_is_required() {
             let input: Value = arguments
                 .iter()
                 .filter(|(argument, _)| argument != left_out)
-                .map(|(argument, kind)| (argument.clone(), value(kind)))
+                .map(|(argument, kind)| (argument.clone(), written(argument, kind)))
                 .collect();
             let answer = says(&world, &name, &input).await;
             let missed = answer.contains(&format!("missing field `{left_out}`"));

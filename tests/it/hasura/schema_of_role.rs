@@ -185,7 +185,7 @@ fn comparisons(seen: &[Seen<'_>], actions: &str, sdl: &mut String) {
     let kinds: BTreeSet<&str> = seen
         .iter()
         .flat_map(|one| one.fields.iter().map(|(_, kind)| kind.as_str()))
-        .chain(["uuid", "timestamptz"])
+        .chain(["uuid", "timestamptz", "jsonb"])
         .collect();
     for kind in kinds {
         let declared = actions.contains(&format!("scalar {kind}\n"));

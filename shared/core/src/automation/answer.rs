@@ -45,6 +45,9 @@ pub enum RunStatus {
     Stale,
     /// The trigger is switched off for this tenant.
     Ignored,
+    /// An orchestrator has it, until its deadline.
+    #[serde(rename = "HANDED_OVER")]
+    HandedOver,
 }
 
 impl RunStatus {
@@ -53,6 +56,8 @@ impl RunStatus {
             Self::Completed => "COMPLETED",
             Self::Stale => "STALE",
             Self::Ignored => "IGNORED",
+            // The deadline comes with the next statement, and the table wants both together.
+            Self::HandedOver => "COMPLETED",
         }
     }
 }

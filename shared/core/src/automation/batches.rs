@@ -107,7 +107,13 @@ fn message(tenant: TenantId, message: &Value) -> Result<NotificationRequest, Act
     let Value::Object(members) = message else {
         return Err(invalid("message", "must be an object"));
     };
-    for own in ["tenant_id", "idempotency_key", "audience", "recipients"] {
+    for own in [
+        "tenant_id",
+        "idempotency_key",
+        "run_id",
+        "audience",
+        "recipients",
+    ] {
         if members.contains_key(own) {
             return Err(invalid(&format!("message.{own}"), "is the batch's own"));
         }

@@ -222,10 +222,7 @@ async fn take_in(database: &Database, wanted: &Wanted) -> Result<Accepted, Autom
         wanted.trigger.event,
     );
     if let Some(answer) = run.begin(&mut tx).await? {
-        return Ok(Accepted {
-            answer,
-            hints: Vec::new(),
-        });
+        return Ok(Accepted::settled(answer));
     }
     let facts = subject::read(&mut tx, wanted.tenant, wanted.which).await?;
     let accepted = match facts.filter(|facts| is_news(wanted, facts)) {
@@ -254,7 +251,7 @@ async fn fan_out(
     facts: &Facts,
 ) -> Result<Accepted, AutomationError> {
     let audiences = wanted.firing.audiences.unwrap_or(wanted.trigger.audiences);
-    people_of(tx, run, wanted.tenant, wanted.trigger, audiences, facts).await
+    people_of(tx, run, wanted.trigger, audiences, (wanted.which, facts)).await
 }
 
 /// What the host's views lack, if that is why something was not found.

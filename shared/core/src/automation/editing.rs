@@ -6,6 +6,7 @@
 use super::registry::{FiredBy, Subject, by_event};
 use super::render;
 use super::request::{PreviewRequest, Previewed, RequestError, check_event, preview};
+use super::subject::RunContext;
 use super::templates::{Template, WhatsAppSource, unapproved};
 use crate::channels::accounts;
 use crate::inbox::{InboxError, administrators};
@@ -371,20 +372,43 @@ async fn approved(tx: &mut Tx, tenant: TenantId, source: &Value) -> Result<(), I
     Ok(())
 }
 
-/// `preview` for people: the same, for the session's tenant.
+/// The arguments of `previewTemplate`: what a program asks, without a tenant.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplatePreview {
+    pub trigger_event: String,
+    #[serde(default)]
+    pub channels: Option<Vec<Channel>>,
+    #[serde(default)]
+    pub locales: Option<Vec<String>>,
+    #[serde(default)]
+    pub variables: Option<Map<String, Value>>,
+    #[serde(default)]
+    pub context: Option<RunContext>,
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// `preview` for people, of the session's tenant.
 ///
 /// # Errors
-/// As [`preview`].
+/// `forbidden` for all but administrators; else as [`preview`].
 pub async fn preview_template(
     tx: &mut Tx,
     session: &Session,
-    request: &PreviewRequest,
+    asked: &TemplatePreview,
 ) -> Result<Previewed, InboxError> {
-    let of_another = |tenant: TenantId| tenant != session.tenant;
-    if request.tenant_id.is_some_and(of_another) {
-        return Err(ActionError::invalid("tenant_id: is not the session's").into());
-    }
-    preview(tx, session.tenant, request)
+    administrators(session, "preview templates")?;
+    let request = PreviewRequest {
+        tenant_id: None,
+        trigger_event: asked.trigger_event.clone(),
+        channels: asked.channels.clone(),
+        locales: asked.locales.clone(),
+        variables: asked.variables.clone().unwrap_or_default(),
+        context: asked.context.clone().unwrap_or_default(),
+        name: asked.name.clone(),
+    };
+    preview(tx, session.tenant, &request)
         .await
         .map_err(|error| match error {
             RequestError::Refused(refused) => refused.into(),

@@ -21,12 +21,14 @@ use time::OffsetDateTime;
 #[derive(Debug)]
 pub struct Run {
     pub id: RunId,
-    tenant: TenantId,
+    pub(super) tenant: TenantId,
     /// Who asks: a part of the key.
     source: String,
     key: String,
     body_hash: Vec<u8>,
-    trigger_event: String,
+    pub(super) trigger_event: String,
+    /// Is its row there already?
+    continues: bool,
 }
 
 /// Some of a run's people, and how they are written to.
@@ -51,6 +53,16 @@ impl Run {
             key: key.to_owned(),
             body_hash,
             trigger_event: trigger_event.to_owned(),
+            continues: false,
+        }
+    }
+
+    /// One that was handed over, and is locked by whoever takes it up.
+    #[must_use]
+    pub fn continued(id: RunId, tenant: TenantId, trigger_event: &str) -> Self {
+        Self {
+            continues: true,
+            ..Self::of_batch(id, tenant, trigger_event)
         }
     }
 
@@ -115,10 +127,7 @@ impl Run {
             recipients: Vec::new(),
         };
         self.store(tx, context, &answer).await?;
-        Ok(Accepted {
-            answer,
-            hints: Vec::new(),
-        })
+        Ok(Accepted::settled(answer))
     }
 
     /// Turns the audiences into message rows, each by its rule. Whoever is in two of them is written to by the first.
@@ -147,7 +156,10 @@ impl Run {
         };
         self.store(tx, context, &answer).await?;
         let hints = outbox::queue(tx, self.tenant, &rows).await?;
-        Ok(Accepted { answer, hints })
+        Ok(Accepted {
+            hints,
+            ..Accepted::settled(answer)
+        })
     }
 
     /// What is to be written to these recipients; nothing is stored but whom they are.
@@ -190,12 +202,25 @@ impl Run {
         Ok(planner.plan(recipients, &people, taken))
     }
 
-    async fn store(
+    /// The run's row: made, or brought to its end.
+    pub(super) async fn store(
         &self,
         tx: &mut Tx,
         context: &RunContext,
         answer: &RunAnswer,
     ) -> Result<(), DatabaseError> {
+        if self.continues {
+            sqlx::query!(
+                "update communications.trigger_runs set status = $3, answer = $4 where tenant_id = $1 and id = $2",
+                self.tenant.0,
+                self.id.0,
+                answer.status.as_str(),
+                json!(answer)
+            )
+            .execute(tx.conn())
+            .await?;
+            return Ok(());
+        }
         sqlx::query!(
             "insert into communications.trigger_runs
                  (tenant_id, id, source, idempotency_key, body_hash, trigger_event, status, context, answer)

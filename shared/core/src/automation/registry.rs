@@ -4,6 +4,7 @@
 //! those are rows (`notification_rules`, `notification_templates`), the platform's where a tenant has none of its own.
 //! docs/notification-pipeline-protocol.md, "Adding a trigger".
 
+use serde::{Deserialize, Serialize};
 use time::Duration;
 
 /// One kind of domain event.
@@ -55,7 +56,8 @@ pub enum Condition {
 }
 
 /// The host's row that an event is about; its columns are those of the view (docs/schema-communications.md).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Subject {
     Trip,
     Booking,
@@ -69,7 +71,8 @@ pub enum Subject {
 }
 
 /// As in `notification_rules.audience`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Audience {
     TripPassengers,
     BookingPassengers,

@@ -13,12 +13,13 @@ pub(super) use recipients::check_listed;
 pub use runs::{CancelledRun, RunState, cancel_run, run_state};
 
 use super::audience::{self, Recipient};
+use super::hand_off::{self, Taken};
 use super::intake::{self, Addressed, Run};
 use super::registry::{Audience, Subject, Trigger, by_event};
 use super::rules::{self, Rule, Step};
 use super::subject::{self, Facts, RunContext, Which, over};
-use super::{Accepted, AutomationError, RunStatus};
-use crate::model::{Category, Channel, Lane, TenantId};
+use super::{Accepted, AutomationError, RunAnswer, RunStatus};
+use crate::model::{Category, Channel, Lane, RunId, TenantId};
 use crate::platform::{
     DatabaseError, Tx,
     hasura::{ActionError, instant},
@@ -49,6 +50,10 @@ pub struct NotificationRequest {
     pub tenant_id: Option<TenantId>,
     /// The caller's own, once for each thing that happened: 1 to 128 characters.
     pub idempotency_key: String,
+    /// A run that was handed over: this is how it goes on, and its messages are the run's. Once; whoever comes later gets the answer
+    /// of the first.
+    #[serde(default)]
+    pub run_id: Option<RunId>,
     /// One of the registry's, or a tenant's own: `A-Z`, digits and `_`.
     pub trigger_event: String,
     /// Instead of `recipients`: which people of what `context` names.
@@ -219,20 +224,10 @@ pub async fn accept(
 ) -> Result<Accepted, RequestError> {
     let now = intake::now(tx).await?;
     // A repeat that comes after its time gets its answer all the same.
-    let source = format!("api/{client}");
-    let run = Run::new(
-        tenant,
-        &source,
-        &request.idempotency_key,
-        request.hash(),
-        &request.trigger_event,
-    );
-    if let Some(answer) = run.begin(tx).await.map_err(reused)? {
-        return Ok(Accepted {
-            answer,
-            hints: Vec::new(),
-        });
-    }
+    let run = match begin(tx, tenant, client, request).await? {
+        Begun::Run(run) => run,
+        Begun::Answered(answer) => return Ok(Accepted::settled(answer)),
+    };
     request.check(now)?;
     let trigger = by_event(&request.trigger_event);
     let facts = facts(tx, tenant, &request.context).await?;
@@ -249,6 +244,46 @@ pub async fn accept(
     Ok(run
         .fan_out(tx, &facts.context, &words, &addressed, send_at)
         .await?)
+}
+
+/// Whether there is anything left to do.
+enum Begun {
+    Run(Run),
+    Answered(RunAnswer),
+}
+
+async fn begin(
+    tx: &mut Tx,
+    tenant: TenantId,
+    client: Uuid,
+    request: &NotificationRequest,
+) -> Result<Begun, RequestError> {
+    let event = &request.trigger_event;
+    if let Some(run) = request.run_id {
+        return match hand_off::take(tx, tenant, run).await? {
+            Taken::Waiting { trigger_event, .. } if trigger_event == *event => {
+                Ok(Begun::Run(Run::continued(run, tenant, event)))
+            }
+            Taken::Waiting { .. } => Err(invalid("trigger_event", "is not the run's").into()),
+            Taken::Over(answer) => Ok(Begun::Answered(
+                serde_json::from_value(answer)
+                    .map_err(|error| DatabaseError::from(sqlx::Error::Decode(error.into())))?,
+            )),
+            Taken::Unknown => Err(ActionError::not_found("run_id")
+                .with_details(json!({"field": "run_id"}))
+                .into()),
+        };
+    }
+    let source = format!("api/{client}");
+    let run = Run::new(
+        tenant,
+        &source,
+        &request.idempotency_key,
+        request.hash(),
+        event,
+    );
+    let answered = run.begin(tx).await.map_err(reused)?;
+    Ok(answered.map_or(Begun::Run(run), Begun::Answered))
 }
 
 /// A request and some of its people, ready to be planned.
@@ -472,6 +507,7 @@ fn plain(category: Category) -> Rule {
         lane,
         expires_after,
         quiet_hours: None,
+        hand_over_within: None,
     }
 }
 

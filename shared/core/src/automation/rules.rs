@@ -22,6 +22,8 @@ pub struct Rule {
     pub lane: Lane,
     pub expires_after: Duration,
     pub quiet_hours: Option<QuietHours>,
+    /// An orchestrator carries it out, within this time.
+    pub hand_over_within: Option<Duration>,
 }
 
 /// One channel in the order of preference. The waits say when to go on to it from the step before (a permanent failure
@@ -61,8 +63,8 @@ pub async fn look_up(
     audience: &str,
 ) -> Result<Found, AutomationError> {
     let row = sqlx::query!(
-        r#"select id, steps, category, lane, enabled, quiet_hours,
-                  extract(epoch from expires_after)::float8 as "expires_after!"
+        r#"select id, steps, category, lane, enabled, quiet_hours, orchestrator,
+                  extract(epoch from orchestrator_deadline)::float8 as "deadline!", extract(epoch from expires_after)::float8 as "expires_after!"
              from communications.notification_rules
             where tenant_id in ($1, communications.platform_tenant()) and trigger_event = $2 and audience = $3
             order by tenant_id = $1 desc
@@ -90,6 +92,7 @@ pub async fn look_up(
         category: row.category.parse().map_err(unknown)?,
         lane: row.lane.parse().map_err(unknown)?,
         expires_after: Duration::seconds_f64(row.expires_after),
+        hand_over_within: (row.orchestrator == "N8N").then(|| Duration::seconds_f64(row.deadline)),
         quiet_hours: row
             .quiet_hours
             .map(serde_json::from_value)

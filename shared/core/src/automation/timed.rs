@@ -7,7 +7,7 @@
 use super::intake::Run;
 use super::registry::{BEFORE_DEPARTURE, Moment, Subject, Trigger, timed};
 use super::subject::{self, Which};
-use super::{AutomationError, RunStatus, people_of};
+use super::{Accepted, AutomationError, Orchestrator, RunStatus, announce, go_on, people_of};
 use crate::model::TenantId;
 use crate::platform::{Database, DatabaseError, Queues, Tx, telemetry};
 use serde::Serialize;
@@ -28,14 +28,23 @@ pub struct Fired {
     pub failed: usize,
     /// Triggers that the host has no views for.
     pub unavailable: usize,
+    /// Runs that an orchestrator had and did not carry out in time.
+    pub gone_on: usize,
 }
 
 /// Fires everything that is due, trigger by trigger, each occurrence in a transaction of its own.
 ///
 /// # Errors
 /// When the database does not answer. What was fired stays fired.
-pub async fn fire_due(database: &Database, queues: &Queues) -> Result<Fired, DatabaseError> {
-    let mut fired = Fired::default();
+pub async fn fire_due(
+    database: &Database,
+    queues: &Queues,
+    orchestrator: Option<&Orchestrator>,
+) -> Result<Fired, DatabaseError> {
+    let mut fired = Fired {
+        gone_on: go_on(database, queues).await?,
+        ..Fired::default()
+    };
     for (trigger, moment) in timed() {
         let due = match due(database, trigger, moment).await {
             Ok(due) => due,
@@ -52,10 +61,13 @@ pub async fn fire_due(database: &Database, queues: &Queues) -> Result<Fired, Dat
             Err(error) => return Err(error),
         };
         for occurrence in due {
-            match fire(database, queues, trigger, moment, &occurrence).await {
-                Ok(messages) => {
+            match fire(database, trigger, moment, &occurrence).await {
+                Ok(None) => {}
+                Ok(Some(accepted)) => {
                     fired.runs += 1;
-                    fired.messages += messages;
+                    fired.messages += accepted.answer.messages();
+                    queues.publish_or_leave_to_scan(&accepted.hints).await;
+                    announce(orchestrator, &accepted).await;
                 }
                 Err(error) => {
                     // One tenant's broken rule must not keep the others' reminders.
@@ -80,16 +92,15 @@ struct Occurrence {
 
 async fn fire(
     database: &Database,
-    queues: &Queues,
     trigger: &'static Trigger,
     moment: &Moment,
     occurrence: &Occurrence,
-) -> Result<usize, AutomationError> {
+) -> Result<Option<Accepted>, AutomationError> {
     let tenant = occurrence.tenant;
     let mut tx = database.begin().await?;
     let run = Run::new(tenant, SOURCE, &occurrence.key, Vec::new(), trigger.event);
     if run.begin(&mut tx).await?.is_some() {
-        return Ok(0);
+        return Ok(None);
     }
     let which = Which {
         subject: moment.subject,
@@ -97,16 +108,14 @@ async fn fire(
         profile: None,
     };
     let accepted = if let Some(facts) = subject::read(&mut tx, tenant, which).await? {
-        people_of(&mut tx, &run, tenant, trigger, trigger.audiences, &facts).await?
+        people_of(&mut tx, &run, trigger, trigger.audiences, (which, &facts)).await?
     } else {
         let context = subject::context(which);
         run.ends(&mut tx, RunStatus::Stale, &context).await?
     };
     tx.commit().await?;
-    let messages = accepted.answer.messages();
-    tracing::info!(trigger = trigger.event, run.id = %accepted.answer.run_id, due = %occurrence.at, messages, "fired");
-    queues.publish_or_leave_to_scan(&accepted.hints).await;
-    Ok(messages)
+    tracing::info!(trigger = trigger.event, run.id = %accepted.answer.run_id, due = %occurrence.at, status = ?accepted.answer.status, "fired");
+    Ok(Some(accepted))
 }
 
 /// What is due now and has had no run.

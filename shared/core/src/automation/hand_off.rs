@@ -1,0 +1,236 @@
+//! The hand-off: a rule may say that an orchestrator (n8n) carries its runs out. The run is committed first and then announced; what
+//! the orchestrator decides comes back as a `NotificationRequest` that names the run, and sends under it. If nothing has come by the
+//! deadline, the run goes on here by the rule alone. The run's row decides who was first, so nobody is written to twice.
+
+use super::answer::{RunAnswer, RunStatus};
+use super::intake::Run;
+use super::registry::{Audience, Subject, by_event};
+use super::subject::{self, RunContext, Which};
+use super::{Accepted, AutomationError, natively};
+use crate::model::{PassengerProfileId, RunId, TenantId};
+use crate::platform::config::Secret;
+use crate::platform::{Aws, Database, DatabaseError, Queues, Settings, Tx, telemetry};
+use comms_providers::http::client;
+use comms_providers::orchestrator::{NotAUrl, OrchestratorClient};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Runs that go on in one run of the clock.
+const MOST: i64 = 500;
+
+/// What is told to the orchestrator: ids, and no address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HandOff {
+    pub run_id: RunId,
+    pub tenant_id: TenantId,
+    pub trigger_event: String,
+    pub context: RunContext,
+    #[serde(with = "time::serde::rfc3339")]
+    pub deadline_at: OffsetDateTime,
+}
+
+/// What the run is about, for when it goes on here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct About {
+    pub subject: Subject,
+    pub id: Uuid,
+    pub profile: Option<PassengerProfileId>,
+    pub audiences: Vec<Audience>,
+}
+
+/// Where runs are announced.
+#[derive(Debug)]
+pub struct Orchestrator {
+    pub client: OrchestratorClient,
+    pub secret: Secret,
+}
+
+impl Orchestrator {
+    /// From `N8N_WEBHOOK_URL` and `N8N_SECRET`; `None` where the first is not set.
+    ///
+    /// # Errors
+    /// When the URL is none.
+    pub fn from_settings(settings: &mut Settings, aws: &Aws) -> Result<Option<Self>, NotAUrl> {
+        let url = settings.or("N8N_WEBHOOK_URL", "");
+        if url.is_empty() {
+            return Ok(None);
+        }
+        let secret = settings.secret("N8N_SECRET", aws);
+        let http = client().map_err(|_| NotAUrl)?;
+        let client = OrchestratorClient::new(http, &url)?;
+        Ok(Some(Self { client, secret }))
+    }
+
+    /// One call. Whatever becomes of it, the deadline stands.
+    async fn announce(&self, run: &HandOff) -> Result<(), String> {
+        let secret = self.secret.get().await.map_err(|error| error.to_string())?;
+        let told = self.client.tell(secret.expose_secret(), run).await;
+        told.map_err(|error| telemetry::chain(&error))
+    }
+}
+
+/// Announces what was handed over. Where nobody is there to hear it, the run goes on at its deadline.
+pub async fn announce(orchestrator: Option<&Orchestrator>, accepted: &Accepted) {
+    let Some(run) = &accepted.hand_off else {
+        return;
+    };
+    let told = match orchestrator {
+        Some(orchestrator) => orchestrator.announce(run).await,
+        None => Err("N8N_WEBHOOK_URL is not set".to_owned()),
+    };
+    if let Err(problem) = told {
+        tracing::warn!(tenant.id = %run.tenant_id, run.id = %run.run_id, problem, "the orchestrator was not told of a run");
+    }
+}
+
+/// Carries out every run whose deadline is over, each in a transaction of its own. Answers how many.
+///
+/// # Errors
+/// When the database does not answer. What was carried out stays so.
+pub async fn go_on(database: &Database, queues: &Queues) -> Result<usize, DatabaseError> {
+    let mut done = 0;
+    for waiting in waiting(database).await? {
+        match carry_out(database, &waiting).await {
+            Ok(Some(accepted)) => {
+                tracing::warn!(tenant.id = %waiting.tenant, run.id = %waiting.run, "the orchestrator did not answer in time");
+                queues.publish_or_leave_to_scan(&accepted.hints).await;
+                done += 1;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let error = telemetry::chain(&error);
+                tracing::error!(tenant.id = %waiting.tenant, run.id = %waiting.run, error, "a run does not go on");
+            }
+        }
+    }
+    Ok(done)
+}
+
+struct Waiting {
+    tenant: TenantId,
+    run: RunId,
+}
+
+async fn waiting(database: &Database) -> Result<Vec<Waiting>, DatabaseError> {
+    let mut tx = database.begin().await?;
+    let waiting = sqlx::query_as!(
+        Waiting,
+        r#"select tenant_id as "tenant: TenantId", id as "run: RunId" from communications.trigger_runs
+            where status = 'HANDED_OVER' and deadline_at <= now() order by deadline_at limit $1"#,
+        MOST
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(waiting)
+}
+
+async fn carry_out(
+    database: &Database,
+    waiting: &Waiting,
+) -> Result<Option<Accepted>, AutomationError> {
+    let mut tx = database.begin().await?;
+    let Taken::Waiting {
+        trigger_event,
+        about,
+    } = take(&mut tx, waiting.tenant, waiting.run).await?
+    else {
+        return Ok(None);
+    };
+    let run = Run::continued(waiting.run, waiting.tenant, &trigger_event);
+    let about: About = serde_json::from_value(about)
+        .map_err(|error| DatabaseError::from(sqlx::Error::Decode(error.into())))?;
+    let which = Which {
+        subject: about.subject,
+        id: about.id,
+        profile: about.profile,
+    };
+    let facts = subject::read(&mut tx, waiting.tenant, which).await?;
+    let accepted = match (facts, by_event(&trigger_event)) {
+        (Some(facts), Some(trigger)) => {
+            natively(&mut tx, &run, trigger, &about.audiences, &facts).await?
+        }
+        _ => {
+            let context = subject::context(which);
+            run.ends(&mut tx, RunStatus::Stale, &context).await?
+        }
+    };
+    tx.commit().await?;
+    Ok(Some(accepted))
+}
+
+/// A run that somebody wants to carry out; its row is locked.
+pub(super) enum Taken {
+    Waiting {
+        trigger_event: String,
+        about: Value,
+    },
+    /// Carried out before, or never handed over.
+    Over(Value),
+    Unknown,
+}
+
+pub(super) async fn take(
+    tx: &mut Tx,
+    tenant: TenantId,
+    run: RunId,
+) -> Result<Taken, DatabaseError> {
+    let row = sqlx::query!(
+        "select status, trigger_event, answer, hand_off from communications.trigger_runs
+          where tenant_id = $1 and id = $2 for update",
+        tenant.0,
+        run.0
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(match row {
+        None => Taken::Unknown,
+        Some(row) if row.status == "HANDED_OVER" => Taken::Waiting {
+            trigger_event: row.trigger_event,
+            about: row.hand_off.unwrap_or_default(),
+        },
+        Some(row) => Taken::Over(row.answer),
+    })
+}
+
+/// Leaves the run to the orchestrator.
+pub(super) async fn hand_over(
+    tx: &mut Tx,
+    run: &Run,
+    about: &About,
+    context: &RunContext,
+    deadline: time::Duration,
+) -> Result<Accepted, AutomationError> {
+    let answer = RunAnswer {
+        run_id: run.id,
+        status: RunStatus::HandedOver,
+        recipients: Vec::new(),
+    };
+    run.store(tx, context, &answer).await?;
+    let deadline_at = sqlx::query_scalar!(
+        r#"update communications.trigger_runs
+              set status = 'HANDED_OVER', hand_off = $3, deadline_at = now() + $4 * interval '1 second'
+            where tenant_id = $1 and id = $2 returning deadline_at as "at!""#,
+        run.tenant.0,
+        run.id.0,
+        json!(about),
+        deadline.as_seconds_f64()
+    )
+    .fetch_one(tx.conn())
+    .await
+    .map_err(DatabaseError::from)?;
+    Ok(Accepted {
+        answer,
+        hints: Vec::new(),
+        hand_off: Some(HandOff {
+            run_id: run.id,
+            tenant_id: run.tenant,
+            trigger_event: run.trigger_event.clone(),
+            context: context.clone(),
+            deadline_at,
+        }),
+    })
+}

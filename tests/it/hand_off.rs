@@ -1,0 +1,220 @@
+//! Runs that an orchestrator is to carry out: announced, taken up once, and gone on with where it does not answer.
+
+use crate::triggers::host::Host;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::routing::post;
+use axum::{Json, Router};
+use comms_core::automation::Orchestrator;
+use comms_core::platform::config::Secret;
+use comms_providers::http::client;
+use comms_providers::orchestrator::{OrchestratorClient, SECRET_HEADER};
+use comms_tests::calls;
+use comms_tests::world::{HASURA_SECRET, World};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use uuid::Uuid;
+
+/// Hears what is announced, and with which secret.
+#[derive(Clone, Default)]
+struct Ear(Arc<Mutex<Vec<(String, Value)>>>);
+
+impl Ear {
+    async fn listen(&self) -> String {
+        let heard = async |State(ear): State<Ear>, headers: HeaderMap, Json(body): Json<Value>| {
+            let secret = headers[SECRET_HEADER].to_str().unwrap().to_owned();
+            ear.0.lock().unwrap().push((secret, body));
+        };
+        let app = Router::new()
+            .route("/webhook/runs", post(heard))
+            .with_state(self.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/webhook/runs", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        url
+    }
+}
+
+/// A world whose events are announced there, and a boarding that hands over.
+async fn boards(world: &mut World, url: &str) -> (Value, Uuid) {
+    world.events.orchestrator = Some(Orchestrator {
+        client: OrchestratorClient::new(client().unwrap(), url).unwrap(),
+        secret: Secret::of("N8N_SECRET", "shh".to_owned().into()),
+    });
+    world
+        .execute("update communications.notification_rules set orchestrator = 'N8N' where trigger_event = 'TRIP_BOARDING'")
+        .await;
+    let host = Host::of(world).await;
+    let change = host
+        .changes("trips", host.trip, "status = 'BOARDING'")
+        .await;
+    (host.reports("trip_boarding", &change).await, host.trip)
+}
+
+/// What n8n answers with.
+async fn carries_out(world: &World, run: &Value) -> (u16, Value) {
+    world
+        .execute(
+            "insert into communications.api_clients (tenant_id, id, name, token_sha256, scopes)
+             values (communications.platform_tenant(), communications.uuid_v7(), 'n8n', sha256('comms_n8n'), '{notifications:write}')
+             on conflict do nothing",
+        )
+        .await;
+    let request = json!({"tenant_id": world.iberia.tenant, "run_id": run, "idempotency_key": run, "trigger_event": "TRIP_BOARDING",
+                         "context": {"trip_id": trip(world).await}, "channels": ["SMS"], "variables": {"trip": {"vehicle": "bus 9"}}});
+    let headers = json!({"authorization": "Bearer comms_n8n"});
+    let request = calls::http(
+        "POST",
+        "/api/notifications",
+        &json!({}),
+        &[],
+        &headers,
+        &request.to_string(),
+    );
+    let response = notifications::handle(&world.api(), request).await;
+    (
+        response.status().as_u16(),
+        serde_json::from_str(response.body()).unwrap(),
+    )
+}
+
+async fn trip(world: &World) -> Uuid {
+    world.scalar("select id from operations.trips").await
+}
+
+async fn overdue(world: &World) {
+    world
+        .execute("update communications.trigger_runs set deadline_at = now() - interval '1 second'")
+        .await;
+}
+
+#[tokio::test]
+async fn a_run_is_announced_and_carried_out_once_under_its_own_name() {
+    let mut world = World::new().await;
+    let ear = Ear::default();
+    let url = ear.listen().await;
+    let (answer, trip) = boards(&mut world, &url).await;
+    assert_eq!(answer["run"]["status"], "HANDED_OVER");
+    assert_eq!(world.count("messages").await, 0);
+    let heard = ear.0.lock().unwrap().clone();
+    let run = &answer["run"]["run_id"];
+    assert_eq!(heard.len(), 1);
+    assert_eq!(heard[0].0, "shh");
+    let told = &heard[0].1;
+    assert_eq!(
+        (&told["run_id"], &told["trigger_event"], &told["context"]),
+        (run, &json!("TRIP_BOARDING"), &json!({"trip_id": trip}))
+    );
+    assert!(
+        !told.to_string().contains("+34"),
+        "ids, no addresses: {told}"
+    );
+    let (status, carried) = carries_out(&world, run).await;
+    assert_eq!(
+        (status, &carried["run_id"], &carried["status"]),
+        (200, run, &json!("COMPLETED"))
+    );
+    assert_eq!(
+        carries_out(&world, run).await.1,
+        carried,
+        "a step that n8n repeats"
+    );
+    overdue(&world).await;
+    assert_eq!(
+        timed_triggers::handle(&world.clock())
+            .await
+            .unwrap()
+            .gone_on,
+        0
+    );
+    let said: Vec<String> = sqlx::query_scalar(
+        "select channel || ' ' || (body like '%bus 9%') from communications.messages",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        said,
+        ["SMS true", "SMS true"],
+        "what the orchestrator decided"
+    );
+    // Another tenant cannot take it up.
+    let (status, _) = {
+        sqlx::query("update communications.api_clients set tenant_id = $1")
+            .bind(world.albion.tenant)
+            .execute(&world.pool)
+            .await
+            .unwrap();
+        carries_out(&world, run).await
+    };
+    assert_eq!(status, 403);
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_takes_up_goes_on_by_its_rule() {
+    let mut world = World::new().await;
+    let (answer, _) = boards(&mut world, "http://127.0.0.1:9/webhook/runs").await;
+    assert_eq!(
+        answer["run"]["status"], "HANDED_OVER",
+        "nobody heard it, and Hasura need not come again"
+    );
+    assert_eq!(
+        timed_triggers::handle(&world.clock())
+            .await
+            .unwrap()
+            .gone_on,
+        0,
+        "not before its deadline"
+    );
+    overdue(&world).await;
+    let (one, two) = (world.clock(), world.clock());
+    let (one, two) = tokio::join!(timed_triggers::handle(&one), timed_triggers::handle(&two));
+    assert_eq!(one.unwrap().gone_on + two.unwrap().gone_on, 1);
+    assert_eq!(world.count("messages where channel = 'WHATSAPP'").await, 2);
+    // The orchestrator comes after all: it gets the answer, and nobody is written to again.
+    let (status, late) = carries_out(&world, &answer["run"]["run_id"]).await;
+    assert_eq!(
+        (status, late["recipients"].as_array().map(Vec::len)),
+        (200, Some(2))
+    );
+    assert_eq!(world.count("messages").await, 2);
+}
+
+/// Both at the same moment: one of them.
+#[tokio::test]
+async fn at_the_deadline_one_of_the_two_is_first() {
+    let mut world = World::new().await;
+    let (answer, _) = boards(&mut world, "http://127.0.0.1:9/webhook/runs").await;
+    overdue(&world).await;
+    let clock = world.clock();
+    let run = &answer["run"]["run_id"];
+    let (by_itself, carried) =
+        tokio::join!(timed_triggers::handle(&clock), carries_out(&world, run));
+    by_itself.unwrap();
+    assert_eq!(carried.0, 200);
+    assert_eq!(world.count("messages").await, 2);
+}
+
+#[tokio::test]
+async fn the_same_event_again_is_announced_no_second_time() {
+    let mut world = World::new().await;
+    let ear = Ear::default();
+    let url = ear.listen().await;
+    let (answer, trip) = boards(&mut world, &url).await;
+    let key: String = world
+        .scalar("select idempotency_key from communications.trigger_runs")
+        .await;
+    let row: Value = sqlx::query_scalar("select to_jsonb(t) from operations.trips t where id = $1")
+        .bind(trip)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    let mut old = row.clone();
+    old["status"] = json!("SCHEDULED");
+    let body = calls::event_trigger(key.parse().unwrap(), "trip_boarding", &old, &row);
+    let request = calls::from_hasura("/api/hasura/events", HASURA_SECRET, &body);
+    let again: Value =
+        serde_json::from_str(hasura_events::handle(&world.events, request).await.body()).unwrap();
+    assert_eq!(again["run"], answer["run"]);
+    assert_eq!(ear.0.lock().unwrap().len(), 1);
+}
