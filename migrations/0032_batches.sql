@@ -33,6 +33,9 @@ create table communications.batches (
 
 create index batches_running on communications.batches (updated_at) where status in ('RUNNING', 'COMPLETED');
 
+-- The newest first, as people look at them.
+create index batches_newest on communications.batches (tenant_id, created_at desc);
+
 create trigger set_updated_at before update on communications.batches
     for each row execute function communications.set_updated_at();
 

@@ -26,10 +26,11 @@ impl Ear {
             ear.0.lock().unwrap().push((secret, body));
         };
         let app = Router::new()
-            .route("/webhook/runs", post(heard))
+            .route("/webhook/runs/trip_boarding", post(heard))
             .with_state(self.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhook/runs", listener.local_addr().unwrap());
+        #[expect(clippy::disallowed_methods, reason = "it plays n8n, which runs on")]
         tokio::spawn(async move { axum::serve(listener, app).await });
         url
     }

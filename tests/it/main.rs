@@ -46,6 +46,7 @@ mod media;
 mod media_faults;
 mod media_lives;
 mod merges;
+mod n8n;
 mod notices;
 mod one_text;
 mod order;

@@ -5,7 +5,10 @@
 use crate::calls;
 use crate::seed::{Operator, Trip};
 use anyhow::{Context, Result, bail, ensure};
-use comms_core::platform::hasura::SECRET_HEADER;
+use comms_core::automation::Orchestrator;
+use comms_core::platform::config::Secret;
+use comms_core::platform::hasura::{Door, SECRET_HEADER};
+use comms_core::platform::{Aws, Database, Queues, Settings};
 use comms_simulator::SignedWebhook;
 use reqwest::{RequestBuilder, Url};
 use serde_json::{Value, json};
@@ -67,6 +70,26 @@ impl Stack {
             hasura_secret: setting("HASURA_SECRET")?,
             app_secret: setting("META_APP_SECRET")?,
         })
+    }
+
+    /// The function behind Hasura's event triggers, in this process, on the stack's rows and queues, with an orchestrator.
+    ///
+    /// # Errors
+    /// When a setting is missing.
+    pub fn events(&self, orchestrator: Orchestrator) -> Result<hasura_events::Deps> {
+        let aws = Aws::default();
+        let mut settings = Settings::from_env();
+        let deps = hasura_events::Deps {
+            door: Door::new(Secret::of(
+                "HASURA_SECRETS",
+                json!([self.hasura_secret]).to_string().into(),
+            )),
+            database: Database::new(settings.secret("DATABASE_URL", &aws)),
+            queues: Queues::from_settings(&mut settings, &aws),
+            orchestrator: Some(orchestrator),
+        };
+        settings.done()?;
+        Ok(deps)
     }
 
     /// The trip becomes late; the call that Hasura then makes.

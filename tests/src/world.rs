@@ -106,12 +106,7 @@ impl World {
         let (iberia, albion) = (seed::iberia(), seed::albion());
         let configs = sealed_configs(&aws).await;
         for (operator, config) in [(&iberia, &configs.0), (&albion, &configs.1)] {
-            operator.write(&pool, config).await.unwrap();
-            let mut number = operator.number();
-            number
-                .templates
-                .extend(seed::approved(&pool).await.unwrap());
-            simulator.register(number).unwrap();
+            connect(operator, config, &pool, &simulator).await;
         }
         let (queue_url, media_queue_url, batch_queue_url, dead_letter_url, media_dead_letter_url) = tokio::join!(
             fresh_queue(&aws, "hints"),
@@ -339,6 +334,14 @@ impl World {
         self.scalar("select id from communications.conversations")
             .await
     }
+}
+
+/// The operator is ACTIVE, and its number known to the provider with all templates approved.
+async fn connect(operator: &Operator, config: &Value, pool: &PgPool, simulator: &Simulator) {
+    operator.write(pool, config).await.unwrap();
+    let mut number = operator.number();
+    number.templates.extend(seed::approved(pool).await.unwrap());
+    simulator.register(number).unwrap();
 }
 
 fn reply_secrets() -> Secret {

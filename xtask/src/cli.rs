@@ -9,6 +9,7 @@ cargo xtask COMMAND
 
 The local stack (no account, no Docker):
   demo                      build, start, deploy and seed everything, fire an event, tell the story
+  demo incident             the same, with an incident that three hundred passengers on mixed channels hear of
   up                        the same without the story; only what is missing; settings in .local/env
   down [--clean]            end every process; --clean also deletes the data
   status                    what runs, where, and whether it answers
@@ -23,6 +24,7 @@ Checks and tests:
                             --quick: what needs no running stack
   check                     fmt, clippy, template
   standin                   installs the Hasura-compatible stand-in that the stage of this name asks (once; ten minutes)
+  n8n test                  installs n8n (once; 3 GB), imports the workflows of n8n/ and drives them on the stack
   sqlx [--check]            prepare .sqlx from the migrations and queries, or compare with it
   deny [advisories]         licences, bans and sources of the dependencies; advisories needs the network
   fuzz [TARGET…] [--seconds N]
@@ -45,17 +47,27 @@ pub enum Command {
     Down(Data),
     Status,
     Demo,
-    Logs { name: Option<String>, follow: bool },
+    DemoIncident,
+    Logs {
+        name: Option<String>,
+        follow: bool,
+    },
     Psql(Vec<String>),
     Env,
     Postgres,
+    /// The workflows, in n8n itself.
+    N8nTest,
     StandIn,
     Test(Plan),
     Check,
-    Deny { advisories: bool },
+    Deny {
+        advisories: bool,
+    },
     Fuzz(fuzz::Plan),
     Sqlx(Mode),
-    BenchCold { runs: usize },
+    BenchCold {
+        runs: usize,
+    },
     BenchDispatchHelp,
     BenchDispatch(bench::Plan),
     BenchWebhook(bench::WebhookPlan),
@@ -86,10 +98,12 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         ["down", "--clean"] => Command::Down(Data::Delete),
         ["status"] => Command::Status,
         ["demo"] => Command::Demo,
+        ["demo", "incident"] => Command::DemoIncident,
         ["logs", ref rest @ ..] => logs(rest)?,
         ["env"] => Command::Env,
         ["pg"] => Command::Postgres,
         ["standin"] => Command::StandIn,
+        ["n8n"] | ["n8n", "test"] => Command::N8nTest,
         ["check"] => Command::Check,
         ["deny"] => Command::Deny { advisories: false },
         ["deny", "advisories"] => Command::Deny { advisories: true },

@@ -14,6 +14,7 @@ mod functions;
 mod fuzz;
 mod http;
 mod logs;
+mod n8n;
 mod port;
 mod postgres;
 mod prepare;
@@ -52,12 +53,14 @@ fn perform(command: Command) -> Result<()> {
         Command::Up => drop(stack::up(&project)?),
         Command::Down(data) => stack::down(&project, data)?,
         Command::Status => stack::status(&project),
-        Command::Demo => demo(&project)?,
+        Command::Demo => demo(&project, story::tell)?,
+        Command::DemoIncident => demo(&project, story::incident)?,
         Command::Logs { name, follow } => logs::show(&project, name.as_deref(), follow)?,
         Command::Psql(arguments) => psql(&project, &arguments)?,
         Command::Env => print_env(&project),
         Command::Postgres => drop(stack::database(&project)?),
         Command::StandIn => println!("{}", standin::installed(&project)?.display()),
+        Command::N8nTest => n8n::test(&project)?,
         Command::Test(plan) => test::run(&project, &plan)?,
         Command::Check => test::run(&project, &test::Plan::check())?,
         Command::Deny { advisories: false } => checks::deny(&project)?,
@@ -76,9 +79,9 @@ fn perform(command: Command) -> Result<()> {
     Ok(())
 }
 
-fn demo(project: &Project) -> Result<()> {
+fn demo(project: &Project, story: fn(&Project, &EnvFile) -> Result<()>) -> Result<()> {
     let env = stack::up(project)?;
-    story::tell(project, &env)?;
+    story(project, &env)?;
     say::done(
         "The stack stays up. Look around with cargo xtask status | logs | psql; end it with cargo xtask down",
     );

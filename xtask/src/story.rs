@@ -22,6 +22,14 @@ pub fn tell(project: &Project, env: &EnvFile) -> Result<()> {
     run::visible(command(project, env).arg("tell"), "comms-story tell")
 }
 
+/// Three hundred people hear of an incident.
+pub fn incident(project: &Project, env: &EnvFile) -> Result<()> {
+    run::visible(
+        command(project, env).arg("incident"),
+        "comms-story incident",
+    )
+}
+
 fn command(project: &Project, env: &EnvFile) -> Command {
     let mut command = Command::new(project.debug_binary(BINARY));
     env.apply(&mut command);

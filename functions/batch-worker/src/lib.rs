@@ -73,6 +73,7 @@ pub async fn work(
             Stepped::Nothing => return Ok(()),
             Stepped::Stopped(reason) => {
                 tracing::error!(tenant.id = %job.tenant_id, batch.id = %job.batch_id, reason, "batch stopped");
+                telemetry::metric("BatchesStopped", 1.0, &[]);
                 return Ok(());
             }
             Stepped::Done {

@@ -17,7 +17,7 @@ pub(super) async fn answer(deps: &Deps, request: &Request) -> Response<String> {
     };
     match automation::handle_event(&deps.database, &event).await {
         Ok(Handled::NotWanted) => settled(&json!({"outcome": "not-wanted"})),
-        Ok(Handled::Accepted(accepted)) => accept(deps, &event, accepted).await,
+        Ok(Handled::Accepted(accepted)) => accept(deps, &event, *accepted).await,
         Err(AutomationError::Database(error)) if !error.is_bad_data() => later(&error),
         Err(error) => keep(deps, request, &error).await,
     }

@@ -15,6 +15,7 @@ use comms_core::platform::{
 use futures_util::FutureExt;
 use http::{Method, Response, StatusCode, header::AUTHORIZATION};
 use lambda_http::{Request, RequestExt};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
 use uuid::Uuid;
@@ -61,6 +62,7 @@ enum Route {
     Preview,
     State(RunId),
     Cancel(RunId),
+    OrchestratorError,
     CreateBatch,
     Batch(Uuid, OfBatch),
 }
@@ -99,6 +101,7 @@ impl Route {
         match (method, parts) {
             (&Method::POST, []) => Ok(Self::Create),
             (&Method::POST, ["preview"]) => Ok(Self::Preview),
+            (&Method::POST, ["orchestrator-errors"]) => Ok(Self::OrchestratorError),
             (&Method::GET, [id]) => Ok(Self::State(run(id)?)),
             (&Method::POST, [id, "cancel"]) => Ok(Self::Cancel(run(id)?)),
             _ => Err(ActionError::not_found("path")),
@@ -122,7 +125,7 @@ impl Route {
 
     fn scope(&self) -> Scope {
         match self {
-            Self::Create | Self::Cancel(_) => Scope::Write,
+            Self::Create | Self::Cancel(_) | Self::OrchestratorError => Scope::Write,
             Self::Preview | Self::State(_) | Self::Batch(_, OfBatch::State) => Scope::Read,
             Self::CreateBatch | Self::Batch(..) => Scope::Batches,
         }
@@ -149,6 +152,16 @@ async fn answer(deps: &Deps, request: &Request) -> Result<Value, ActionError> {
             Err(refusal(error))
         }
     }
+}
+
+/// What n8n's error workflow says: names, and not the error's text, which may quote what the workflow had in its hands.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WorkflowError {
+    workflow: String,
+    execution_id: String,
+    #[serde(default)]
+    last_node: Option<String>,
 }
 
 /// The answer, and what to announce once it is committed.
@@ -202,6 +215,18 @@ async fn serve(tx: &mut Tx, request: &Request, route: &Route) -> Result<Served, 
             let tenant = client.tenant(wanted.tenant_id)?;
             let previewed = request::preview(tx, tenant, &wanted).await?;
             Ok(Served::only(json!(previewed)))
+        }
+        Route::OrchestratorError => {
+            let failed: WorkflowError = request::parse(request.body())?;
+            tracing::error!(
+                client.id = %client.id,
+                workflow = failed.workflow,
+                execution = failed.execution_id,
+                last_node = failed.last_node,
+                "a workflow failed"
+            );
+            telemetry::metric("OrchestratorErrors", 1.0, &[]);
+            Ok(Served::only(json!({"outcome": "noted"})))
         }
         Route::State(run) => {
             let tenant = client.tenant(named_tenant(request)?)?;

@@ -116,6 +116,8 @@ async fn tend_batches(deps: &Deps) -> Result<(usize, usize), DatabaseError> {
     for (tenant, batch) in &stopped {
         tracing::error!(tenant.id = %tenant, batch.id = %batch, "batch stopped: its content is refused");
     }
+    #[expect(clippy::cast_precision_loss, reason = "a count for a metric")]
+    telemetry::metric("BatchesStopped", stopped.len() as f64, &[]);
     deps.batches.announce(&lost).await;
     Ok((lost.len(), stopped.len()))
 }

@@ -41,12 +41,23 @@ impl OrchestratorClient {
         Ok(Self { http, url })
     }
 
+    /// POSTs below the URL, at `path`: each kind of run has a workflow of its own there.
+    ///
     /// # Errors
     /// When it did not take it, or nobody knows whether it did.
-    pub async fn tell(&self, secret: &str, body: &impl Serialize) -> Result<(), OrchestratorError> {
+    pub async fn tell(
+        &self,
+        path: &str,
+        secret: &str,
+        body: &impl Serialize,
+    ) -> Result<(), OrchestratorError> {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(path);
+        }
         let request = self
             .http
-            .post(self.url.clone())
+            .post(url)
             .timeout(PATIENCE)
             .header(SECRET_HEADER, secret)
             .json(body);

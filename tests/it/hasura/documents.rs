@@ -70,6 +70,7 @@ fn roles(operation: &Operation) -> Vec<String> {
             return roles_of_action(&action(operation));
         }
         "message-runs.graphql" => &["service"],
+        "batch-progress.graphql" => &["tenant_admin", "service"],
         _ => &["dispatcher", "tenant_admin"],
     };
     roles.iter().map(|role| (*role).to_owned()).collect()

@@ -193,6 +193,7 @@ fn each_role_begins_at_its_own_tables() {
         "tenant_settings: query select",
     ];
     let people = [
+        "batches: query select",
         "channel_accounts: query",
         "contact_merges: query select",
         "contact_reviews: query select",
@@ -202,9 +203,16 @@ fn each_role_begins_at_its_own_tables() {
     ];
     assert_eq!(roots["dispatcher"], inbox);
     assert_eq!(roots["tenant_admin"], people);
-    assert_eq!(roots["service"], ["messages: query", "trigger_runs: query"]);
+    assert_eq!(
+        roots["service"],
+        [
+            "batches: query select",
+            "messages: query",
+            "trigger_runs: query"
+        ]
+    );
     assert_eq!(roots["visitor"], ["messages: query select"]);
-    assert_eq!(reached["service"], 2);
+    assert_eq!(reached["service"], 3);
     assert_eq!(reached["visitor"], 1);
 }
 

@@ -56,8 +56,7 @@ impl RunStatus {
             Self::Completed => "COMPLETED",
             Self::Stale => "STALE",
             Self::Ignored => "IGNORED",
-            // The deadline comes with the next statement, and the table wants both together.
-            Self::HandedOver => "COMPLETED",
+            Self::HandedOver => "HANDED_OVER",
         }
     }
 }

@@ -38,7 +38,7 @@ pub struct Wanted {
 pub enum Handled {
     /// Not an event that sends anything: another status, a column that does not matter.
     NotWanted,
-    Accepted(Accepted),
+    Accepted(Box<Accepted>),
 }
 
 impl Wanted {
@@ -208,7 +208,7 @@ pub async fn handle_event(
         Err(AutomationError::Database(error)) if error.is_undefined() => {
             Err(gaps(database).await?.unwrap_or(error.into()))
         }
-        taken => taken.map(Handled::Accepted),
+        taken => taken.map(|accepted| Handled::Accepted(Box::new(accepted))),
     }
 }
 

@@ -3,7 +3,7 @@
 //! deadline, the run goes on here by the rule alone. The run's row decides who was first, so nobody is written to twice.
 
 use super::answer::{RunAnswer, RunStatus};
-use super::intake::Run;
+use super::intake::{self, Run};
 use super::registry::{Audience, Subject, by_event};
 use super::subject::{self, RunContext, Which};
 use super::{Accepted, AutomationError, natively};
@@ -64,10 +64,11 @@ impl Orchestrator {
         Ok(Some(Self { client, secret }))
     }
 
-    /// One call. Whatever becomes of it, the deadline stands.
+    /// One call, to the workflow of the trigger's name. Whatever becomes of it, the deadline stands.
     async fn announce(&self, run: &HandOff) -> Result<(), String> {
         let secret = self.secret.get().await.map_err(|error| error.to_string())?;
-        let told = self.client.tell(secret.expose_secret(), run).await;
+        let path = run.trigger_event.to_lowercase();
+        let told = self.client.tell(&path, secret.expose_secret(), run).await;
         told.map_err(|error| telemetry::chain(&error))
     }
 }
@@ -149,14 +150,11 @@ async fn carry_out(
         profile: about.profile,
     };
     let facts = subject::read(&mut tx, waiting.tenant, which).await?;
-    let accepted = match (facts, by_event(&trigger_event)) {
-        (Some(facts), Some(trigger)) => {
-            natively(&mut tx, &run, trigger, &about.audiences, &facts).await?
-        }
-        _ => {
-            let context = subject::context(which);
-            run.ends(&mut tx, RunStatus::Stale, &context).await?
-        }
+    let accepted = if let (Some(facts), Some(trigger)) = (facts, by_event(&trigger_event)) {
+        natively(&mut tx, &run, trigger, &about.audiences, &facts).await?
+    } else {
+        let context = subject::context(which);
+        run.ends(&mut tx, RunStatus::Stale, &context).await?
     };
     tx.commit().await?;
     Ok(Some(accepted))
@@ -209,19 +207,9 @@ pub(super) async fn hand_over(
         status: RunStatus::HandedOver,
         recipients: Vec::new(),
     };
-    run.store(tx, context, &answer).await?;
-    let deadline_at = sqlx::query_scalar!(
-        r#"update communications.trigger_runs
-              set status = 'HANDED_OVER', hand_off = $3, deadline_at = now() + $4 * interval '1 second'
-            where tenant_id = $1 and id = $2 returning deadline_at as "at!""#,
-        run.tenant.0,
-        run.id.0,
-        json!(about),
-        deadline.as_seconds_f64()
-    )
-    .fetch_one(tx.conn())
-    .await
-    .map_err(DatabaseError::from)?;
+    let deadline_at = intake::now(tx).await? + deadline;
+    run.store(tx, context, &answer, Some((json!(about), deadline_at)))
+        .await?;
     Ok(Accepted {
         answer,
         hints: Vec::new(),

@@ -126,7 +126,7 @@ impl Run {
             status,
             recipients: Vec::new(),
         };
-        self.store(tx, context, &answer).await?;
+        self.store(tx, context, &answer, None).await?;
         Ok(Accepted::settled(answer))
     }
 
@@ -154,7 +154,7 @@ impl Run {
             status: RunStatus::Completed,
             recipients,
         };
-        self.store(tx, context, &answer).await?;
+        self.store(tx, context, &answer, None).await?;
         let hints = outbox::queue(tx, self.tenant, &rows).await?;
         Ok(Accepted {
             hints,
@@ -202,12 +202,13 @@ impl Run {
         Ok(planner.plan(recipients, &people, taken))
     }
 
-    /// The run's row: made, or brought to its end.
+    /// The run's row: made (for an orchestrator, with what it is about and its deadline), or brought to its end.
     pub(super) async fn store(
         &self,
         tx: &mut Tx,
         context: &RunContext,
         answer: &RunAnswer,
+        handed_over: Option<(Value, OffsetDateTime)>,
     ) -> Result<(), DatabaseError> {
         if self.continues {
             sqlx::query!(
@@ -221,10 +222,12 @@ impl Run {
             .await?;
             return Ok(());
         }
+        let (about, deadline_at) = handed_over.unzip();
         sqlx::query!(
             "insert into communications.trigger_runs
-                 (tenant_id, id, source, idempotency_key, body_hash, trigger_event, status, context, answer)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                 (tenant_id, id, source, idempotency_key, body_hash, trigger_event, status, context, answer,
+                  hand_off, deadline_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             self.tenant.0,
             self.id.0,
             self.source,
@@ -233,7 +236,9 @@ impl Run {
             self.trigger_event,
             answer.status.as_str(),
             json!(context),
-            json!(answer)
+            json!(answer),
+            about,
+            deadline_at
         )
         .execute(tx.conn())
         .await?;

@@ -42,7 +42,8 @@ struct Number {
 /// A WhatsApp business account, once for each account of it here.
 #[derive(Debug, Deserialize)]
 struct Waba {
-    waba_id: String,
+    #[serde(rename = "waba_id")]
+    id: String,
     #[serde(flatten)]
     owner: Owner,
     /// Its number, as people see it.
@@ -145,7 +146,7 @@ impl Loaded {
 
     fn business(&self, waba: Option<&str>, kind: &EventKind) -> Place {
         let known = self.wabas.iter();
-        let all = known.filter(|known| Some(known.waba_id.as_str()) == waba);
+        let all = known.filter(|known| Some(known.id.as_str()) == waba);
         let meant = match kind {
             EventKind::Account(update) => meant(all.collect(), update),
             _ => all.collect(),

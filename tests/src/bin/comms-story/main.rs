@@ -1,16 +1,16 @@
 //! `comms-story seed` fills a running stack with two operators; `comms-story tell` plays one journey on it and prints
-//! what happened. `cargo xtask up` and `cargo xtask demo` run them with the environment of `.local/env`.
+//! what happened, `comms-story incident` an incident of three hundred people. `cargo xtask up` and `cargo xtask demo [incident]` run them with the environment of `.local/env`.
 
 #![recursion_limit = "256"]
 
+mod incident;
 mod plant;
 mod tell;
 
 use anyhow::anyhow;
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: comms-story seed | tell   (environment: .local/env, written by `cargo xtask up`)";
+const USAGE: &str = "usage: comms-story seed | tell | incident   (environment: .local/env, written by `cargo xtask up`)";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -18,6 +18,7 @@ async fn main() -> ExitCode {
     let told = match argument.as_deref() {
         Some("seed") => plant::seed().await,
         Some("tell") => tell::tell().await,
+        Some("incident") => incident::broadcast().await,
         Some("--help" | "-h") => {
             println!("{USAGE}");
             Ok(())

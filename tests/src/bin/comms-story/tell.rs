@@ -304,7 +304,7 @@ fn text(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn heading(text: &str) {
+pub fn heading(text: &str) {
     println!("\n── {text} ──");
 }
 
