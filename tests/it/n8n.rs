@@ -254,6 +254,8 @@ async fn n8n_reminds_by_sms_whom_whatsapp_did_not_reach() {
         .simulator("script", &unreachable)
         .await
         .unwrap();
+    // Of Iberia's own, and so without the platform's quiet hours: it may be night.
+    driven.hands_over("TRIP_REMINDER_24H").await;
     // As the clock leaves it, a day before.
     let run = Uuid::now_v7();
     let context = json!({"trip_id": driven.trip.id});
@@ -285,6 +287,7 @@ async fn n8n_reminds_by_sms_whom_whatsapp_did_not_reach() {
         driven.until("Ana gets an SMS", by_sms, run).await,
         json!([driven.ana])
     );
+    driven.ends().await;
 }
 
 #[tokio::test]

@@ -168,7 +168,8 @@ impl N8n {
         service.stop()?;
         service.start(command(&["start"])?, VERSION)?;
         service.wait_until(Duration::from_secs(120), || {
-            http::get(port, "/healthz/readiness").is_some()
+            // It is ready before its webhooks are: they refuse whoever does not know the secret, instead of being unknown.
+            http::post(port, "/webhook/communications/trip_delayed") == Some(403)
         })?;
         Ok(Server { service, port })
     }
@@ -187,7 +188,7 @@ fn settings(command: &mut Command, folder: &Path) {
         .env("COMMS_N8N_SECRET", SECRET)
         .env("COMMS_API_TOKEN", TOKEN)
         // A test does not wait for half an hour.
-        .env("COMMS_REMINDER_WAIT_SECONDS", "2");
+        .env("COMMS_REMINDER_WAIT_SECONDS", "15");
     for off in [
         "N8N_DIAGNOSTICS_ENABLED",
         "N8N_VERSION_NOTIFICATIONS_ENABLED",
