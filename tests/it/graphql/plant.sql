@@ -73,6 +73,9 @@ begin
 
     insert into communications.trigger_runs (tenant_id, id, source, idempotency_key, body_hash, trigger_event, status, answer) values
         (t, run, 'host', 'event-' || n, '\x00', 'TRIP_DELAYED', 'COMPLETED', jsonb_build_object('to', phone));
+    insert into communications.batches
+        (tenant_id, id, source, idempotency_key, body_hash, trigger_event, request, run_id, status, recipients, cursor, queued)
+    values (t, gen_random_uuid(), 'host', 'batch-' || n, '\x00', 'TRIP_DELAYED', jsonb_build_object('to', phone), run, 'RUNNING', 3, 2, 2);
     insert into communications.messages
         (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, address, content, body, status,
          lane, category, run_id, external_message_id, reply_to, failed_reason)

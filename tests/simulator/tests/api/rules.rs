@@ -254,6 +254,7 @@ fn template(name: &str, language: &str, parameters: &[&str]) -> Value {
 #[tokio::test]
 async fn a_receipt_is_no_call_and_typing_comes_with_it_alone() {
     let simulator = start().await;
+    simulator.register(number()).expect("a number");
     let read = json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.A"});
     let with = |member: &str, value: Value| {
         let mut body = read.clone();
