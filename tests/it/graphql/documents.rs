@@ -225,6 +225,8 @@ async fn standin_tells_a_service_what_became_of_its_event() {
     assert_eq!(found[0], *sent);
     let theirs = runs(&standin, &session, "RunByKey", key("event-2")).await;
     assert!(theirs.is_empty(), "{theirs:?}");
+    let batches = runs(&standin, &session, "BatchProgress", json!({})).await;
+    assert_eq!((batches.len(), &batches[0]["cursor"]), (1, &json!(2)));
 }
 
 /// Every document that reads is asked above, but for the stream.
