@@ -36,6 +36,7 @@ pub use timed::{Fired, fire_due};
 use crate::platform::{DatabaseError, Tx, queue::Hint};
 use hand_off::About;
 use intake::{Addressed, Run};
+use rules::{Found, Rule};
 use subject::{Facts, Which};
 use time::{Duration, OffsetDateTime};
 
@@ -99,23 +100,18 @@ async fn people_of(
     audiences: &[Audience],
     (which, facts): (Which, &Facts),
 ) -> Result<Accepted, AutomationError> {
-    for audience in audiences {
-        let found = rules::look_up(tx, run.tenant, trigger.event, audience.as_str()).await?;
-        let rules::Found::Rule(rule) = found else {
-            continue;
-        };
-        let Some(deadline) = rule.hand_over_within else {
-            break;
-        };
-        let about = About {
-            subject: which.subject,
-            id: which.id,
-            profile: which.profile,
-            audiences: audiences.to_vec(),
-        };
-        return hand_off::hand_over(tx, run, &about, &facts.context, deadline).await;
-    }
-    natively(tx, run, trigger, audiences, facts).await
+    let rules = rules_of(tx, run, audiences).await?;
+    let first = rules.first().and_then(|(_, rule)| rule.hand_over_within);
+    let Some(deadline) = first else {
+        return write_to(tx, run, trigger, &rules, facts).await;
+    };
+    let about = About {
+        subject: which.subject,
+        id: which.id,
+        profile: which.profile,
+        audiences: audiences.to_vec(),
+    };
+    hand_off::hand_over(tx, run, &about, &facts.context, deadline).await
 }
 
 /// The same, whatever the rules say of an orchestrator.
@@ -126,20 +122,44 @@ async fn natively(
     audiences: &[Audience],
     facts: &Facts,
 ) -> Result<Accepted, AutomationError> {
-    let mut parts = Vec::new();
+    let rules = rules_of(tx, run, audiences).await?;
+    write_to(tx, run, trigger, &rules, facts).await
+}
+
+/// The audiences that have a rule, with it.
+async fn rules_of(
+    tx: &mut Tx,
+    run: &Run,
+    audiences: &[Audience],
+) -> Result<Vec<(Audience, Rule)>, AutomationError> {
+    let mut rules = Vec::new();
     for audience in audiences {
-        let found = rules::look_up(tx, run.tenant, trigger.event, audience.as_str()).await?;
-        if let rules::Found::Rule(rule) = found {
-            let people = audience::of(tx, run.tenant, *audience, facts).await?;
-            parts.push((rule, people));
+        let found = rules::look_up(tx, run.tenant, &run.trigger_event, audience.as_str()).await?;
+        if let Found::Rule(rule) = found {
+            rules.push((*audience, rule));
         }
     }
-    if parts.is_empty() {
+    Ok(rules)
+}
+
+async fn write_to(
+    tx: &mut Tx,
+    run: &Run,
+    trigger: &Trigger,
+    rules: &[(Audience, Rule)],
+    facts: &Facts,
+) -> Result<Accepted, AutomationError> {
+    if rules.is_empty() {
         return run.ends(tx, RunStatus::Ignored, &facts.context).await;
     }
-    let addressed: Vec<Addressed<'_>> = parts
+    let mut people = Vec::new();
+    for (audience, _) in rules {
+        people.push(audience::of(tx, run.tenant, *audience, facts).await?);
+    }
+    let addressed: Vec<Addressed<'_>> = rules
         .iter()
-        .map(|(rule, recipients)| Addressed { rule, recipients })
+        .zip(&people)
+        .map(|((_, rule), recipients)| Addressed { rule, recipients })
         .collect();
     let send_at = later(tx, trigger.after).await?;
     run.fan_out(tx, &facts.context, &facts.words, &addressed, send_at)

@@ -9,7 +9,7 @@ use super::rules::Rule;
 use super::subject::RunContext;
 use super::templates::{Catalogue, unapproved};
 use super::{Accepted, AutomationError};
-use crate::channels::accounts;
+use crate::channels::{ActiveAccount, accounts};
 use crate::model::{ContactId, RunId, TenantId};
 use crate::outbox::{self, NewMessage};
 use crate::platform::{DatabaseError, Tx};
@@ -29,6 +29,15 @@ pub struct Run {
     pub(super) trigger_event: String,
     /// Is its row there already?
     continues: bool,
+}
+
+/// What a run stands on, whomever it writes to: read once.
+pub struct Ground {
+    accounts: Vec<ActiveAccount>,
+    catalogue: Catalogue,
+    unapproved: HashSet<(String, String)>,
+    /// By the database's clock.
+    now: OffsetDateTime,
 }
 
 /// Some of a run's people, and how they are written to.
@@ -142,10 +151,13 @@ impl Run {
         addressed: &[Addressed<'_>],
         send_at: Option<OffsetDateTime>,
     ) -> Result<Accepted, AutomationError> {
+        let ground = self.ground(tx).await?;
         let mut taken = HashSet::new();
         let (mut rows, mut recipients) = (Vec::new(), Vec::new());
         for part in addressed {
-            let (more, answers) = self.plan(tx, words, part, send_at, &mut taken).await?;
+            let (more, answers) = self
+                .plan(tx, &ground, words, part, send_at, &mut taken)
+                .await?;
             rows.extend(more);
             recipients.extend(answers);
         }
@@ -162,6 +174,18 @@ impl Run {
         })
     }
 
+    /// # Errors
+    /// When the database does not answer, or holds a template that does not read.
+    pub async fn ground(&self, tx: &mut Tx) -> Result<Ground, DatabaseError> {
+        let accounts = accounts::active(tx, self.tenant).await?;
+        Ok(Ground {
+            catalogue: Catalogue::load(tx, self.tenant, &self.trigger_event).await?,
+            unapproved: unapproved(tx, self.tenant, &accounts).await?,
+            accounts,
+            now: now(tx).await?,
+        })
+    }
+
     /// What is to be written to these recipients; nothing is stored but whom they are.
     ///
     /// # Errors
@@ -169,34 +193,31 @@ impl Run {
     pub async fn plan(
         &self,
         tx: &mut Tx,
+        ground: &Ground,
         words: &Map<String, Value>,
         part: &Addressed<'_>,
         send_at: Option<OffsetDateTime>,
         taken: &mut HashSet<ContactId>,
     ) -> Result<(Vec<NewMessage>, Vec<RecipientAnswer>), DatabaseError> {
         let Addressed { rule, recipients } = *part;
-        let accounts = accounts::active(tx, self.tenant).await?;
-        let catalogue = Catalogue::load(tx, self.tenant, &self.trigger_event).await?;
-        let unapproved = unapproved(tx, self.tenant, &accounts).await?;
         let people = People::find(tx, self.tenant, recipients, rule).await?;
-        let now = now(tx).await?;
         let quiet = Quiet::at(
             tx,
             rule.quiet_hours.as_ref(),
-            catalogue.tenant_timezone.as_deref(),
+            ground.catalogue.tenant_timezone.as_deref(),
             recipients.iter().filter_map(|who| who.timezone.as_deref()),
-            send_at.unwrap_or(now),
+            send_at.unwrap_or(ground.now),
         )
         .await?;
         let planner = Planner {
             run: self.id,
             rule,
-            accounts: &accounts,
-            catalogue: &catalogue,
-            unapproved: &unapproved,
+            accounts: &ground.accounts,
+            catalogue: &ground.catalogue,
+            unapproved: &ground.unapproved,
             words,
             quiet: &quiet,
-            now,
+            now: ground.now,
             send_at,
         };
         Ok(planner.plan(recipients, &people, taken))

@@ -4,7 +4,7 @@ use crate::automation::answer::RecipientAnswer;
 use crate::automation::intake::{Addressed, Run};
 use crate::automation::request::{NotificationRequest, RequestError, RequestedRecipient, prepared};
 use crate::automation::{RecipientOutcome, Who};
-use crate::model::{BatchDispatchJob, ContactId, RunId, TenantId};
+use crate::model::{BatchDispatchJob, ContactId, MessageId, RunId, TenantId};
 use crate::outbox;
 use crate::platform::{DatabaseError, Tx, queue::Hint};
 use serde_json::{Value, json};
@@ -128,22 +128,28 @@ async fn decide(
         rule: &prepared.rule,
         recipients: &prepared.recipients,
     };
-    let planned = run.plan(tx, &prepared.words, &part, prepared.send_at, &mut taken);
+    let ground = run.ground(tx).await?;
+    let planned = run.plan(
+        tx,
+        &ground,
+        &prepared.words,
+        &part,
+        prepared.send_at,
+        &mut taken,
+    );
     let (mut rows, mut answers) = planned.await?;
     // Whoever was written to by an earlier step is not again.
     let before = written_to(tx, tenant, batch.run, &rows).await?;
-    rows.retain(|row| {
-        let again = before.contains(&row.contact);
-        if again {
-            for answer in &mut answers {
-                if answer.message_id == Some(row.id) {
-                    answer.message_id = None;
-                    answer.outcome = RecipientOutcome::Duplicate;
-                }
-            }
+    let again: HashSet<MessageId> = rows
+        .extract_if(.., |row| before.contains(&row.contact))
+        .map(|row| row.id)
+        .collect();
+    for answer in &mut answers {
+        if answer.message_id.is_some_and(|id| again.contains(&id)) {
+            answer.message_id = None;
+            answer.outcome = RecipientOutcome::Duplicate;
         }
-        !again
-    });
+    }
     let hints = outbox::queue(tx, tenant, &rows).await?;
     let mut answers = answers.into_iter();
     let all = prepared.known.iter().enumerate().map(|(place, known)| {
