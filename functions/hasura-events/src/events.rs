@@ -24,7 +24,8 @@ pub(super) async fn answer(deps: &Deps, request: &Request) -> Response<String> {
 }
 
 async fn accept(deps: &Deps, event: &EventRequest, accepted: Accepted) -> Response<String> {
-    automation::announce(deps.orchestrator.as_ref(), &accepted).await;
+    // Whether it was heard or not, the run is taken in.
+    let _heard = automation::announce(deps.orchestrator.as_ref(), &accepted).await;
     let Accepted { answer, hints, .. } = accepted;
     tracing::info!(run.id = %answer.run_id, event.id = event.id, status = ?answer.status, recipients = answer.recipients.len(), queued = hints.len(), "run");
     deps.queues.publish_or_leave_to_scan(&hints).await;

@@ -73,18 +73,19 @@ impl Orchestrator {
     }
 }
 
-/// Announces what was handed over. Where nobody is there to hear it, the run goes on at its deadline.
-pub async fn announce(orchestrator: Option<&Orchestrator>, accepted: &Accepted) {
+/// Announces what was handed over; false where nobody heard it, and the run goes on at its deadline.
+pub async fn announce(orchestrator: Option<&Orchestrator>, accepted: &Accepted) -> bool {
     let Some(run) = &accepted.hand_off else {
-        return;
+        return true;
     };
     let told = match orchestrator {
         Some(orchestrator) => orchestrator.announce(run).await,
         None => Err("N8N_WEBHOOK_URL is not set".to_owned()),
     };
-    if let Err(problem) = told {
+    if let Err(problem) = &told {
         tracing::warn!(tenant.id = %run.tenant_id, run.id = %run.run_id, problem, "the orchestrator was not told of a run");
     }
+    told.is_ok()
 }
 
 /// Carries out every run whose deadline is over, each in a transaction of its own. Answers how many.
