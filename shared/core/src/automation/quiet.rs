@@ -52,10 +52,10 @@ impl Quiet {
         let zones: Vec<String> = zones.into_iter().collect();
         let rows = sqlx::query!(
             r#"select z.zone as "zone!",
-                      communications.quiet_until(coalesce(n.name, case when $2 in (select name from pg_timezone_names) then $2 end, 'UTC'),
-                                                 $3::text::time, $4::text::time, $5) as until
-                 from unnest($1::text[]) as z(zone)
-                 left join pg_timezone_names n on n.name = z.zone"#,
+                      communications.quiet_until(
+                          case when communications.is_zone(z.zone) then z.zone when communications.is_zone($2) then $2 else 'UTC' end,
+                          $3::text::time, $4::text::time, $5) as until
+                 from unnest($1::text[]) as z(zone)"#,
             &zones,
             tenant_zone,
             hours.from,
