@@ -1,5 +1,6 @@
 //! Batches: everybody once, whatever dies on the way; honest totals; paused, resumed, cancelled; stopped by itself.
 
+use crate::program::Program;
 use comms_core::automation::batches::{self, Stepped};
 use comms_core::model::BatchDispatchJob;
 use comms_simulator::{Answer, Script};
@@ -10,29 +11,13 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A program that may make batches.
-struct Program<'a> {
-    world: &'a World,
-    token: String,
-}
+/// A program of Iberia's that may make batches.
+struct Campaigns<'a>(Program<'a>);
 
-impl<'a> Program<'a> {
+impl<'a> Campaigns<'a> {
     async fn of(world: &'a World) -> Self {
         let scopes = ["notifications:read", "notifications:write", "batches:write"];
-        let input = json!({"name": "campaigns", "scopes": scopes});
-        let (_, answer) = world
-            .asks(
-                "tenant_admin",
-                world.iberia.tenant,
-                world.iberia.agent,
-                "createApiClient",
-                &input,
-            )
-            .await;
-        Self {
-            world,
-            token: answer["token"].as_str().unwrap().to_owned(),
-        }
+        Self(Program::of(world, &scopes).await)
     }
 
     /// Of an operator that can send SMS.
@@ -42,18 +27,7 @@ impl<'a> Program<'a> {
     }
 
     async fn asks(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        let headers = json!({"authorization": format!("Bearer {}", self.token)});
-        let request = calls::http(method, path, &json!({}), &[], &headers, &body);
-        let response = notifications::handle(&self.world.api(), request).await;
-        (
-            response.status().as_u16(),
-            serde_json::from_str(response.body()).unwrap(),
-        )
+        self.0.calls(method, path, body).await
     }
 
     async fn gets(&self, method: &str, path: &str, body: &Value) -> Value {
@@ -112,7 +86,7 @@ async fn work(world: &World) {
 #[tokio::test]
 async fn a_batch_is_filled_in_pieces_and_reaches_everybody_once() {
     let world = World::new().await;
-    let program = Program::sending(&world).await;
+    let program = Campaigns::sending(&world).await;
     let new = json!({"idempotency_key": "spring", "message": news("SMS"), "recipients": [person(0), person(1)]});
     let made = join_all((0..4).map(|_| program.gets("POST", "/api/batches", &new))).await;
     assert!(
@@ -187,7 +161,7 @@ async fn a_batch_is_filled_in_pieces_and_reaches_everybody_once() {
 #[tokio::test]
 async fn whatever_dies_on_the_way_nobody_is_missed_or_written_to_twice() {
     let world = World::new().await;
-    let program = Program::sending(&world).await;
+    let program = Campaigns::sending(&world).await;
     let batch = program.sms(3_300).await;
     let job = BatchDispatchJob::new(world.iberia.tenant, batch, 0);
     // Dead before its commit: nothing of the step is there.
@@ -245,7 +219,7 @@ async fn whatever_dies_on_the_way_nobody_is_missed_or_written_to_twice() {
 #[tokio::test]
 async fn a_batch_rests_and_goes_on_and_ends() {
     let world = World::new().await;
-    let program = Program::sending(&world).await;
+    let program = Campaigns::sending(&world).await;
     let batch = program.sms(1_500).await;
     let job = BatchDispatchJob::new(world.iberia.tenant, batch, 0);
     batch_worker::work(&world.batch_worker(), &job, Duration::ZERO)
@@ -297,7 +271,7 @@ async fn a_batch_rests_and_goes_on_and_ends() {
 #[tokio::test]
 async fn a_batch_whose_content_is_refused_stops_itself() {
     let world = World::new().await;
-    let program = Program::sending(&world).await;
+    let program = Campaigns::sending(&world).await;
     let recipients: Vec<Value> = (0..60).map(person).collect();
     let batch = json!({"idempotency_key": "1", "message": news("WHATSAPP"), "recipients": recipients, "start": true});
     let batch = id(&program.gets("POST", "/api/batches", &batch).await);
@@ -342,7 +316,7 @@ async fn a_batch_whose_content_is_refused_stops_itself() {
 #[tokio::test]
 async fn an_audience_is_found_by_a_query() {
     let world = World::new().await;
-    let program = Program::of(&world).await;
+    let program = Campaigns::of(&world).await;
     let host = crate::triggers::host::Host::of(&world).await;
     let ask = async |audience: Value| {
         let batch = json!({"idempotency_key": Uuid::now_v7(), "message": news("SMS"), "audience": audience, "start": true});

@@ -1,5 +1,6 @@
 //! Runs that an orchestrator is to carry out: announced, taken up once, and gone on with where it does not answer.
 
+use crate::program::Program;
 use crate::triggers::host::Host;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -36,12 +37,16 @@ impl Ear {
     }
 }
 
-/// A world whose events are announced there, and a boarding that hands over.
-async fn boards(world: &mut World, url: &str) -> (Value, Uuid) {
-    world.events.orchestrator = Some(Orchestrator {
+fn orchestrator(url: &str) -> Orchestrator {
+    Orchestrator {
         client: OrchestratorClient::new(client().unwrap(), url).unwrap(),
         secret: Secret::of("N8N_SECRET", "shh".to_owned().into()),
-    });
+    }
+}
+
+/// A world whose events are announced there, and a boarding that hands over.
+async fn boards(world: &mut World, url: &str) -> (Value, Uuid) {
+    world.events.orchestrator = Some(orchestrator(url));
     world
         .execute("update communications.notification_rules set orchestrator = 'N8N' where trigger_event = 'TRIP_BOARDING'")
         .await;
@@ -63,20 +68,7 @@ async fn carries_out(world: &World, run: &Value) -> (u16, Value) {
         .await;
     let request = json!({"tenant_id": world.iberia.tenant, "run_id": run, "idempotency_key": run, "trigger_event": "TRIP_BOARDING",
                          "context": {"trip_id": trip(world).await}, "channels": ["SMS"], "variables": {"trip": {"vehicle": "bus 9"}}});
-    let headers = json!({"authorization": "Bearer comms_n8n"});
-    let request = calls::http(
-        "POST",
-        "/api/notifications",
-        &json!({}),
-        &[],
-        &headers,
-        &request.to_string(),
-    );
-    let response = notifications::handle(&world.api(), request).await;
-    (
-        response.status().as_u16(),
-        serde_json::from_str(response.body()).unwrap(),
-    )
+    Program::with(world, "comms_n8n").asks(&request).await
 }
 
 async fn trip(world: &World) -> Uuid {
@@ -218,4 +210,43 @@ async fn the_same_event_again_is_announced_no_second_time() {
         serde_json::from_str(hasura_events::handle(&world.events, request).await.body()).unwrap();
     assert_eq!(again["run"], answer["run"]);
     assert_eq!(ear.0.lock().unwrap().len(), 1);
+}
+
+/// A reminder whose rule hands over, while n8n hangs: every occurrence is taken in, and not each of them waits for it.
+#[tokio::test]
+async fn a_clock_does_not_wait_for_an_orchestrator_that_hangs() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    // It takes the connection and never answers.
+    let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", deaf.local_addr().unwrap());
+    let mut clock = world.clock();
+    clock.orchestrator = Some(orchestrator(&url));
+    world
+        .execute("update communications.notification_rules set orchestrator = 'N8N' where trigger_event = 'TRIP_REMINDER_24H'")
+        .await;
+    world
+        .execute(
+            "insert into operations.trips (id, tenant_id, code, origin, destination, departure_at)
+             select communications.uuid_v7(), tenant_id, 'T' || n, origin, destination, departure_at from operations.trips, generate_series(1, 9) n",
+        )
+        .await;
+    world
+        .execute("update operations.trips set departure_at = now() + interval '20 hours'")
+        .await;
+    let fired = timed_triggers::handle(&clock).await.unwrap();
+    assert_eq!((fired.runs, fired.messages), (10, 0));
+    let (connection, _) = deaf.accept().await.unwrap();
+    drop(connection);
+    let second = futures_util::FutureExt::now_or_never(deaf.accept());
+    assert!(second.is_none(), "asked once in this run of the clock");
+    assert_eq!(
+        world
+            .count("trigger_runs where status = 'HANDED_OVER'")
+            .await,
+        10
+    );
+    overdue(&world).await;
+    assert_eq!(timed_triggers::handle(&clock).await.unwrap().gone_on, 10);
+    assert_eq!(host.said().await.len(), 2);
 }

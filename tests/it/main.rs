@@ -2,6 +2,7 @@
 #![recursion_limit = "256"]
 #![expect(clippy::unwrap_used, reason = "a fault in a test is a failed test")]
 
+mod api_clients;
 mod aws_reports;
 mod batches;
 mod breakers;
@@ -55,6 +56,7 @@ mod pacing;
 mod parking;
 mod people;
 mod planted;
+mod program;
 mod quarantine;
 mod queue_faults;
 mod receipts;

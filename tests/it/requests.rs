@@ -1,5 +1,6 @@
 //! `NotificationRequest` by HTTP: for programs with a token, once, with every mistake named.
 
+use crate::program::Program;
 use crate::triggers::host::Host;
 use comms_tests::calls;
 use comms_tests::world::World;
@@ -7,69 +8,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// A program of Iberia's, by its token.
-struct Program<'a> {
-    world: &'a World,
-    token: String,
-}
-
-impl<'a> Program<'a> {
-    /// An administrator makes it.
-    async fn of(world: &'a World, scopes: &[&str]) -> Self {
-        let input = json!({"name": "backoffice", "scopes": scopes});
-        let (status, answer) = world
-            .asks(
-                "tenant_admin",
-                world.iberia.tenant,
-                world.iberia.agent,
-                "createApiClient",
-                &input,
-            )
-            .await;
-        assert_eq!(status, 200, "{answer}");
-        Self {
-            world,
-            token: answer["token"].as_str().unwrap().to_owned(),
-        }
-    }
-
-    async fn all(world: &'a World) -> Self {
-        Self::of(world, &["notifications:read", "notifications:write"]).await
-    }
-
-    async fn calls(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        self.posts(method, path, &body).await
-    }
-
-    async fn posts(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        let (path, tenant) = match path.split_once("?tenant_id=") {
-            Some((path, tenant)) => (path, vec![("tenant_id", tenant)]),
-            None => (path, Vec::new()),
-        };
-        let headers = json!({"authorization": format!("Bearer {}", self.token)});
-        let request = calls::http(method, path, &json!({}), &tenant, &headers, body);
-        let response = notifications::handle(&self.world.api(), request).await;
-        let answer = serde_json::from_str(response.body()).unwrap();
-        (response.status().as_u16(), answer)
-    }
-
-    async fn asks(&self, body: &Value) -> (u16, Value) {
-        self.calls("POST", "/api/notifications", body).await
-    }
-
-    async fn gets(&self, body: &Value) -> Value {
-        let (status, answer) = self.asks(body).await;
-        assert_eq!(status, 200, "{answer}");
-        answer
-    }
-}
-
-fn outcomes(answer: &Value) -> Vec<&str> {
+pub fn outcomes(answer: &Value) -> Vec<&str> {
     let recipients = answer["recipients"].as_array().unwrap();
     recipients
         .iter()
@@ -77,7 +16,7 @@ fn outcomes(answer: &Value) -> Vec<&str> {
         .collect()
 }
 
-fn boarding(host: &Host<'_>, key: &str) -> Value {
+pub fn boarding(host: &Host<'_>, key: &str) -> Value {
     json!({"idempotency_key": key, "trigger_event": "TRIP_BOARDING", "context": {"trip_id": host.trip}})
 }
 
@@ -291,151 +230,6 @@ async fn what_is_wrong_is_named_and_nothing_is_stored() {
         world.count("contacts").await,
     );
     assert_eq!(stored, (0, 0, 0));
-}
-
-#[tokio::test]
-async fn a_token_is_good_for_its_tenant_and_its_scopes_until_it_is_disabled() {
-    let world = World::new().await;
-    let host = Host::of(&world).await;
-    let program = Program::all(&world).await;
-    let run = program.gets(&boarding(&host, "1")).await["run_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let reader = Program::of(&world, &["notifications:read"]).await;
-    assert_eq!(reader.asks(&boarding(&host, "3")).await.0, 403);
-    assert_eq!(
-        reader
-            .calls("GET", &format!("/api/notifications/{run}"), &Value::Null)
-            .await
-            .0,
-        200
-    );
-    for token in ["", "comms_", "comms_AAAA", "Bearer"] {
-        let nobody = Program {
-            world: &world,
-            token: token.to_owned(),
-        };
-        assert_eq!(nobody.asks(&boarding(&host, "4")).await.0, 401, "{token}");
-    }
-    let mut foreign = boarding(&host, "2");
-    foreign["tenant_id"] = json!(world.albion.tenant);
-    assert_eq!(program.asks(&foreign).await.0, 403);
-}
-
-#[tokio::test]
-async fn another_tenants_program_sees_nothing_and_a_disabled_one_is_nobodys() {
-    let world = World::new().await;
-    let host = Host::of(&world).await;
-    let program = Program::all(&world).await;
-    let run = program.gets(&boarding(&host, "1")).await["run_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    // Albion's program sees nothing of it.
-    let input = json!({"name": "albion", "scopes": ["notifications:read", "notifications:write"]});
-    let (_, answer) = world
-        .asks(
-            "tenant_admin",
-            world.albion.tenant,
-            world.albion.agent,
-            "createApiClient",
-            &input,
-        )
-        .await;
-    let albion = Program {
-        world: &world,
-        token: answer["token"].as_str().unwrap().to_owned(),
-    };
-    assert_eq!(
-        albion
-            .calls("GET", &format!("/api/notifications/{run}"), &Value::Null)
-            .await
-            .0,
-        404
-    );
-    assert_eq!(
-        albion
-            .calls(
-                "POST",
-                &format!("/api/notifications/{run}/cancel"),
-                &Value::Null
-            )
-            .await
-            .0,
-        404
-    );
-    assert_eq!(
-        albion.asks(&boarding(&host, "5")).await.1["extensions"]["field"],
-        "context.trip_id"
-    );
-    let people = json!({"idempotency_key": "6", "trigger_event": "TRIP_BOARDING", "recipients": [{"passenger_profile_id": host.ana}]});
-    assert_eq!(
-        albion.asks(&people).await.1["extensions"]["field"],
-        "recipients[0].passenger_profile_id"
-    );
-    // Disabled for good; only its own tenant's administrators can.
-    let client: Uuid = world
-        .scalar("select id from communications.api_clients where name = 'albion'")
-        .await;
-    let input = json!({"client_id": client});
-    let disable = async |tenant| {
-        world
-            .asks(
-                "tenant_admin",
-                tenant,
-                world.iberia.agent,
-                "disableApiClient",
-                &input,
-            )
-            .await
-            .0
-    };
-    assert_eq!(disable(world.iberia.tenant).await, 404);
-    assert_eq!(disable(world.albion.tenant).await, 200);
-    assert_eq!(albion.asks(&people).await.0, 401);
-    // What is stored would let nobody in.
-    let stored: Vec<u8> = world
-        .scalar("select token_sha256 from communications.api_clients limit 1")
-        .await;
-    assert!(
-        !program
-            .token
-            .as_bytes()
-            .windows(4)
-            .any(|part| stored.windows(4).any(|kept| kept == part))
-    );
-}
-
-/// n8n has one token for everybody, and names the tenant.
-#[tokio::test]
-async fn a_program_of_the_platforms_speaks_for_whom_it_names() {
-    let world = World::new().await;
-    let host = Host::of(&world).await;
-    let program = Program::all(&world).await;
-    world
-        .execute(
-            "update communications.api_clients set tenant_id = communications.platform_tenant()",
-        )
-        .await;
-    let (status, answer) = program.asks(&boarding(&host, "1")).await;
-    assert_eq!(
-        (
-            status,
-            answer["message"].as_str().unwrap().starts_with("tenant_id")
-        ),
-        (400, true)
-    );
-    let mut named = boarding(&host, "1");
-    named["tenant_id"] = json!(host.tenant());
-    let run = program.gets(&named).await["run_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let path = format!("/api/notifications/{run}?tenant_id={}", host.tenant());
-    assert_eq!(program.calls("GET", &path, &Value::Null).await.0, 200);
-    let path = format!("/api/notifications/{run}?tenant_id={}", world.albion.tenant);
-    assert_eq!(program.calls("GET", &path, &Value::Null).await.0, 404);
 }
 
 #[tokio::test]

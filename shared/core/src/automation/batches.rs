@@ -14,7 +14,7 @@ use super::RunStatus;
 use super::intake::Run;
 use super::request::{
     MOST_RECIPIENTS, NotificationRequest, RequestError, RequestedRecipient, check_key,
-    check_listed, typed,
+    check_listed, invalid, typed,
 };
 use crate::model::TenantId;
 use crate::platform::{
@@ -96,10 +96,6 @@ pub struct MoreRecipients {
     pub after: i32,
     /// At most 5,000.
     pub recipients: Vec<RequestedRecipient>,
-}
-
-fn invalid(field: &str, problem: &str) -> ActionError {
-    ActionError::invalid(format!("{field}: {problem}")).with_details(json!({"field": field}))
 }
 
 /// The request that each recipient gets, with the members that a batch gives.
@@ -266,7 +262,7 @@ fn check_recipients(recipients: &[RequestedRecipient]) -> Result<(), ActionError
     if recipients.len() > MOST_A_CALL {
         return Err(invalid(
             "recipients",
-            &format!("must be at most {MOST_A_CALL} a call"),
+            format!("must be at most {MOST_A_CALL} a call"),
         ));
     }
     const { assert!(MOST_A_CALL >= MOST_RECIPIENTS) };

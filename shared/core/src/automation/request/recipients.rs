@@ -84,7 +84,8 @@ pub(in crate::automation) fn check_listed(
                 ));
             }
         }
-        if serde_json::json!(recipient.variables).to_string().len() > super::VARIABLES_LIMIT {
+        if serde_json::json!(recipient.variables).to_string().len() > super::check::VARIABLES_LIMIT
+        {
             return Err(invalid(&field(".variables"), "are too large"));
         }
     }
