@@ -313,6 +313,43 @@ async fn a_batch_whose_content_is_refused_stops_itself() {
     );
 }
 
+/// What no step will ever get over is no step's to repeat for ever.
+#[tokio::test]
+async fn a_batch_that_cannot_be_read_stops_and_says_so() {
+    let world = World::new().await;
+    let program = Campaigns::sending(&world).await;
+    let batch = program.sms(3).await;
+    world
+        .execute("update communications.batch_recipients set recipient = '{\"phone\": 5}' where position = 1")
+        .await;
+    work(&world).await;
+    let state = program.state(batch).await;
+    assert_eq!(
+        (&state["status"], &state["decided"]),
+        (&json!("STOPPED"), &json!(0))
+    );
+    assert!(
+        state["status_reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("database"),
+        "{state}"
+    );
+    world
+        .execute("update communications.batch_recipients set recipient = '{\"phone\": \"+34601000001\"}' where position = 1")
+        .await;
+    program.does(batch, "resume").await;
+    assert_eq!(world.take_batch_jobs().await.len(), 1);
+    program.state(batch).await;
+    assert!(
+        world.take_batch_jobs().await.is_empty(),
+        "looking moves nothing"
+    );
+    program.does(batch, "resume").await;
+    work(&world).await;
+    assert_eq!(program.state(batch).await["queued"], 3);
+}
+
 #[tokio::test]
 async fn an_audience_is_found_by_a_query() {
     let world = World::new().await;

@@ -66,10 +66,7 @@ pub async fn work(
     let started = Instant::now();
     let mut job = *job;
     loop {
-        let mut tx = deps.database.begin().await?;
-        let stepped = batches::step(&mut tx, &job).await?;
-        tx.commit().await?;
-        match stepped {
+        match step(deps, &job).await? {
             Stepped::Nothing => return Ok(()),
             Stepped::Stopped(reason) => {
                 tracing::error!(tenant.id = %job.tenant_id, batch.id = %job.batch_id, reason, "batch stopped");
@@ -91,5 +88,25 @@ pub async fn work(
                 }
             }
         }
+    }
+}
+
+/// A step that the database refuses for what is in it would be refused for ever: the batch stops and says so.
+async fn step(deps: &Deps, job: &BatchDispatchJob) -> Result<Stepped, DatabaseError> {
+    let mut tx = deps.database.begin().await?;
+    match batches::step(&mut tx, job).await {
+        Ok(stepped) => {
+            tx.commit().await?;
+            Ok(stepped)
+        }
+        Err(error) if error.is_about_rows() => {
+            drop(tx);
+            let reason = telemetry::chain(&error);
+            let mut tx = deps.database.begin().await?;
+            batches::stop(&mut tx, job.tenant_id, job.batch_id, &reason).await?;
+            tx.commit().await?;
+            Ok(Stepped::Stopped(reason))
+        }
+        Err(error) => Err(error),
     }
 }

@@ -250,12 +250,16 @@ async fn serve(tx: &mut Tx, request: &Request, route: &Route) -> Result<Served, 
             let more: MoreRecipients = request::parse(request.body())?;
             let tenant = client.tenant(more.tenant_id)?;
             let state = batches::add(tx, tenant, *batch, &more).await?;
-            Ok(Served::batch(tenant, &state))
+            Ok(Served::only(json!(state)))
         }
         Route::Batch(batch, what) => {
             let tenant = client.tenant(named_tenant(request)?)?;
             let state = of_batch(tx, tenant, *batch, *what).await?;
-            Ok(Served::batch(tenant, &state))
+            Ok(match what {
+                OfBatch::Start | OfBatch::Resume => Served::batch(tenant, &state),
+                // Looking moves nothing.
+                _ => Served::only(json!(state)),
+            })
         }
     }
 }

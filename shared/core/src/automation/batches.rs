@@ -7,7 +7,7 @@
 mod control;
 mod step;
 
-pub use control::{BatchState, cancel, pause, resume, start, state, stop_failing};
+pub use control::{BatchState, cancel, pause, resume, start, state, stop, stop_failing};
 pub use step::{Stepped, lost_steps, step};
 
 use super::RunStatus;

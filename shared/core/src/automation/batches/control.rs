@@ -234,7 +234,7 @@ async fn hold(tx: &mut Tx, tenant: TenantId, run: RunId, on: bool) -> Result<(),
 ///
 /// # Errors
 /// When the database does not answer.
-pub(super) async fn stop(
+pub async fn stop(
     tx: &mut Tx,
     tenant: TenantId,
     batch: Uuid,
