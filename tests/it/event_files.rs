@@ -49,6 +49,15 @@ async fn every_event_file_is_answered_as_its_name_says() {
                 .as_u16(),
         ));
     }
+    for (case, text) in files("channel-actions") {
+        answers.push((
+            format!("channel-actions/{case}"),
+            channel_actions::handle(&world.channels, request(&text))
+                .await
+                .status()
+                .as_u16(),
+        ));
+    }
     for (case, text) in files("meta-webhook") {
         answers.push((
             format!("meta-webhook/{case}"),

@@ -1,4 +1,4 @@
-//! The whole answer to every file in events/inbox-actions, in `events/inbox-actions.snap`: what a client may build on.
+//! The whole answer to every file in events/inbox-actions and events/channel-actions, in `events/*.snap`: what a client may build on.
 
 use comms_tests::world::World;
 use lambda_http::request;
@@ -73,8 +73,8 @@ fn before(case: &str) -> &'static str {
     }
 }
 
-fn files() -> Vec<(String, String)> {
-    let folder = PathBuf::from(EVENTS).join("inbox-actions");
+fn files(function: &str) -> Vec<(String, String)> {
+    let folder = PathBuf::from(EVENTS).join(function);
     let mut files: Vec<(String, String)> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -98,6 +98,7 @@ fn fixed(mut answer: Value, case: &str) -> Value {
         "template_id",
         "client_id",
         "token",
+        "status_changed_at",
     ];
     for (name, value) in answer.as_object_mut().unwrap() {
         let known = value
@@ -123,7 +124,7 @@ async fn every_action_file_gets_its_golden_answer() {
         )
         .await;
     let mut lines = Vec::new();
-    for (case, text) in files() {
+    for (case, text) in files("inbox-actions") {
         world.forget_everything().await;
         sqlx::raw_sql(STATE).execute(&world.pool).await.unwrap();
         world.execute(before(&case)).await;
@@ -132,9 +133,27 @@ async fn every_action_file_gets_its_golden_answer() {
         let answer = fixed(serde_json::from_str(response.body()).unwrap(), &case);
         lines.push(format!("{case}: {} {answer}", response.status().as_u16()));
     }
+    golden("inbox-actions", &lines);
+}
+
+#[tokio::test]
+async fn every_file_of_channel_actions_gets_its_golden_answer() {
+    let world = World::new().await;
+    let mut lines = Vec::new();
+    for (case, text) in files("channel-actions") {
+        world.forget_everything().await;
+        let request = request::from_str(&text).unwrap();
+        let response = channel_actions::handle(&world.channels, request).await;
+        let answer = fixed(serde_json::from_str(response.body()).unwrap(), &case);
+        lines.push(format!("{case}: {} {answer}", response.status().as_u16()));
+    }
+    golden("channel-actions", &lines);
+}
+
+fn golden(function: &str, lines: &[String]) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(EVENTS);
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!("inbox-actions", lines.join("\n")));
+    settings.bind(|| insta::assert_snapshot!(function, lines.join("\n")));
 }

@@ -128,9 +128,7 @@ async fn sealed(operator: &Operator, vault: &Vault, version: u32, token: &str) -
         tenant: operator.tenant,
         account: operator.account,
     };
-    let credentials = Credentials {
-        access_token: token.into(),
-    };
+    let credentials = Credentials::of_token(token.into());
     json!(vault.seal(owner, version, &credentials).await.unwrap())
 }
 

@@ -216,9 +216,7 @@ async fn rotate_under(world: &World, key: &str, tokens: &[(u32, &str)]) {
     };
     let mut secrets = Vec::new();
     for (version, token) in tokens {
-        let credentials = Credentials {
-            access_token: (*token).into(),
-        };
+        let credentials = Credentials::of_token((*token).into());
         secrets.push(vault.seal(owner, *version, &credentials).await.unwrap());
     }
     sqlx::query("update communications.channel_accounts set provider_config = jsonb_set(provider_config, '{secrets}', $2) where id = $1")

@@ -130,9 +130,7 @@ impl Operator {
             tenant: self.tenant,
             account: self.account,
         };
-        let credentials = Credentials {
-            access_token: self.access_token.into(),
-        };
+        let credentials = Credentials::of_token(self.access_token.into());
         let envelope = vault
             .seal(owner, 1, &credentials)
             .await

@@ -48,6 +48,7 @@ pub struct World {
     pub worker: Worker,
     pub events: hasura_events::Deps,
     pub actions: Backend,
+    pub channels: channel_actions::Deps,
     pub webhook: meta_webhook::Deps,
     pub scan: stuck_scan::Deps,
     pub aws_events: aws_events::Deps,
@@ -124,6 +125,11 @@ impl World {
                 format!("[\"{HASURA_SECRET}\"]").into(),
             ))
         };
+        let backend = || Backend {
+            door: door(),
+            database: database(),
+            queues: queues.clone(),
+        };
         Self {
             aws_events: aws::deps(database(), &aws, media_queue.clone()).await,
             worker: worker(database(), queues.clone(), &aws, &simulator.url()),
@@ -133,15 +139,12 @@ impl World {
                 queues: queues.clone(),
                 orchestrator: None,
             },
-            actions: Backend {
-                door: door(),
-                database: database(),
-                queues: queues.clone(),
-            },
+            actions: backend(),
+            channels: channels(backend(), &aws),
             webhook: webhook(database(), media_queue.clone()),
             scan: stuck_scan::Deps {
                 database: database(),
-                queues,
+                queues: queues.clone(),
                 dead_letters: DeadLetters::at(&aws, &dead_letter_url),
                 media: media_queue.clone(),
                 media_dead_letters: MediaDeadLetters::at(&aws, &media_dead_letter_url),
@@ -349,6 +352,13 @@ fn reply_secrets() -> Secret {
         "REPLY_TOKEN_SECRETS",
         format!("[\"{REPLY_TOKEN_SECRET}\"]").into(),
     )
+}
+
+fn channels(backend: Backend, aws: &Aws) -> channel_actions::Deps {
+    channel_actions::Deps {
+        backend,
+        vault: Vault::new(aws, &setting("KMS_KEY_ID")),
+    }
 }
 
 fn webhook(database: Database, media: MediaQueue) -> meta_webhook::Deps {

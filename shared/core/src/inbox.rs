@@ -13,6 +13,7 @@ mod route;
 mod snooze;
 mod start;
 mod threads;
+mod trial;
 mod wake;
 mod window;
 mod write;
@@ -23,7 +24,6 @@ pub use claim::{
 pub use close::{Closing, Standing, reopen_conversation, resolve_conversation};
 pub use content::{MediaKind, ReplyContent, ReplyMedia, ReplyReaction};
 pub use lifecycle::ConversationStatus;
-pub(crate) use lifecycle::{TENANT_ADMIN, administrators};
 pub use notes::{Linked, Links, Note, Noted, add_note, link_conversation};
 pub use people::{
     Blocked, Masked, Reviewed, block_contact, dismiss_contact_review, mask_contact, merge_contacts,
@@ -38,8 +38,10 @@ pub(crate) use reply::{may_answer, touch};
 pub use snooze::{Snooze, Snoozed, snooze_conversation};
 pub use start::{Start, start_conversation};
 pub use threads::{Thread, live_threads};
+pub use trial::{TestMessage, TestQueued, send_test_message};
 pub use wake::wake_all;
 
+pub(crate) use crate::platform::hasura::{TENANT_ADMIN, administrators};
 use crate::platform::{DatabaseError, hasura::ActionError};
 use http::StatusCode;
 

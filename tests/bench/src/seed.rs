@@ -31,9 +31,7 @@ fn owner(number: usize) -> Result<Owner> {
 /// The `provider_config` of every tenant's account, sealed by the service's own vault with the KMS of the environment.
 pub async fn sealed_configs() -> Result<Vec<Value>> {
     let vault = Vault::new(&Aws::default(), "bench");
-    let credentials = Credentials {
-        access_token: "token-of-the-benchmark".into(),
-    };
+    let credentials = Credentials::of_token("token-of-the-benchmark".into());
     let mut configs = Vec::new();
     for number in 0..TENANTS {
         let envelope = vault.seal(owner(number)?, 1, &credentials).await?;

@@ -38,6 +38,10 @@ begin
 
     insert into communications.channel_accounts (tenant_id, id, channel, provider, status, display_name, sender) values
         (t, web, 'WEBCHAT', 'WEBCHAT', 'ACTIVE', 'Site ' || n, 'example.com');
+    insert into communications.channel_account_history (tenant_id, account_id, what, before, after, by_kind, by_user) values
+        (t, web, 'STATUS', 'VERIFYING', 'ACTIVE', 'USER', me);
+    insert into communications.usage_daily (tenant_id, day, channel, category, messages, billable, units) values
+        (t, '2026-11-23', 'WHATSAPP', 'UTILITY', 1, 1, 1);
     insert into communications.whatsapp_templates (tenant_id, waba_id, name, language, status, category, components) values
         (t, waba, 'hello_' || n, 'es', 'APPROVED', 'UTILITY', '[{"type": "BODY", "text": "Hola"}]'),
         (t, waba, 'old_' || n, 'es', 'REJECTED', 'MARKETING', '[]'),

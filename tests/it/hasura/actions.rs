@@ -3,14 +3,14 @@
 use super::metadata::{items, strings, yaml};
 use super::schema_of_role::{action_arguments, roles_of_action};
 use comms_core::model::UserId;
-use comms_tests::calls;
-use comms_tests::world::{HASURA_SECRET, World};
+use comms_tests::world::World;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
 fn answered() -> BTreeSet<String> {
     let names = inbox_actions::ACTIONS.iter();
+    let names = names.chain(channel_actions::ACTIONS);
     names.map(|name| (*name).to_owned()).collect()
 }
 
@@ -29,10 +29,10 @@ fn the_actions_declared_are_the_actions_answered() {
 async fn says(world: &World, name: &str, input: &Value) -> String {
     let role = roles_of_action(name).pop().unwrap();
     let user = UserId::generate();
-    let body = calls::action(name, world.iberia.tenant, user, &role, input);
-    let request = calls::from_hasura("/api/hasura/actions", HASURA_SECRET, &body);
-    let response = inbox_actions::handle(&world.actions, request).await;
-    response.body().clone()
+    let (_, answer) = world
+        .asks(&role, world.iberia.tenant, user, name, input)
+        .await;
+    answer.to_string()
 }
 
 /// Every argument that the function knows, by what it says about one that it does not.

@@ -66,10 +66,11 @@ fn operations_of(file: &str) -> Vec<Operation> {
 /// Who runs a document. An action's are those that its permissions name.
 fn roles(operation: &Operation) -> Vec<String> {
     let roles: &[&str] = match operation.file.as_str() {
-        "inbox-actions.graphql" | "automation-actions.graphql" => {
+        "inbox-actions.graphql" | "automation-actions.graphql" | "channel-actions.graphql" => {
             return roles_of_action(&action(operation));
         }
         "message-runs.graphql" => &["service"],
+        "channels.graphql" => &["tenant_admin"],
         "batch-progress.graphql" => &["tenant_admin", "service"],
         _ => &["dispatcher", "tenant_admin"],
     };

@@ -194,12 +194,15 @@ fn each_role_begins_at_its_own_tables() {
     ];
     let people = [
         "batches: query select",
+        "channel_account_history: query",
         "channel_accounts: query",
         "contact_merges: query select",
         "contact_reviews: query select",
         "conversations: query select",
         "messages: query select select_stream",
+        "operator_integrations: query select",
         "tenant_settings: query select",
+        "usage_daily: query",
     ];
     assert_eq!(roots["dispatcher"], inbox);
     assert_eq!(roots["tenant_admin"], people);

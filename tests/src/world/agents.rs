@@ -2,6 +2,7 @@
 
 use super::{HASURA_SECRET, World};
 use crate::calls;
+use crate::seed::Operator;
 use comms_core::model::{TenantId, UserId};
 use serde_json::Value;
 
@@ -34,6 +35,23 @@ impl World {
         }
     }
 
+    /// An administrator acts.
+    pub async fn administers(
+        &self,
+        operator: &Operator,
+        action: &str,
+        input: &Value,
+    ) -> Result<Value, String> {
+        self.acts_as(
+            "tenant_admin",
+            operator.tenant,
+            operator.agent,
+            action,
+            input,
+        )
+        .await
+    }
+
     /// The whole answer, refusals included.
     pub async fn asks(
         &self,
@@ -44,8 +62,14 @@ impl World {
         input: &Value,
     ) -> (u16, Value) {
         let body = calls::action(action, tenant, user, role, input);
-        let request = calls::from_hasura("/api/hasura/actions", HASURA_SECRET, &body);
-        let response = inbox_actions::handle(&self.actions, request).await;
+        let response = if channel_actions::ACTIONS.contains(&action) {
+            let path = "/api/hasura/channel-actions";
+            let request = calls::from_hasura(path, HASURA_SECRET, &body);
+            channel_actions::handle(&self.channels, request).await
+        } else {
+            let request = calls::from_hasura("/api/hasura/actions", HASURA_SECRET, &body);
+            inbox_actions::handle(&self.actions, request).await
+        };
         let answer = serde_json::from_str(response.body()).unwrap();
         (response.status().as_u16(), answer)
     }

@@ -4,7 +4,8 @@
 //! the AEAD's associated data, so that an envelope copied to another row opens nowhere, and a database dump without KMS
 //! is noise. Opened secrets are kept in memory for five minutes at most and zeroised after.
 
-use crate::model::{AccountId, TenantId};
+use super::rotation::CANARY;
+use crate::model::{AccountId, MessageId, TenantId};
 use crate::platform::{Aws, config};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_sdk_kms::{primitives::Blob, types::DataKeySpec};
@@ -32,6 +33,34 @@ pub struct ProviderConfig {
     /// Sealed credentials, newest first; two while they rotate.
     #[serde(default)]
     pub secrets: Vec<Envelope>,
+    /// What a provisioning was given and has not proven yet: nothing is sent by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Envelope>,
+}
+
+/// Envelopes that an account has at most: the one in use, and the one before it.
+pub const LIVE_VERSIONS: usize = 2;
+
+impl ProviderConfig {
+    /// What a call may be made with, one after the other: the newest and the one before. An account's canary goes by the candidate or
+    /// not at all (channels/rotation.rs).
+    #[must_use]
+    pub fn usable(&self, message: Option<MessageId>) -> Vec<&Envelope> {
+        let canary = self.public.get(CANARY).and_then(|id| id.as_str());
+        match (canary, message) {
+            (Some(canary), Some(message)) if canary == message.to_string() => {
+                self.candidate.iter().collect()
+            }
+            _ => self.secrets.iter().take(LIVE_VERSIONS).collect(),
+        }
+    }
+
+    /// Of what is sealed next.
+    #[must_use]
+    pub fn next_version(&self) -> u32 {
+        let known = self.secrets.iter().chain(&self.candidate);
+        known.map(Envelope::version).max().unwrap_or_default() + 1
+    }
 }
 
 /// One sealed set of credentials. Binary members are base64.
@@ -53,6 +82,12 @@ impl Envelope {
     pub fn version(&self) -> u32 {
         self.version
     }
+
+    /// The KMS key that wrapped its data key.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
 }
 
 impl fmt::Debug for Envelope {
@@ -67,6 +102,18 @@ impl fmt::Debug for Envelope {
 #[derive(Debug, Clone)]
 pub struct Credentials {
     pub access_token: SecretString,
+    /// Of a WhatsApp number: what it was registered with, and must be registered with again.
+    pub pin: Option<SecretString>,
+}
+
+impl Credentials {
+    #[must_use]
+    pub fn of_token(access_token: SecretString) -> Self {
+        Self {
+            access_token,
+            pin: None,
+        }
+    }
 }
 
 /// Whose credentials they are.
@@ -145,11 +192,10 @@ impl Vault {
             return Err(VaultError::Kms("no data key in the answer".to_owned()));
         };
         let key = Zeroizing::new(plain.into_inner());
-        let mut bytes = Zeroizing::new(
-            serde_json::json!({"access_token": credentials.access_token.expose_secret()})
-                .to_string()
-                .into_bytes(),
-        );
+        let mut bytes = plain_text(credentials).ok_or(VaultError::Envelope {
+            account: owner.account,
+            problem: "its content does not serialise",
+        })?;
         let broken = |problem| VaultError::Envelope {
             account: owner.account,
             problem,
@@ -183,8 +229,53 @@ impl Vault {
             ciphertext: envelope.ciphertext.clone(),
             at: Instant::now(),
         };
-        self.lock().insert((owner, envelope.version), entry);
+        let mut opened = self.lock();
+        opened.retain(|_, entry| entry.at.elapsed() < CACHE_FOR);
+        opened.insert((owner, envelope.version), entry);
+        drop(opened);
         Ok(credentials)
+    }
+
+    /// The same envelope with its data key under the key that this vault seals with: for when that is another one than it was. What
+    /// is sealed, and its version, stay; `None` where there is nothing to do.
+    ///
+    /// # Errors
+    /// As [`Vault::open`]: the old key must still decrypt.
+    pub async fn rewrap(
+        &self,
+        owner: Owner,
+        envelope: &Envelope,
+    ) -> Result<Option<Envelope>, VaultError> {
+        if envelope.key_id == self.key_id {
+            return Ok(None);
+        }
+        let wrapped = STANDARD
+            .decode(&envelope.data_key)
+            .map_err(|_| VaultError::Envelope {
+                account: owner.account,
+                problem: "not base64",
+            })?;
+        let mut key = self.unwrap_data_key(owner, envelope, wrapped).await?;
+        let call = self
+            .aws
+            .kms()
+            .await
+            .encrypt()
+            .key_id(&self.key_id)
+            .plaintext(Blob::new(std::mem::take(&mut *key)));
+        let answer = call
+            .set_encryption_context(Some(context(owner, envelope.version)))
+            .send()
+            .await
+            .map_err(|error| VaultError::Kms(config::aws_code(&error)))?;
+        let wrapped = answer
+            .ciphertext_blob
+            .ok_or_else(|| VaultError::Kms("no data key in the answer".to_owned()))?;
+        Ok(Some(Envelope {
+            key_id: self.key_id.clone(),
+            data_key: STANDARD.encode(wrapped.as_ref()),
+            ..envelope.clone()
+        }))
     }
 
     fn cached(&self, owner: Owner, envelope: &Envelope) -> Option<Credentials> {
@@ -268,13 +359,35 @@ impl Vault {
 #[derive(Deserialize)]
 struct Plain {
     access_token: SecretString,
+    #[serde(default)]
+    pin: Option<SecretString>,
 }
 
 fn parse(bytes: &[u8]) -> Option<Credentials> {
     let plain: Plain = serde_json::from_slice(bytes).ok()?;
     Some(Credentials {
         access_token: plain.access_token,
+        pin: plain.pin,
     })
+}
+
+/// Written into memory that is zeroised and does not grow: growing would leave a copy behind.
+fn plain_text(credentials: &Credentials) -> Option<Zeroizing<Vec<u8>>> {
+    #[derive(Serialize)]
+    struct Plain<'a> {
+        access_token: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pin: Option<&'a str>,
+    }
+    let plain = Plain {
+        access_token: credentials.access_token.expose_secret(),
+        pin: credentials.pin.as_ref().map(ExposeSecret::expose_secret),
+    };
+    // As if every byte were escaped, with the names around and the tag behind.
+    let room = 6 * (plain.access_token.len() + plain.pin.map_or(0, str::len)) + 64;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    serde_json::to_writer(&mut *bytes, &plain).ok()?;
+    Some(bytes)
 }
 
 fn context(owner: Owner, version: u32) -> HashMap<String, String> {

@@ -6,6 +6,7 @@
 use super::claim::{Claimed, Sender};
 use crate::channels::vault::{Owner, ProviderConfig};
 use crate::channels::{Vault, VaultError};
+use crate::model::MessageId;
 use crate::platform::Aws;
 use crate::platform::config::Secret;
 use comms_providers::eum::{EumClient, EumSender};
@@ -128,7 +129,8 @@ impl Adapters {
             tenant: message.tenant,
             account: message.sender.account,
         };
-        let accepted = self.as_number(owner, &message.sender, async |number| {
+        let sender = (&*message.sender, Some(message.message));
+        let accepted = self.as_number(owner, sender, async |number| {
             match self.whatsapp.send(number, command).await {
                 SendOutcome::Accepted(accepted) => Ok(accepted),
                 SendOutcome::Refused(refusal) => Err(refusal),
@@ -148,7 +150,7 @@ impl Adapters {
         message: &str,
         typing: bool,
     ) -> Result<(), Refusal> {
-        let told = self.as_number(owner, sender, async |number| {
+        let told = self.as_number(owner, (sender, None), async |number| {
             self.whatsapp.mark_read(number, message, typing).await
         });
         told.await
@@ -159,7 +161,7 @@ impl Adapters {
     async fn as_number<T>(
         &self,
         owner: Owner,
-        sender: &Sender,
+        (sender, message): (&Sender, Option<MessageId>),
         call: impl AsyncFn(&WhatsAppSender) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let config = config(sender)?;
@@ -171,7 +173,7 @@ impl Adapters {
             )
         })?;
         let mut refused = None;
-        for envelope in config.secrets.iter().take(2) {
+        for envelope in config.usable(message) {
             let opened = self.vault.open(owner, envelope).await;
             let credentials = opened.map_err(|error| vault_refusal(&error))?;
             let number = WhatsAppSender {

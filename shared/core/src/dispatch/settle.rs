@@ -25,7 +25,8 @@ impl Settlement<'_> {
     /// Which of the account's credentials were used.
     fn credential(&self) -> Option<i32> {
         let config = self.claimed.sender.config.as_ref()?;
-        i32::try_from(config.secrets.first()?.version()).ok()
+        let used = config.usable(Some(self.claimed.message));
+        i32::try_from(used.first()?.version()).ok()
     }
 }
 

@@ -1,6 +1,6 @@
 //! A conversation's life: OPEN, SNOOZED, RESOLVED. Every change writes a `conversation_events` row in its transaction.
 
-use super::InboxError;
+use super::{InboxError, TENANT_ADMIN};
 use crate::model::{Channel, ContactId, ConversationId, TenantId, UserId};
 use crate::platform::{
     DatabaseError, Tx,
@@ -10,22 +10,6 @@ use http::StatusCode;
 use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
-
-/// The role of a tenant's own administrators. Not Hasura's `admin`, which no permission can confine to a tenant.
-pub const TENANT_ADMIN: &str = "tenant_admin";
-
-/// # Errors
-/// `forbidden` for everybody else; `what` says what only they may do.
-pub(crate) fn administrators(session: &Session, what: &str) -> Result<(), ActionError> {
-    if session.role == TENANT_ADMIN {
-        return Ok(());
-    }
-    Err(ActionError::new(
-        StatusCode::FORBIDDEN,
-        "forbidden",
-        format!("only administrators may {what}"),
-    ))
-}
 
 /// Characters of a note.
 const NOTE_LIMIT: usize = 4000;

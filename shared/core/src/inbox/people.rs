@@ -4,7 +4,7 @@
 //! the administrators', as are the reviews that lead to it.
 
 use super::InboxError;
-use super::lifecycle::administrators;
+use super::administrators;
 use crate::contacts::{self, MergeError, Merged};
 use crate::model::{ContactId, MergeId, ReviewId};
 use crate::platform::{

@@ -4,7 +4,8 @@
 //! Here it is written down what is to be told; a dispatch worker, which has the credentials, calls (`dispatch::receipts`).
 
 use super::InboxError;
-use super::lifecycle::{administrators, lock};
+use super::administrators;
+use super::lifecycle::lock;
 use super::reply::holds;
 use crate::model::{AccountId, ConversationId, GiveReceiptJob, Lane, MessageId, TenantId};
 use crate::platform::{

@@ -117,7 +117,7 @@ async fn living(
     Ok(living)
 }
 
-fn alias(channel: Channel, address: &str) -> Result<Alias, ActionError> {
+pub(super) fn alias(channel: Channel, address: &str) -> Result<Alias, ActionError> {
     match channel {
         Channel::WhatsApp | Channel::Sms if is_e164(address) => {
             Ok(Alias::new(AliasKind::Phone, "", address))
@@ -138,7 +138,7 @@ fn alias(channel: Channel, address: &str) -> Result<Alias, ActionError> {
 }
 
 /// As everything else writes it: suppressions are looked up by it.
-fn written(channel: Channel, address: &str) -> String {
+pub(super) fn written(channel: Channel, address: &str) -> String {
     match channel {
         Channel::Email => address.to_lowercase(),
         _ => address.to_owned(),

@@ -139,6 +139,22 @@ pub struct Session {
     pub role: String,
 }
 
+/// The role of a tenant's own administrators. Not Hasura's `admin`, which no permission can confine to a tenant.
+pub const TENANT_ADMIN: &str = "tenant_admin";
+
+/// # Errors
+/// `forbidden` for everybody else; `what` says what only they may do.
+pub fn administrators(session: &Session, what: &str) -> Result<(), ActionError> {
+    if session.role == TENANT_ADMIN {
+        return Ok(());
+    }
+    Err(ActionError::new(
+        StatusCode::FORBIDDEN,
+        "forbidden",
+        format!("only administrators may {what}"),
+    ))
+}
+
 impl ActionRequest {
     /// # Errors
     /// `forbidden` when a session variable is missing, `validation-failed` when it is not a UUID.

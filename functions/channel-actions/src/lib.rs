@@ -1,0 +1,160 @@
+//! Hasura Actions that provision channels. `POST /api/hasura/channel-actions`, for administrators only.
+//!
+//! The one function whose role may encrypt credentials. It sends nothing: a test message is queued as every other. Invoked directly with
+//! `{"rewrap": true}` it puts all credentials under the key that it seals with (docs/runbook.md, "A new key for credentials").
+
+mod lives;
+
+use comms_core::channels::rotation::{self, Rewrapped};
+use comms_core::channels::{ChannelError, Vault};
+use comms_core::inbox::InboxError;
+use comms_core::platform::hasura::{
+    ActionError, ActionRequest, SECRET_HEADER, respond, without_values,
+};
+use comms_core::platform::{
+    Aws, Backend, ConfigError, Database, Queues, Settings, hasura, telemetry,
+};
+use futures_util::FutureExt;
+use http::{Response, StatusCode};
+use lambda_http::Request;
+use serde_json::{Value, json};
+use std::panic::AssertUnwindSafe;
+
+/// The actions that this function answers, as `hasura/metadata/actions.graphql` declares them.
+pub const ACTIONS: &[&str] = &[
+    "channelHealth",
+    "disableChannel",
+    "resumeChannel",
+    "sendTestMessage",
+    "setSandboxMode",
+];
+
+/// Made once per sandbox.
+#[derive(Debug)]
+pub struct Deps {
+    pub backend: Backend,
+    pub vault: Vault,
+}
+
+impl Deps {
+    /// # Errors
+    /// Naming every setting that is missing.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let (aws, mut settings) = (Aws::default(), Settings::from_env());
+        let deps = Self {
+            backend: Backend {
+                door: hasura::Door::new(settings.secret("HASURA_SECRETS", &aws)),
+                database: Database::new(settings.secret("DATABASE_URL", &aws)),
+                queues: Queues::from_settings(&mut settings, &aws),
+            },
+            vault: Vault::new(&aws, &settings.required("KMS_KEY_ID")),
+        };
+        settings.done().map(|()| deps)
+    }
+}
+
+/// What API Gateway or somebody with the right to invoke brings.
+///
+/// # Errors
+/// For what is neither a call nor `{"rewrap": true}`, and when the database or KMS does not answer.
+pub async fn invoked(deps: &Deps, payload: Value) -> Result<Value, lambda_runtime::Error> {
+    if payload.get("requestContext").is_some() {
+        let request = lambda_http::request::from_str(&payload.to_string())?;
+        return Ok(as_gateway_wants(&handle(deps, request).await));
+    }
+    if payload == json!({"rewrap": true}) {
+        return Ok(json!(rewrap(deps).await?));
+    }
+    Err("neither a call nor {\"rewrap\": true}".into())
+}
+
+fn as_gateway_wants(response: &Response<String>) -> Value {
+    json!({
+        "statusCode": response.status().as_u16(),
+        "headers": {"content-type": "application/json"},
+        "body": response.body(),
+    })
+}
+
+async fn rewrap(deps: &Deps) -> Result<Rewrapped, ChannelError> {
+    let done = rotation::rewrap(&deps.backend.database, &deps.vault).await?;
+    tracing::info!(accounts = done.accounts, broken = done.broken, "rewrap");
+    Ok(done)
+}
+
+/// Answers one call; a panic becomes a 500 of the usual shape.
+pub async fn handle(deps: &Deps, request: Request) -> Response<String> {
+    let answer = AssertUnwindSafe(answer(deps, &request))
+        .catch_unwind()
+        .await;
+    match answer.unwrap_or_else(|_| Err(ActionError::internal())) {
+        Ok(body) => respond(StatusCode::OK, &body),
+        Err(error) => error.response(),
+    }
+}
+
+async fn answer(deps: &Deps, request: &Request) -> Result<Value, ActionError> {
+    let header = request
+        .headers()
+        .get(SECRET_HEADER)
+        .and_then(|value| value.to_str().ok());
+    let door = &deps.backend.door;
+    if !door
+        .admits(header)
+        .await
+        .map_err(|error| unavailable(&error))?
+    {
+        return Err(ActionError::unauthorized());
+    }
+    let call: ActionRequest = serde_json::from_slice(request.body()).map_err(|error| {
+        ActionError::invalid(format!("not an action call: {}", without_values(&error)))
+    })?;
+    let session = call.session()?;
+    // Whatever the action: before anything is looked at.
+    hasura::administrators(&session, "provision channels")?;
+    act(deps, &session, &call)
+        .await
+        .map_err(|error| refusal(&call, error))
+}
+
+async fn act(
+    deps: &Deps,
+    session: &hasura::Session,
+    call: &ActionRequest,
+) -> Result<Value, ChannelError> {
+    lives::act(&deps.backend, session, call).await
+}
+
+/// A name that is none of ours.
+fn unknown() -> ChannelError {
+    ActionError::invalid("action.name: no such action here").into()
+}
+
+fn as_channel(error: InboxError) -> ChannelError {
+    match error {
+        InboxError::Refused(refused) => refused.into(),
+        InboxError::Database(error) => error.into(),
+    }
+}
+
+fn refusal(call: &ActionRequest, error: ChannelError) -> ActionError {
+    match error {
+        ChannelError::Refused(refused) => {
+            // A name that is none of ours is somebody's text.
+            let action = ACTIONS.iter().find(|known| **known == call.action.name);
+            tracing::info!(
+                action = action.copied().unwrap_or("unknown"),
+                code = refused.code,
+                "action refused"
+            );
+            refused
+        }
+        ChannelError::Database(error) => unavailable(&error),
+        ChannelError::Vault(error) => unavailable(&error),
+    }
+}
+
+fn unavailable(error: &dyn std::error::Error) -> ActionError {
+    tracing::error!(error = telemetry::chain(error), "action not carried out");
+    ActionError::unavailable()
+}

@@ -1,0 +1,258 @@
+//! Steps of an account's provisioning: written down one by one, so that what failed is taken up where it stopped.
+//!
+//! An attempt holds the account for a minute, longer than any function lives: of two who try at once the second is told so, and what a
+//! superseded attempt still does is not written. A step's network call is never inside a transaction: the account is taken, the step is
+//! done, its outcome is written. Every step may therefore be done twice, and must bear it.
+
+use super::ChannelError;
+use crate::model::{AccountId, TenantId, UserId};
+use crate::platform::{DatabaseError, Tx, hasura::ActionError};
+use http::StatusCode;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Longer than a function lives.
+const HELD_FOR_SECONDS: f64 = 60.0;
+
+/// Somebody at work on an account.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    pub tenant: TenantId,
+    pub account: AccountId,
+    /// Absent where a schedule works.
+    pub by: Option<UserId>,
+    id: Uuid,
+}
+
+/// Why a step failed, and what to do. Neither text holds a secret or an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// As the providers' outcome classes: `AUTH`, `RATE_LIMITED`, `REGISTRATION`, …
+    pub class: String,
+    /// The provider's code, or ours.
+    pub code: String,
+    pub cause: String,
+    pub cure: String,
+}
+
+impl Failure {
+    #[must_use]
+    pub fn new(class: &str, code: &str, cause: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self {
+            class: class.to_owned(),
+            code: code.to_owned(),
+            cause: cause.into(),
+            cure: cure.into(),
+        }
+    }
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// For the provider, or for somebody's DNS.
+    Waiting,
+    Failed(Failure),
+}
+
+/// A step as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    pub step: String,
+    /// PENDING, WAITING, DONE or FAILED.
+    pub state: String,
+    pub tries: i32,
+    pub error_class: Option<String>,
+    pub error_code: Option<String>,
+    pub cause: Option<String>,
+    pub cure: Option<String>,
+}
+
+/// Takes the account for one attempt.
+///
+/// # Errors
+/// `in-progress` while another attempt has it; it is retryable.
+pub async fn begin(
+    tx: &mut Tx,
+    tenant: TenantId,
+    account: AccountId,
+    by: Option<UserId>,
+) -> Result<Attempt, ChannelError> {
+    let attempt = Attempt {
+        tenant,
+        account,
+        by,
+        id: Uuid::now_v7(),
+    };
+    let taken = sqlx::query!(
+        "update communications.channel_accounts
+            set attempt_id = $3, attempt_until = now() + $4 * interval '1 second'
+          where tenant_id = $1 and id = $2 and (attempt_until is null or attempt_until <= now())",
+        tenant.0,
+        account.0,
+        attempt.id,
+        HELD_FOR_SECONDS
+    )
+    .execute(tx.conn())
+    .await
+    .map_err(DatabaseError::from)?;
+    if taken.rows_affected() == 0 {
+        return Err(in_progress().into());
+    }
+    Ok(attempt)
+}
+
+fn in_progress() -> ActionError {
+    ActionError {
+        retryable: true,
+        ..ActionError::new(
+            StatusCode::CONFLICT,
+            "in-progress",
+            "somebody is provisioning this account at this moment",
+        )
+    }
+}
+
+impl Attempt {
+    /// Is the account still this attempt's? Locks it until the end of the transaction.
+    ///
+    /// # Errors
+    /// `in-progress` when it is not.
+    pub async fn holds(&self, tx: &mut Tx) -> Result<(), ChannelError> {
+        let held = sqlx::query_scalar!(
+            r#"select attempt_id = $3 as "held!" from communications.channel_accounts
+                where tenant_id = $1 and id = $2 and attempt_id is not null for no key update"#,
+            self.tenant.0,
+            self.account.0,
+            self.id
+        )
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        if held == Some(true) {
+            Ok(())
+        } else {
+            Err(in_progress().into())
+        }
+    }
+
+    /// What there is to do, in this order; steps that are written down already stay as they are.
+    ///
+    /// # Errors
+    /// `in-progress`.
+    pub async fn plan(&self, tx: &mut Tx, steps: &[&str]) -> Result<(), ChannelError> {
+        self.holds(tx).await?;
+        let names: Vec<String> = steps.iter().map(|&step| step.to_owned()).collect();
+        sqlx::query!(
+            "insert into communications.channel_provisioning_steps (tenant_id, account_id, step, ordinal)
+             select $1, $2, s.step, s.n from unnest($3::text[]) with ordinality as s (step, n)
+             on conflict do nothing",
+            self.tenant.0,
+            self.account.0,
+            &names
+        )
+        .execute(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        Ok(())
+    }
+
+    /// These are to be done again.
+    ///
+    /// # Errors
+    /// `in-progress`.
+    pub async fn repeat(&self, tx: &mut Tx, steps: &[&str]) -> Result<(), ChannelError> {
+        self.holds(tx).await?;
+        let names: Vec<String> = steps.iter().map(|&step| step.to_owned()).collect();
+        sqlx::query!(
+            "update communications.channel_provisioning_steps
+                set state = 'PENDING', error_class = null, error_code = null, cause = null, cure = null
+              where tenant_id = $1 and account_id = $2 and step = any($3)",
+            self.tenant.0,
+            self.account.0,
+            &names
+        )
+        .execute(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        Ok(())
+    }
+
+    /// Writes what became of a step.
+    ///
+    /// # Errors
+    /// `in-progress` when the account is somebody else's by now.
+    pub async fn write(
+        &self,
+        tx: &mut Tx,
+        step: &str,
+        outcome: &Outcome,
+    ) -> Result<(), ChannelError> {
+        self.holds(tx).await?;
+        let (state, failure) = match outcome {
+            Outcome::Done => ("DONE", None),
+            Outcome::Waiting => ("WAITING", None),
+            Outcome::Failed(failure) => ("FAILED", Some(failure)),
+        };
+        sqlx::query!(
+            "update communications.channel_provisioning_steps
+                set state = $4, tries = tries + 1, error_class = $5, error_code = $6, cause = $7, cure = $8, tried_by = $9,
+                    tried_at = now(), done_at = case when $4 = 'DONE' then now() end
+              where tenant_id = $1 and account_id = $2 and step = $3",
+            self.tenant.0,
+            self.account.0,
+            step,
+            state,
+            failure.map(|failure| &*failure.class),
+            failure.map(|failure| &*failure.code),
+            failure.map(|failure| &*failure.cause),
+            failure.map(|failure| &*failure.cure),
+            self.by.map(|user| user.0)
+        )
+        .execute(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        Ok(())
+    }
+
+    /// The account is free again. One that was superseded frees nothing.
+    ///
+    /// # Errors
+    /// When the database does not answer; the account is then free after a minute.
+    pub async fn end(&self, tx: &mut Tx) -> Result<(), DatabaseError> {
+        sqlx::query!(
+            "update communications.channel_accounts set attempt_id = null, attempt_until = null
+              where tenant_id = $1 and id = $2 and attempt_id = $3",
+            self.tenant.0,
+            self.account.0,
+            self.id
+        )
+        .execute(tx.conn())
+        .await?;
+        Ok(())
+    }
+}
+
+/// All steps of an account, in their order.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn steps(
+    tx: &mut Tx,
+    tenant: TenantId,
+    account: AccountId,
+) -> Result<Vec<Step>, DatabaseError> {
+    let steps = sqlx::query_as!(
+        Step,
+        "select step, state, tries, error_class, error_code, cause, cure
+           from communications.channel_provisioning_steps
+          where tenant_id = $1 and account_id = $2
+          order by ordinal, step",
+        tenant.0,
+        account.0
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(steps)
+}
