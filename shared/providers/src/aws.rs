@@ -4,7 +4,8 @@
 //! before it was handed to a connection it is known not accepted; afterwards nobody knows. The SDK's errors do not
 //! say which, so every call carries a [`Handed`] mark, and a failed connect is read from the error's chain.
 
-use crate::{OutcomeClass, Refusal, Scope, http};
+use crate::provision::{self, Fault, FaultClass, NO_ANSWER};
+use crate::{OutcomeClass, ProvisionError, Refusal, Scope, http};
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -141,6 +142,84 @@ pub(crate) fn refusal<E: ProvideErrorMetadata + Error + 'static>(
         retry_after,
         ..refusal
     }
+}
+
+/// Turns a failed managing call into the error of it. In which phase it broke makes no difference: it may be made
+/// again. `table` knows the service's codes and `reason` its member `Reason`.
+pub(crate) fn fault<E: ProvideErrorMetadata + Error + 'static>(
+    operation: &'static str,
+    error: &SdkError<E, HttpResponse>,
+    reason: fn(&E) -> Option<&str>,
+    table: fn(ServiceError<'_>) -> Option<Fault>,
+) -> ProvisionError {
+    let outcome = match error {
+        SdkError::ServiceError(context) => {
+            let service = ServiceError {
+                code: context.err().code().unwrap_or_default(),
+                message: context.err().message().unwrap_or_default(),
+                reason: reason(context.err()).unwrap_or_default(),
+            };
+            service_fault(operation, service, context.raw().status().as_u16(), table)
+        }
+        SdkError::TimeoutError(_) => NO_ANSWER.error(operation, "timeout"),
+        _ => NO_ANSWER.error(operation, "transport"),
+    };
+    tracing::info!(
+        operation,
+        class = outcome.class.as_str(),
+        code = outcome.code,
+        "AWS refused a step of provisioning",
+    );
+    outcome
+}
+
+fn service_fault(
+    operation: &'static str,
+    error: ServiceError<'_>,
+    status: u16,
+    table: fn(ServiceError<'_>) -> Option<Fault>,
+) -> ProvisionError {
+    if error.code.is_empty() {
+        return NO_ANSWER.error(operation, format!("http-{status}"));
+    }
+    let fault = table(error)
+        .or_else(|| common_fault(error.code))
+        .unwrap_or(if status >= 500 {
+            NO_ANSWER
+        } else {
+            Fault::new(
+                FaultClass::Unknown,
+                "AWS answered with an error that is not in our table.",
+                "Try once more; if it comes again, give the code to support.",
+            )
+        });
+    let code = match error.reason {
+        "" => error.code.to_owned(),
+        reason => format!("{}/{reason}", error.code),
+    };
+    ProvisionError {
+        message: provision::without_secrets(error.message, &[]),
+        ..fault.error(operation, code)
+    }
+}
+
+/// Codes that every service may answer to a managing call.
+fn common_fault(code: &str) -> Option<Fault> {
+    let (class, _) = common(code)?;
+    Some(match class {
+        OutcomeClass::RateLimited(_) => Fault::new(
+            FaultClass::RateLimited,
+            "Too many calls were made to AWS.",
+            "Nothing has to be done; the step is tried again.",
+        )
+        .after(Duration::from_secs(2)),
+        OutcomeClass::Retryable => NO_ANSWER,
+        _ => Fault::new(
+            FaultClass::Permission,
+            "Our own role in AWS may not do this.",
+            "Nothing can be done in the portal; tell support.",
+        ),
+    })
 }
 
 /// Without an id an acceptance cannot be told from an accident.

@@ -5,7 +5,8 @@
 //! knows the database, the queue or a tenant.
 //!
 //! One folder for each provider: `send` (command to call), `codes` (its answers as [`OutcomeClass`]es) and, where it
-//! calls back, `webhook` (its callbacks as events). What AWS tells comes by SNS whichever service it is from:
+//! calls back, `webhook` (its callbacks as events). What sets an operator's account up there stands beside them
+//! (`onboarding`, `provision`); its faults are [`ProvisionError`]s, which tell a person what to do. What AWS tells comes by SNS whichever service it is from:
 //! [`aws_inbound`] says what a message is, and [`mail`] reads emails. docs/adding-a-channel.md has the steps.
 //!
 //! What calls somebody stands behind the feature `adapters`, which everybody has but the fuzz targets: the parsers alone compile in
@@ -24,6 +25,7 @@ pub mod mail;
 #[cfg(feature = "adapters")]
 pub mod orchestrator;
 pub mod outcome;
+pub mod provision;
 pub mod ses;
 pub mod sms;
 pub mod sns;
@@ -33,3 +35,4 @@ pub mod whatsapp;
 pub use aws::Timeouts;
 pub use command::{Content, Recipient, SendMessageCommand};
 pub use outcome::{Accepted, OptOut, OutcomeClass, Refusal, Scope, SendOutcome};
+pub use provision::{FaultClass, ProvisionError};

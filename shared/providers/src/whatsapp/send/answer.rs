@@ -15,6 +15,9 @@ use std::time::Duration;
 /// Meta's answers are below 2 kB; whatever is longer is not one.
 const BODY_LIMIT: usize = 64 * 1024;
 
+/// Says how far the limits of a business are used up.
+const USAGE: &str = "x-business-use-case-usage";
+
 /// An answer that has been received whole.
 pub(in crate::whatsapp) struct Answer {
     status: StatusCode,
@@ -22,14 +25,31 @@ pub(in crate::whatsapp) struct Answer {
     body: Vec<u8>,
 }
 
+/// What Meta says of a fault.
+pub(in crate::whatsapp) struct GraphError {
+    pub code: i64,
+    pub subcode: Option<i64>,
+    pub is_transient: bool,
+    /// Its texts, one after the other; they may quote what was sent.
+    pub text: String,
+}
+
 impl Answer {
     /// Makes the call and reads the body, up to a limit.
     pub(in crate::whatsapp) async fn receive(
         request: reqwest::RequestBuilder,
     ) -> Result<Self, reqwest::Error> {
+        Self::receive_up_to(BODY_LIMIT, request).await
+    }
+
+    /// As [`Self::receive`], for answers that may be longer than a send's.
+    pub(in crate::whatsapp) async fn receive_up_to(
+        limit: usize,
+        request: reqwest::RequestBuilder,
+    ) -> Result<Self, reqwest::Error> {
         let mut response = request.send().await?;
         let mut body = Vec::new();
-        while body.len() <= BODY_LIMIT {
+        while body.len() <= limit {
             match response.chunk().await? {
                 Some(chunk) => body.extend_from_slice(&chunk),
                 None => break,
@@ -54,7 +74,7 @@ impl Answer {
         &self,
         wanted: impl Fn(&Value) -> Option<T>,
     ) -> Result<T, Refusal> {
-        let body: Option<Value> = serde_json::from_slice(&self.body).ok();
+        let body = self.json();
         let error = body.as_ref().and_then(|body| body.get("error"));
         if let Some(refusal) = error.and_then(|error| self.provider_refusal(error)) {
             return Err(refusal);
@@ -65,15 +85,26 @@ impl Answer {
         }
     }
 
-    /// Reads `{"error": {code, error_subcode?, is_transient?, …}}`; every other member may have any shape.
+    /// HTTP status, and the provider's wish to wait.
+    pub(in crate::whatsapp) fn head(&self) -> (StatusCode, Option<Duration>) {
+        (self.status, self.retry_after)
+    }
+
+    /// The body, if it is JSON.
+    pub(in crate::whatsapp) fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
     fn provider_refusal(&self, error: &Value) -> Option<Refusal> {
-        let code = integer(error.get("code")?)?;
+        let GraphError {
+            code,
+            subcode,
+            is_transient,
+            ..
+        } = GraphError::read(error)?;
         let hints = Hints {
-            subcode: error.get("error_subcode").and_then(integer),
-            is_transient: error
-                .get("is_transient")
-                .and_then(Value::as_bool)
-                .unwrap_or_default(),
+            subcode,
+            is_transient,
         };
         let verdict = codes::classify(code, hints);
         let reason = format!("{} (Meta {code})", verdict.meaning);
@@ -101,6 +132,33 @@ impl Answer {
     }
 }
 
+impl GraphError {
+    /// Reads the `error` of `{"error": {code, error_subcode?, is_transient?, …}}`; every other member may have any
+    /// shape.
+    pub(in crate::whatsapp) fn read(error: &Value) -> Option<Self> {
+        let texts = [
+            error.get("message"),
+            error.get("error_user_msg"),
+            error.pointer("/error_data/details"),
+            error.get("error_data"),
+        ];
+        let texts: Vec<&str> = texts
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        Some(Self {
+            code: integer(error.get("code")?)?,
+            subcode: error.get("error_subcode").and_then(integer),
+            is_transient: error
+                .get("is_transient")
+                .and_then(Value::as_bool)
+                .unwrap_or_default(),
+            text: texts.join(": "),
+        })
+    }
+}
+
 /// Only the id matters; a strange `contacts` must not turn an acceptance into a doubt.
 fn acceptance(body: &Value) -> Option<Accepted> {
     let text = |path| {
@@ -119,9 +177,24 @@ fn integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
-/// Meta does not document the header for this API; it is honoured where it appears.
+/// Meta does not document `Retry-After` for this API; it is honoured where it appears. What Meta documents are the
+/// minutes that a management call has to wait for.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    http::retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?)
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let wish = text(RETRY_AFTER.as_str()).and_then(http::retry_after);
+    wish.max(text(USAGE).and_then(regained_after))
+}
+
+/// Reads `{"<business id>": [{"estimated_time_to_regain_access": 12, …}]}`; the longest of the times counts.
+fn regained_after(usage: &str) -> Option<Duration> {
+    let usage: Value = serde_json::from_str(usage).ok()?;
+    let kinds = usage.as_object()?.values().filter_map(Value::as_array);
+    let minutes = kinds
+        .flatten()
+        .filter_map(|kind| kind.get("estimated_time_to_regain_access")?.as_u64())
+        .max()
+        .filter(|minutes| *minutes > 0)?;
+    http::retry_after(&minutes.saturating_mul(60).to_string())
 }
 
 #[cfg(test)]
@@ -227,6 +300,18 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(RETRY_AFTER, "30".parse().expect("a header value"));
         assert_eq!(retry_after(&headers), Some(Duration::from_secs(30)));
+
+        let usage = r#"{"1":[{"type":"whatsapp","estimated_time_to_regain_access":0},
+            {"type":"whatsapp_business_management","estimated_time_to_regain_access":7}],"2":"x"}"#;
+        headers.insert(
+            USAGE,
+            usage.replace('\n', "").parse().expect("a header value"),
+        );
+        assert_eq!(retry_after(&headers), Some(Duration::from_mins(7)));
+        assert_eq!(
+            regained_after(r#"{"1":[{"estimated_time_to_regain_access":0}]}"#),
+            None
+        );
 
         let mut syncing = answer(400, r#"{"error":{"code":134101}}"#);
         syncing.retry_after = Some(Duration::from_secs(30));
