@@ -99,6 +99,7 @@ fn fixed(mut answer: Value, case: &str) -> Value {
         "client_id",
         "token",
         "status_changed_at",
+        "channel_account_id",
     ];
     for (name, value) in answer.as_object_mut().unwrap() {
         let known = value

@@ -7,6 +7,7 @@ mod aws_reports;
 mod batches;
 mod breakers;
 mod cancel;
+mod channels_connect;
 mod channels_credentials;
 mod channels_lives;
 mod channels_usage;

@@ -12,6 +12,7 @@ pub mod files;
 use crate::{calls, seed};
 use aws_lc_rs::digest;
 use comms_core::channels::Vault;
+use comms_core::channels::whatsapp::Connector;
 use comms_core::dispatch::{Adapters, DeadLetters, Worker};
 use comms_core::media::{MediaDeadLetters, MediaWorker};
 use comms_core::model::{ConversationId, DispatchMessageJob, MessageId, TenantId};
@@ -32,6 +33,8 @@ pub use faults::{End, Moment, Reports, killed_at};
 pub use files::{Row, Sent};
 
 pub const HASURA_SECRET: &str = "local-hasura-secret";
+/// Of the Meta app that operators connect their accounts to.
+pub const APP_ID: &str = "300000000000001";
 pub const APP_SECRET: &str = "test_app_secret";
 /// Signs the addresses that answers to emails go to.
 pub const REPLY_TOKEN_SECRET: &str = "test_reply_token_secret";
@@ -140,7 +143,7 @@ impl World {
                 orchestrator: None,
             },
             actions: backend(),
-            channels: channels(backend(), &aws),
+            channels: channels(backend(), &aws, &simulator.url()),
             webhook: webhook(database(), media_queue.clone()),
             scan: stuck_scan::Deps {
                 database: database(),
@@ -354,10 +357,17 @@ fn reply_secrets() -> Secret {
     )
 }
 
-fn channels(backend: Backend, aws: &Aws) -> channel_actions::Deps {
+fn channels(backend: Backend, aws: &Aws, simulator: &str) -> channel_actions::Deps {
+    let graph = GraphUrl::parse(&format!("{simulator}/v26.0")).unwrap();
     channel_actions::Deps {
         backend,
         vault: Vault::new(aws, &setting("KMS_KEY_ID")),
+        connector: Connector {
+            graph,
+            app_id: APP_ID.to_owned(),
+            app_secrets: Secret::of("META_APP_SECRETS", format!("[\"{APP_SECRET}\"]").into()),
+            public_url: "https://comms.example".to_owned(),
+        },
     }
 }
 

@@ -6,14 +6,14 @@
 mod lives;
 
 use comms_core::channels::rotation::{self, Rewrapped};
+use comms_core::channels::whatsapp::{self, Connector, Provisioned};
 use comms_core::channels::{ChannelError, Vault};
 use comms_core::inbox::InboxError;
 use comms_core::platform::hasura::{
     ActionError, ActionRequest, SECRET_HEADER, respond, without_values,
 };
-use comms_core::platform::{
-    Aws, Backend, ConfigError, Database, Queues, Settings, hasura, telemetry,
-};
+use comms_core::platform::{Aws, Backend, Database, Queues, Settings, hasura, telemetry};
+use comms_providers::http::GraphUrl;
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
 use lambda_http::Request;
@@ -23,8 +23,10 @@ use std::panic::AssertUnwindSafe;
 /// The actions that this function answers, as `hasura/metadata/actions.graphql` declares them.
 pub const ACTIONS: &[&str] = &[
     "channelHealth",
+    "connectWhatsApp",
     "disableChannel",
     "resumeChannel",
+    "rotateCredentials",
     "sendTestMessage",
     "setSandboxMode",
 ];
@@ -34,12 +36,13 @@ pub const ACTIONS: &[&str] = &[
 pub struct Deps {
     pub backend: Backend,
     pub vault: Vault,
+    pub connector: Connector,
 }
 
 impl Deps {
     /// # Errors
-    /// Naming every setting that is missing.
-    pub fn from_env() -> Result<Self, ConfigError> {
+    /// Naming every setting that is missing or unusable.
+    pub fn from_env() -> Result<Self, lambda_runtime::Error> {
         let (aws, mut settings) = (Aws::default(), Settings::from_env());
         let deps = Self {
             backend: Backend {
@@ -48,8 +51,20 @@ impl Deps {
                 queues: Queues::from_settings(&mut settings, &aws),
             },
             vault: Vault::new(&aws, &settings.required("KMS_KEY_ID")),
+            connector: Connector {
+                graph: GraphUrl::parse(
+                    &settings.or("META_GRAPH_URL", "https://graph.facebook.com/v26.0"),
+                )?,
+                app_id: settings.or("META_APP_ID", ""),
+                app_secrets: settings.secret("META_APP_SECRETS", &aws),
+                public_url: settings
+                    .or("PUBLIC_URL", "")
+                    .trim_end_matches('/')
+                    .to_owned(),
+            },
         };
-        settings.done().map(|()| deps)
+        settings.done()?;
+        Ok(deps)
     }
 }
 
@@ -122,7 +137,31 @@ async fn act(
     session: &hasura::Session,
     call: &ActionRequest,
 ) -> Result<Value, ChannelError> {
-    lives::act(&deps.backend, session, call).await
+    let with = (&deps.backend.database, &deps.vault, &deps.connector);
+    let (provisioned, hints) = match call.action.name.as_str() {
+        "connectWhatsApp" => whatsapp::connect(with, session, call.arguments()?).await?,
+        "rotateCredentials" => whatsapp::rotate(with, session, call.arguments()?).await?,
+        _ => return lives::act(&deps.backend, session, call).await,
+    };
+    told(&provisioned);
+    deps.backend.queues.publish_or_leave_to_scan(&hints).await;
+    Ok(json!(provisioned))
+}
+
+/// What failed, by our words for it.
+fn told(provisioned: &Provisioned) {
+    let failed = provisioned.failed_step.as_deref();
+    let step = provisioned
+        .steps
+        .iter()
+        .find(|step| Some(&*step.step) == failed);
+    tracing::info!(
+        account.id = %provisioned.channel_account_id,
+        status = provisioned.status,
+        failed_step = failed,
+        code = step.and_then(|step| step.error_code.as_deref()),
+        "provisioning"
+    );
 }
 
 /// A name that is none of ours.

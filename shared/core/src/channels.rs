@@ -7,6 +7,7 @@ pub mod provisioning;
 pub mod rotation;
 pub mod usage;
 pub mod vault;
+pub mod whatsapp;
 
 pub use accounts::{ActiveAccount, OwnedAccount};
 pub use vault::{Vault, VaultError};
