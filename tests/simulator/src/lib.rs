@@ -1,4 +1,5 @@
-//! comms-simulator: Meta's Cloud API on this machine, for tests and for the local stack.
+//! comms-simulator: Meta's Cloud API on this machine, for tests and for the local stack; and of AWS what the emulator
+//! does not have, for setting senders up.
 //!
 //! It keeps the provider's rules (bearer tokens, shapes and limits, approved templates, the 24-hour window, the
 //! signature of webhooks) and breaks them on request: a [`Script`] makes the next sends fail, hang, or be accepted
@@ -12,6 +13,8 @@
     reason = "it plays Meta, which has its own clock and client and works on after answering"
 )]
 
+mod aws;
+mod business;
 mod cloud;
 mod control;
 mod line;
@@ -23,6 +26,8 @@ mod script;
 mod state;
 mod webhook;
 
+pub use aws::{AwsCall, AwsScript, DomainState, SentEmail, SmsSender};
+pub use business::{GraphCall, GraphScript, Review, Signup, Waba, WabaNumber};
 pub use media::{Media, MediaAnswer, MediaCall, MediaScript, MediaStep};
 pub use number::{Number, PairRate, Template, TemplateState};
 pub use record::{Attempt, Call, Delivery, DeliveryState, Receipt};
@@ -43,6 +48,8 @@ use tokio::task::JoinHandle;
 pub struct SimulatorConfig {
     /// On 127.0.0.1; 0 takes a free one.
     pub port: u16,
+    /// Of the Meta app that operators connect to.
+    pub app_id: String,
     /// Signs every webhook.
     pub app_secret: String,
     /// A webhook that is not answered with 200 is posted again after this, then after twice as long, and so on;
@@ -54,6 +61,7 @@ impl Default for SimulatorConfig {
     fn default() -> Self {
         Self {
             port: 0,
+            app_id: "4815162342".to_owned(),
             app_secret: "test_app_secret".to_owned(),
             retry_base: Duration::from_millis(200),
         }
@@ -91,6 +99,7 @@ impl Simulator {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(config)?);
         let app = cloud::routes()
+            .merge(aws::routes())
             .merge(control::routes())
             .with_state(Arc::clone(&shared));
         let service = app.into_make_service_with_connect_info::<line::Line>();
@@ -273,7 +282,123 @@ impl Simulator {
         WebhookBuilder::new(self.shared.app_secret())
     }
 
-    /// Forgets calls, webhooks, scripts and windows; numbers stay.
+    /// Where Meta posts what is about accounts, and the messages of accounts without an override; held without one.
+    ///
+    /// # Errors
+    ///
+    /// When it is not on this machine.
+    pub fn app_callback(&self, url: &str) -> Result<(), Refused> {
+        self.shared.update(|state| state.set_app_callback(url))
+    }
+
+    /// Refuses calls of onboarding without the proof of the app's secret (104); a wrong proof is always refused.
+    pub fn want_proof(&self) {
+        self.shared
+            .update(|state| state.businesses.wants_proof = true);
+    }
+
+    /// Plants a business account, or replaces it; its numbers can be sent from once they are registered.
+    ///
+    /// # Errors
+    ///
+    /// When one of its numbers is in another account.
+    pub fn plant(&self, waba: Waba) -> Result<(), Refused> {
+        self.shared.update(|state| state.plant(waba))
+    }
+
+    /// Somebody went through Embedded Signup; the code lives for 30 seconds and is good once.
+    ///
+    /// # Errors
+    ///
+    /// When an account is unknown.
+    pub fn sign_up(&self, signup: Signup) -> Result<String, Refused> {
+        self.shared.update(|state| state.businesses.sign_up(signup))
+    }
+
+    /// Lets time pass for codes, tokens and the limits of onboarding; messages keep to the real clock.
+    pub fn pass(&self, time: Duration) {
+        self.shared.update(|state| state.businesses.pass(time));
+    }
+
+    /// From now on the token is refused (190), for sends too.
+    pub fn revoke(&self, token: &str) {
+        self.shared.update(|state| state.revoke(token));
+    }
+
+    /// As [`Self::revoke`], for all that signups gave for an account. How many there were.
+    #[must_use]
+    pub fn revoke_all(&self, waba_id: &str) -> usize {
+        self.shared.update(|state| state.revoke_all(waba_id))
+    }
+
+    /// Queues a script for calls of onboarding.
+    pub fn script_graph(&self, script: GraphScript) {
+        self.shared
+            .update(|state| state.businesses.scripts.push(script));
+    }
+
+    /// Every call of onboarding so far, in order.
+    #[must_use]
+    pub fn graph_calls(&self) -> Vec<GraphCall> {
+        self.shared.read(|state| state.businesses.calls.clone())
+    }
+
+    /// Meta decides about a template, and says so by webhook.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such template.
+    pub fn review(&self, review: &Review) -> Result<(), Refused> {
+        let posting = self.shared.update(|state| state.review(review))?;
+        tokio::spawn(poster::post_in_order(Arc::clone(&self.shared), posting));
+        Ok(())
+    }
+
+    /// Posts any change about an account to the app's callback, if our app gets its webhooks.
+    pub fn announce(&self, waba_id: &str, field: &str, value: serde_json::Value) {
+        let news = [(field, value)];
+        let posting = self.shared.update(|state| state.announce(waba_id, &news));
+        tokio::spawn(poster::post_in_order(Arc::clone(&self.shared), posting));
+    }
+
+    /// What SES finds out about a domain from now on.
+    ///
+    /// # Errors
+    ///
+    /// When SES has no such identity.
+    pub fn move_domain(&self, state: DomainState) -> Result<(), Refused> {
+        self.shared.update(|known| known.ses.move_domain(state))
+    }
+
+    /// Whether the AWS account has SES tenants; it has, until told otherwise.
+    pub fn ses_tenants(&self, has_them: bool) {
+        self.shared
+            .update(|state| state.ses.without_tenants = !has_them);
+    }
+
+    /// The AWS account leases a sender from now on.
+    pub fn lease(&self, sender: SmsSender) {
+        self.shared.update(|state| state.sms.senders.push(sender));
+    }
+
+    /// Queues a script for calls of AWS.
+    pub fn script_aws(&self, script: AwsScript) {
+        self.shared.update(|state| state.ses.scripts.push(script));
+    }
+
+    /// Every call of AWS so far, in order.
+    #[must_use]
+    pub fn aws_calls(&self) -> Vec<AwsCall> {
+        self.shared.read(|state| state.ses.calls.clone())
+    }
+
+    /// Every email that SES took, in order.
+    #[must_use]
+    pub fn emails(&self) -> Vec<SentEmail> {
+        self.shared.read(|state| state.ses.emails.clone())
+    }
+
+    /// Forgets calls, webhooks, scripts, windows, and all of onboarding and AWS; numbers that were registered here stay.
     pub fn reset(&self) {
         self.shared.update(state::State::reset);
     }
