@@ -58,16 +58,13 @@ impl Businesses {
             account.waba.hourly_calls
         };
         account.calls.retain(|at| now.saturating_sub(*at) < HOUR);
-        let Some(first) = account
-            .calls
-            .first()
-            .filter(|_| account.calls.len() >= limit)
-        else {
+        if account.calls.len() < limit {
             account.calls.push(now);
             return Ok(());
-        };
+        }
+        let first = account.calls.first().copied().unwrap_or(now);
         let mut error = ApiError::new(80_008, "Too many management calls for this account.");
-        let minutes = (HOUR - now.saturating_sub(*first)).div_ceil(60_000);
+        let minutes = (HOUR - now.saturating_sub(first)).div_ceil(60_000);
         error.regained_after = Some((waba_id.to_owned(), minutes));
         Err(error)
     }

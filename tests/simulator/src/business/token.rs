@@ -159,10 +159,14 @@ impl State {
 
     /// As [`Self::revoke`], for every token that a signup gave for an account. How many there were.
     pub(crate) fn revoke_all(&mut self, waba_id: &str) -> usize {
-        let grants = self.businesses.grants.values_mut();
-        let of_the_account =
-            grants.filter(|grant| !grant.revoked && grant.waba_ids.iter().any(|id| id == waba_id));
-        of_the_account.map(|grant| grant.revoked = true).count()
+        let mut revoked = 0;
+        for grant in self.businesses.grants.values_mut() {
+            if !grant.revoked && grant.waba_ids.iter().any(|id| id == waba_id) {
+                grant.revoked = true;
+                revoked += 1;
+            }
+        }
+        revoked
     }
 }
 

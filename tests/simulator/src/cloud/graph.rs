@@ -14,7 +14,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, Method, Response};
+use axum::http::{HeaderMap, Method, Response, Uri};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -26,8 +26,8 @@ const ITEMS: usize = 25;
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/{version}/oauth/access_token", get(about_tokens))
-        .route("/{version}/debug_token", get(about_tokens))
+        .route("/{version}/oauth/access_token", get(edge))
+        .route("/{version}/debug_token", get(edge))
         .route("/{version}/{node}", get(node))
         .route("/{version}/{node}/phone_numbers", get(edge))
         .route("/{version}/{node}/register", post(edge))
@@ -56,45 +56,32 @@ struct Incoming {
 
 type Asked = Query<HashMap<String, String>>;
 
-async fn about_tokens(
-    State(shared): State<Arc<Shared>>,
-    ConnectInfo(line): ConnectInfo<Line>,
-    Path(version): Path<String>,
-    Query(query): Asked,
-    uri: axum::http::Uri,
-) -> Response<Body> {
-    let edge = uri.path().rsplit('/').next().unwrap_or_default();
-    let incoming = Incoming {
-        edge: edge.to_owned(),
-        method: Method::GET,
-        id: String::new(),
-        token: None,
-        query,
-        body: Value::Null,
-    };
-    call(&shared, line, &version, incoming).await
-}
-
+/// `/{version}/{node}/{edge}`, or without a node where it is about tokens.
 async fn edge(
     State(shared): State<Arc<Shared>>,
     ConnectInfo(line): ConnectInfo<Line>,
-    Path((version, id)): Path<(String, String)>,
     Query(query): Asked,
     method: Method,
-    uri: axum::http::Uri,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    let edge = uri.path().rsplit('/').next().unwrap_or_default();
+    let segments: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
+    let edge = segments.last().copied().unwrap_or_default();
+    let id = match edge {
+        "access_token" | "debug_token" => "",
+        _ => segments.get(1).copied().unwrap_or_default(),
+    };
     let incoming = Incoming {
         edge: edge.to_owned(),
         method,
-        id,
+        id: id.to_owned(),
         token: bearer(&headers),
         query,
         body: serde_json::from_slice(&body).unwrap_or_default(),
     };
-    call(&shared, line, &version, incoming).await
+    let version = segments.first().copied().unwrap_or_default();
+    call(&shared, line, version, incoming).await
 }
 
 /// A number of an account, or a file.
@@ -204,11 +191,12 @@ async fn verified(shared: &Shared, wanted: Override) -> Result<String, ApiError>
         return Err(refused("not a loopback host"));
     }
     let challenge = new_wamid();
-    let request = shared.http.get(&wanted.uri).query(&[
-        ("hub.mode", "subscribe"),
-        ("hub.verify_token", &wanted.verify_token),
-        ("hub.challenge", &challenge),
-    ]);
+    let mut url = reqwest::Url::parse(&wanted.uri).map_err(|_| refused("not a URL"))?;
+    url.query_pairs_mut()
+        .append_pair("hub.mode", "subscribe")
+        .append_pair("hub.verify_token", &wanted.verify_token)
+        .append_pair("hub.challenge", &challenge);
+    let request = shared.http.get(url);
     let response = request.send().await.map_err(|_| refused("no answer"))?;
     let is_ok = response.status() == 200;
     let text = response.text().await.unwrap_or_default();
