@@ -145,11 +145,11 @@ pub(crate) fn refusal<E: ProvideErrorMetadata + Error + 'static>(
 }
 
 /// Turns a failed managing call into the error of it. In which phase it broke makes no difference: it may be made
-/// again. `table` knows the service's codes and `reason` its member `Reason`.
+/// again. `table` knows the service's codes; `reason` is the error's member of that name, where it has one.
 pub(crate) fn fault<E: ProvideErrorMetadata + Error + 'static>(
     operation: &'static str,
     error: &SdkError<E, HttpResponse>,
-    reason: fn(&E) -> Option<&str>,
+    reason: Option<&str>,
     table: fn(ServiceError<'_>) -> Option<Fault>,
 ) -> ProvisionError {
     let outcome = match error {
@@ -157,7 +157,7 @@ pub(crate) fn fault<E: ProvideErrorMetadata + Error + 'static>(
             let service = ServiceError {
                 code: context.err().code().unwrap_or_default(),
                 message: context.err().message().unwrap_or_default(),
-                reason: reason(context.err()).unwrap_or_default(),
+                reason: reason.unwrap_or_default(),
             };
             service_fault(operation, service, context.raw().status().as_u16(), table)
         }

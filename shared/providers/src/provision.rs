@@ -27,9 +27,9 @@ pub struct ProvisionError {
     /// (`transport`, `timeout`, `invalid-pin`).
     pub code: String,
     /// Meta's `error_subcode`.
-    pub subcode: Option<i64>,
+    pub subcode: Option<u32>,
     /// The provider's text, cut and without secrets; empty where it said nothing. For logs and support.
-    pub message: String,
+    pub message: Box<str>,
     /// What happened, in a sentence for the operator.
     pub cause: &'static str,
     /// What to do about it, in a sentence for the operator.
@@ -123,7 +123,7 @@ impl Fault {
             class: self.class,
             code: code.into(),
             subcode: None,
-            message: String::new(),
+            message: Box::default(),
             cause: self.cause,
             cure: self.cure,
             wait: self.wait,
@@ -142,7 +142,7 @@ pub(crate) const NO_ANSWER: Fault = Fault::new(
 /// The text without the given secrets, and without words that look like a token or a number. Providers quote what
 /// they were sent.
 #[cfg(feature = "adapters")]
-pub(crate) fn without_secrets(text: &str, secrets: &[&str]) -> String {
+pub(crate) fn without_secrets(text: &str, secrets: &[&str]) -> Box<str> {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         text = text.replace(secret, "…");
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_may_be_a_secret_is_left_out_and_the_rest_is_kept() {
-        let clean = |text: &str| without_secrets(text, &["s3cret", "", "246802"]);
+        let clean = |text: &str| without_secrets(text, &["s3cret", "", "246802"]).into_string();
         assert_eq!(
             clean("Malformed access token EAAGm0PX4ZCpsBAKZB1kZAxyz12345"),
             "Malformed access token …"

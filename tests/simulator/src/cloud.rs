@@ -1,9 +1,11 @@
-//! The face of the Cloud API: `POST /{version}/{phone_number_id}/messages`, and in `files` what is fetched.
+//! The face of the Cloud API: `POST /{version}/{phone_number_id}/messages`, in `files` what is fetched, and in
+//! `graph` what connects an account.
 
 mod check;
 mod decide;
 pub(crate) mod errors;
 mod files;
+mod graph;
 
 use crate::line::Line;
 use crate::poster;
@@ -24,6 +26,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/{version}/{phone_number_id}/messages", post(send))
         .merge(files::routes())
+        .merge(graph::routes())
 }
 
 async fn send(
@@ -105,11 +108,24 @@ fn answer(
     body: String,
     retry_after: Option<u32>,
 ) -> Response<Body> {
+    answer_with(http_status, content_type, body, retry_after, &[])
+}
+
+fn answer_with(
+    http_status: u16,
+    content_type: &str,
+    body: String,
+    retry_after: Option<u32>,
+    headers: &[(&'static str, String)],
+) -> Response<Body> {
     let mut response = Response::builder()
         .status(http_status)
         .header(CONTENT_TYPE, content_type);
     if let Some(seconds) = retry_after {
         response = response.header(RETRY_AFTER, seconds);
+    }
+    for (name, value) in headers {
+        response = response.header(*name, value);
     }
     // Only a scripted status outside 100..=999 is no response; it shows as a plain 500.
     response.body(Body::from(body)).unwrap_or_else(|error| {

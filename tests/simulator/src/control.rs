@@ -2,6 +2,8 @@
 //!
 //! A wrong body is answered with 400 and `{"error": …}` that names the field.
 
+mod onboarding;
+
 use crate::poster::{self, Posting};
 use crate::state::{Shared, State as Known};
 use crate::webhook::Inbound;
@@ -45,6 +47,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         )
         .route("/_sim/media/script", post(script_media))
         .route("/_sim/media/expire", post(expire_media))
+        .merge(onboarding::routes())
         .route("/_sim/reset", post(reset))
 }
 

@@ -1,4 +1,5 @@
-//! comms-simulator: Meta's Cloud API on this machine, for tests and for the local stack.
+//! comms-simulator: Meta's Cloud API on this machine, for tests and for the local stack; and of AWS what the emulator
+//! does not have, for setting senders up.
 //!
 //! It keeps the provider's rules (bearer tokens, shapes and limits, approved templates, the 24-hour window, the
 //! signature of webhooks) and breaks them on request: a [`Script`] makes the next sends fail, hang, or be accepted
@@ -12,8 +13,11 @@
     reason = "it plays Meta, which has its own clock and client and works on after answering"
 )]
 
+mod aws;
+mod business;
 mod cloud;
 mod control;
+mod handle;
 mod line;
 mod media;
 mod number;
@@ -23,6 +27,8 @@ mod script;
 mod state;
 mod webhook;
 
+pub use aws::{AwsCall, AwsScript, DomainState, SentEmail, SmsSender};
+pub use business::{GraphCall, GraphScript, Review, Signup, Waba, WabaNumber};
 pub use media::{Media, MediaAnswer, MediaCall, MediaScript, MediaStep};
 pub use number::{Number, PairRate, Template, TemplateState};
 pub use record::{Attempt, Call, Delivery, DeliveryState, Receipt};
@@ -43,6 +49,8 @@ use tokio::task::JoinHandle;
 pub struct SimulatorConfig {
     /// On 127.0.0.1; 0 takes a free one.
     pub port: u16,
+    /// Of the Meta app that operators connect to.
+    pub app_id: String,
     /// Signs every webhook.
     pub app_secret: String,
     /// A webhook that is not answered with 200 is posted again after this, then after twice as long, and so on;
@@ -54,6 +62,7 @@ impl Default for SimulatorConfig {
     fn default() -> Self {
         Self {
             port: 0,
+            app_id: "4815162342".to_owned(),
             app_secret: "test_app_secret".to_owned(),
             retry_base: Duration::from_millis(200),
         }
@@ -91,6 +100,7 @@ impl Simulator {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(config)?);
         let app = cloud::routes()
+            .merge(aws::routes())
             .merge(control::routes())
             .with_state(Arc::clone(&shared));
         let service = app.into_make_service_with_connect_info::<line::Line>();
@@ -273,7 +283,7 @@ impl Simulator {
         WebhookBuilder::new(self.shared.app_secret())
     }
 
-    /// Forgets calls, webhooks, scripts and windows; numbers stay.
+    /// Forgets calls, webhooks, scripts, windows, and all of onboarding and AWS; numbers that were registered here stay.
     pub fn reset(&self) {
         self.shared.update(state::State::reset);
     }

@@ -43,6 +43,7 @@ pub struct Receipt {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Delivery {
     pub id: u64,
+    /// Of a webhook about an account: the account's id.
     pub phone_number_id: String,
     pub state: DeliveryState,
     pub attempts: Vec<Attempt>,

@@ -1,5 +1,7 @@
 //! Everything the simulator knows, behind one lock, and a way to wait for it to change.
 
+use crate::aws::{Ses, Sms};
+use crate::business::Businesses;
 use crate::media::Files;
 use crate::number::PairRate;
 use crate::poster::Posting;
@@ -30,6 +32,7 @@ pub(crate) struct Shared {
 /// What has been registered, and what has happened.
 #[derive(Debug)]
 pub(crate) struct State {
+    app_id: String,
     app_secret: String,
     numbers: HashMap<String, Number>,
     pub(crate) scripts: Vec<Script>,
@@ -42,6 +45,10 @@ pub(crate) struct State {
     /// When each message of a pair was accepted, in milliseconds since 1970.
     accepted: HashMap<Pair, Vec<u64>>,
     pub(crate) media: Files,
+    pub(crate) businesses: Businesses,
+    pub(crate) ses: Ses,
+    pub(crate) sms: Sms,
+    next_template: u64,
 }
 
 impl Shared {
@@ -53,7 +60,7 @@ impl Shared {
             .user_agent("facebookexternalua")
             .build()
             .map_err(io::Error::other)?;
-        let state = Mutex::new(State::new(&config.app_secret));
+        let state = Mutex::new(State::new(&config.app_id, &config.app_secret));
         Ok(Self {
             config,
             state,
@@ -103,8 +110,9 @@ impl Shared {
 }
 
 impl State {
-    fn new(app_secret: &str) -> Self {
+    fn new(app_id: &str, app_secret: &str) -> Self {
         Self {
+            app_id: app_id.to_owned(),
             app_secret: app_secret.to_owned(),
             numbers: HashMap::new(),
             scripts: Vec::new(),
@@ -115,6 +123,10 @@ impl State {
             last_written: HashMap::new(),
             accepted: HashMap::new(),
             media: Files::default(),
+            businesses: Businesses::default(),
+            ses: Ses::default(),
+            sms: Sms::default(),
+            next_template: 1,
         }
     }
 
@@ -131,13 +143,35 @@ impl State {
         self.numbers.get(phone_number_id).ok_or_else(unknown)
     }
 
-    /// The ids of deliveries go on, so that an attempt from before is not mistaken for one from after.
+    pub(crate) fn change_number(&mut self, id: &str, change: impl FnOnce(&mut Number)) {
+        if let Some(number) = self.numbers.get_mut(id) {
+            change(number);
+        }
+    }
+
+    pub(crate) fn app_id(&self) -> &str {
+        &self.app_id
+    }
+
+    pub(crate) fn app_secret(&self) -> &str {
+        &self.app_secret
+    }
+
+    /// Goes on over resets, as the ids of deliveries do.
+    pub(crate) fn new_template_id(&mut self) -> u64 {
+        self.next_template += 1;
+        881_000_000_000_000 + self.next_template
+    }
+
+    /// The numbers that came with business accounts go with them. The ids of deliveries go on, so that an attempt from before is not mistaken for one from after.
     pub(crate) fn reset(&mut self) {
-        let (numbers, next_delivery) = (std::mem::take(&mut self.numbers), self.next_delivery);
+        let (mut numbers, next_delivery) = (std::mem::take(&mut self.numbers), self.next_delivery);
+        numbers.retain(|id, _| !self.businesses.is_planted(id));
         *self = Self {
             numbers,
             next_delivery,
-            ..Self::new(&self.app_secret)
+            next_template: self.next_template,
+            ..Self::new(&self.app_id, &self.app_secret)
         };
     }
 
@@ -278,12 +312,23 @@ impl State {
 
     /// Writes the deliveries down before the first is tried, so that `settled` cannot overlook one.
     fn reserve(&mut self, number: &Number, webhooks: Vec<SignedWebhook>) -> Posting {
-        let state = match number.callback_url {
+        let callback_url = number.callback_url.clone();
+        self.reserve_for(&number.phone_number_id, callback_url, webhooks)
+    }
+
+    /// As [`Self::reserve`], about a number or an account.
+    pub(crate) fn reserve_for(
+        &mut self,
+        about: &str,
+        callback_url: Option<String>,
+        webhooks: Vec<SignedWebhook>,
+    ) -> Posting {
+        let state = match callback_url {
             Some(_) => DeliveryState::Pending,
             None => DeliveryState::Held,
         };
         let mut posting = Posting {
-            callback_url: number.callback_url.clone(),
+            callback_url,
             deliveries: Vec::new(),
         };
         for webhook in webhooks {
@@ -291,7 +336,7 @@ impl State {
             self.next_delivery += 1;
             self.deliveries.push(Delivery {
                 id,
-                phone_number_id: number.phone_number_id.clone(),
+                phone_number_id: about.to_owned(),
                 state,
                 attempts: Vec::new(),
                 payload: serde_json::from_slice(&webhook.body).unwrap_or_default(),

@@ -81,6 +81,15 @@ impl WebhookBuilder {
         self
     }
 
+    /// When the entries happened, in seconds since 1970; only those about accounts say so.
+    #[must_use]
+    pub fn at(mut self, time: u64) -> Self {
+        for entry in &mut self.entries {
+            entry["time"] = json!(time);
+        }
+        self
+    }
+
     /// The next item begins a new change.
     #[must_use]
     pub fn split_change(mut self) -> Self {

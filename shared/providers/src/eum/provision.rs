@@ -13,14 +13,17 @@ use aws_config::SdkConfig;
 use aws_sdk_pinpointsmsvoicev2::Client;
 use aws_sdk_pinpointsmsvoicev2::config::http::HttpResponse;
 use aws_sdk_pinpointsmsvoicev2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_pinpointsmsvoicev2::operation::create_opt_out_list::CreateOptOutListError;
 use aws_sdk_pinpointsmsvoicev2::types::{
     AccountAttributeName, NumberStatus, SenderIdAndCountry, SpendLimitName,
 };
+use serde_json::Value;
 use std::error::Error;
 
 /// Countries whose carriers take no sender id.
 const WITHOUT_SENDER_IDS: [&str; 1] = ["US"];
+
+/// The reason of a conflict with what is there already.
+const EXISTS: &str = "RESOURCE_ALREADY_EXISTS";
 
 /// Sets senders up in one AWS account and region. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -117,7 +120,9 @@ impl EumProvisioner {
             .send()
             .await;
         match created {
-            Err(error) if !exists(&error) => return Err(fault(OPERATION, &error, conflict)),
+            Err(error) if reason(&error).as_deref() != Some(EXISTS) => {
+                return Err(fault(OPERATION, &error));
+            }
             _ => {}
         }
         match self.opt_out_list(name).await? {
@@ -135,7 +140,7 @@ impl EumProvisioner {
         let output = match request.send().await {
             Ok(output) => output,
             Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(fault("DescribeOptOutLists", &error, |_| None)),
+            Err(error) => return Err(fault("DescribeOptOutLists", &error)),
         };
         let found = output
             .opt_out_lists()
@@ -157,13 +162,13 @@ impl EumProvisioner {
             .describe_account_attributes()
             .send()
             .await
-            .map_err(|error| fault("DescribeAccountAttributes", &error, |_| None))?;
+            .map_err(|error| fault("DescribeAccountAttributes", &error))?;
         let limits = self
             .0
             .describe_spend_limits()
             .send()
             .await
-            .map_err(|error| fault("DescribeSpendLimits", &error, |_| None))?;
+            .map_err(|error| fault("DescribeSpendLimits", &error))?;
         let text = limits
             .spend_limits()
             .iter()
@@ -192,7 +197,7 @@ impl EumProvisioner {
         let output = match self.0.describe_sender_ids().sender_ids(wanted).send().await {
             Ok(output) => output,
             Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(fault(OPERATION, &error, |_| None)),
+            Err(error) => return Err(fault(OPERATION, &error)),
         };
         Ok(output.sender_ids().first().map(|found| SenderId {
             sender_id: found.sender_id().to_owned(),
@@ -220,7 +225,7 @@ impl EumProvisioner {
         {
             Ok(output) => output,
             Err(error) if is_missing(&error) => return Ok(None),
-            Err(error) => return Err(fault("DescribePhoneNumbers", &error, |_| None)),
+            Err(error) => return Err(fault("DescribePhoneNumbers", &error)),
         };
         Ok(output
             .phone_numbers()
@@ -247,30 +252,23 @@ impl EumProvisioner {
             .send()
             .await
             .map(drop)
-            .map_err(|error| fault("UpdatePhoneNumber", &error, |_| None))
+            .map_err(|error| fault("UpdatePhoneNumber", &error))
     }
 }
 
-fn fault<E>(
-    operation: &'static str,
-    error: &SdkError<E, HttpResponse>,
-    reason: fn(&E) -> Option<&str>,
-) -> ProvisionError
+fn fault<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> ProvisionError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    aws::fault(operation, error, reason, faults::classify)
+    aws::fault(operation, error, reason(error).as_deref(), faults::classify)
 }
 
-fn conflict(error: &CreateOptOutListError) -> Option<&str> {
-    match error {
-        CreateOptOutListError::ConflictException(error) => Some(error.reason()?.as_str()),
-        _ => None,
-    }
-}
-
-fn exists(error: &SdkError<CreateOptOutListError, HttpResponse>) -> bool {
-    error.as_service_error().and_then(conflict) == Some("RESOURCE_ALREADY_EXISTS")
+/// The member `Reason` of an error, read from the answer: the SDK has it in a type of its own for every error of
+/// every operation.
+fn reason<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
+    let body = error.raw_response()?.body().bytes()?;
+    let body: Value = serde_json::from_slice(body).ok()?;
+    Some(body.get("Reason")?.as_str()?.to_owned())
 }
 
 fn is_missing<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {

@@ -49,7 +49,7 @@ fn fault<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> Provi
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    aws::fault(operation, error, |_| None, faults::classify)
+    aws::fault(operation, error, None, faults::classify)
 }
 
 /// An error that says that what was to be made is there, which is as good.

@@ -2,7 +2,7 @@
 //!
 //! [`OnboardingClient`] makes one call for each step and repeats none. Every step but the exchange of the code may
 //! be made again without harm, so whoever keeps the progress may go on where it stopped. What went wrong is a
-//! [`ProvisionError`] of the table in [`faults`], with cause and cure.
+//! [`ProvisionError`], with cause and cure from one table.
 //!
 //! Every call with a token carries the proof that we are the app it was given to. It goes in the query, as do, for
 //! the exchange and the inspection, the secrets themselves: Meta has no other place for them. They are in no error
@@ -11,7 +11,7 @@
 //! Source: "Embedded Signup", "Business phone numbers", "Webhook overrides" and "Message templates", Cloud API.
 
 mod call;
-pub(crate) mod faults;
+mod faults;
 mod number;
 mod page;
 mod subscription;

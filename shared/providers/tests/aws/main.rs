@@ -12,6 +12,7 @@
 mod envelopes;
 mod eum;
 mod loopback;
+mod provision;
 mod ses;
 mod sns;
 mod transport;

@@ -36,12 +36,15 @@ pub(super) fn authorised<'a>(
     token: Option<&str>,
 ) -> Result<&'a Number, ApiError> {
     let token = token.ok_or_else(|| ApiError::new(190, "An access token is required."))?;
+    if let Some(error) = state.businesses.refusal(token) {
+        return Err(error);
+    }
     let Ok(number) = state.number(id) else {
         let mut error = ApiError::new(100, "The object does not exist or the token cannot see it.");
         error.subcode = Some(33);
         return Err(error);
     };
-    if number.access_token == token {
+    if number.access_token == token || state.businesses.grants(token, &number.waba_id) {
         Ok(number)
     } else {
         Err(ApiError::new(190, "The access token could not be read."))

@@ -12,6 +12,8 @@ pub(crate) struct ApiError {
     pub(crate) details: String,
     /// Seconds.
     pub(crate) retry_after: Option<u32>,
+    /// The account whose calls are used up, and the minutes until it may call again.
+    pub(crate) regained_after: Option<(String, u64)>,
 }
 
 impl ApiError {
@@ -25,6 +27,7 @@ impl ApiError {
             is_transient: false,
             details: details.to_owned(),
             retry_after: None,
+            regained_after: None,
         }
     }
 
@@ -62,7 +65,9 @@ fn about(code: i64) -> (u16, &'static str) {
         190 => (401, "Access token invalid"),
         200..=299 => (403, "Permission missing"),
         368 => (403, "Temporarily blocked for policy violations"),
+        104 => (400, "Proof of the app's secret required"),
         80007 => (400, "Account rate limit reached"),
+        80008 => (400, "Management rate limit reached"),
         130_429 => (400, "Throughput limit reached"),
         131_000 => (500, "Something went wrong"),
         131_005 => (403, "Access denied"),
@@ -90,6 +95,13 @@ fn about(code: i64) -> (u16, &'static str) {
         132_016 => (400, "Template is disabled"),
         132_018 => (400, "Template parameters are not valid"),
         133_004 => (503, "Server temporarily unavailable"),
+        133_000 => (500, "Incomplete deregistration"),
+        133_005 => (400, "Two-step verification PIN mismatch"),
+        133_006 => (400, "Phone number re-verification needed"),
+        133_008 => (400, "Too many two-step verification PIN guesses"),
+        133_009 => (400, "Two-step verification PIN guessed too fast"),
+        133_015 => (400, "Wait before registering the number"),
+        133_016 => (400, "Registration limit reached"),
         133_010 => (400, "Phone number not registered"),
         _ => (400, "Simulated error"),
     }

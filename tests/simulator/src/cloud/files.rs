@@ -5,39 +5,34 @@ use crate::media::MediaReply;
 use crate::state::{Shared, now_ms};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION};
 use axum::http::{HeaderMap, Response};
 use axum::routing::get;
-use serde::Deserialize;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/{version}/{media_id}", get(resolve))
-        .route("/_media/{segment}", get(download))
+    Router::new().route("/_media/{segment}", get(download))
 }
 
-#[derive(Deserialize)]
-struct Of {
-    phone_number_id: Option<String>,
-}
-
-async fn resolve(
-    State(shared): State<Arc<Shared>>,
-    Path((version, media_id)): Path<(String, String)>,
-    Query(of): Query<Of>,
-    headers: HeaderMap,
+/// `GET /{version}/{media_id}`; the path is `graph`'s, for a number has the same.
+pub(super) async fn resolve(
+    shared: &Shared,
+    version: &str,
+    media_id: &str,
+    query: &HashMap<String, String>,
+    headers: &HeaderMap,
 ) -> Response<Body> {
-    if !is_version(&version) {
+    if !is_version(version) {
         return answer(404, "text/html", String::new(), None);
     }
-    let base = format!("http://{}", text(&headers, HOST).unwrap_or_default());
-    let number = of.phone_number_id.as_deref();
+    let base = format!("http://{}", text(headers, HOST).unwrap_or_default());
+    let number = query.get("phone_number_id").map(String::as_str);
     let (reply, delay) =
-        shared.update(|state| state.resolve(&media_id, number, bearer(&headers), &base, now_ms()));
-    hold_back(&shared, Duration::from_millis(delay)).await;
+        shared.update(|state| state.resolve(media_id, number, bearer(headers), &base, now_ms()));
+    hold_back(shared, Duration::from_millis(delay)).await;
     said(reply)
 }
 

@@ -12,6 +12,7 @@
 mod control;
 mod kinds;
 mod media;
+mod onboarding;
 mod program;
 mod rules;
 mod scripts;

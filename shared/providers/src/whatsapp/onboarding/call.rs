@@ -92,7 +92,7 @@ impl OnboardingClient {
                 .map(ExposeSecret::expose_secret)
                 .collect();
             return Err(ProvisionError {
-                subcode: error.subcode,
+                subcode: error.subcode.and_then(|code| u32::try_from(code).ok()),
                 message: provision::without_secrets(&error.text, &secrets),
                 wait: fault.wait.max(wish),
                 ..fault.error(step.as_str(), error.code.to_string())

@@ -1,0 +1,138 @@
+//! End User Messaging: opt-out lists, what the account may spend, and the senders that it leases.
+
+use super::{Answered, AwsError, HOME};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// What the account may send from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
+pub enum SmsSender {
+    SenderId {
+        sender_id: String,
+        country: String,
+        registered: bool,
+    },
+    Number {
+        phone_number_id: String,
+        phone_number: String,
+        country: String,
+        two_way: bool,
+    },
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Sms {
+    lists: BTreeSet<String>,
+    pub(crate) senders: Vec<SmsSender>,
+    /// Number and list.
+    assigned: Vec<(String, String)>,
+}
+
+impl Sms {
+    pub(super) fn perform(&mut self, operation: &str, body: &Value) -> Answered {
+        match operation {
+            "CreateOptOutList" => self.create_list(body),
+            "DescribeOptOutLists" => self.describe_lists(body),
+            "DescribeAccountAttributes" => Ok(json!({ "AccountAttributes": [
+                { "Name": "ACCOUNT_TIER", "Value": "PRODUCTION" }
+            ]})),
+            "DescribeSpendLimits" => Ok(json!({ "SpendLimits": [
+                { "Name": "VOICE_MESSAGE_MONTHLY_SPEND_LIMIT", "EnforcedLimit": 7, "MaxLimit": 8,
+                  "Overridden": false },
+                { "Name": "TEXT_MESSAGE_MONTHLY_SPEND_LIMIT", "EnforcedLimit": 1, "MaxLimit": 50,
+                  "Overridden": false },
+            ]})),
+            "DescribeSenderIds" => self.describe_sender_ids(body),
+            "DescribePhoneNumbers" => self.describe_numbers(body),
+            "UpdatePhoneNumber" => self.assign(body),
+            _ => Err(AwsError::new(400, "UnknownOperationException", "")),
+        }
+    }
+
+    fn create_list(&mut self, body: &Value) -> Answered {
+        let name = body["OptOutListName"].as_str().unwrap_or_default();
+        if self.lists.insert(name.to_owned()) {
+            return Ok(list(name));
+        }
+        let mut error = AwsError::new(400, "ConflictException", "It exists.");
+        error.reason = Some("RESOURCE_ALREADY_EXISTS");
+        Err(error)
+    }
+
+    fn describe_lists(&self, body: &Value) -> Answered {
+        let wanted = body["OptOutListNames"][0].as_str().unwrap_or_default();
+        if self.lists.contains(wanted) {
+            Ok(json!({ "OptOutLists": [list(wanted)] }))
+        } else {
+            Err(missing())
+        }
+    }
+
+    fn describe_sender_ids(&self, body: &Value) -> Answered {
+        let wanted = &body["SenderIds"][0];
+        let found = self.senders.iter().find_map(|sender| match sender {
+            SmsSender::SenderId { sender_id, country, registered }
+                if wanted["SenderId"] == sender_id.as_str()
+                    && wanted["IsoCountryCode"] == country.as_str() =>
+            {
+                Some(json!({ "SenderIds": [{
+                    "SenderIdArn": format!("arn:aws:sms-voice:{HOME}:sender-id/{sender_id}/{country}"),
+                    "SenderId": sender_id, "IsoCountryCode": country,
+                    "MessageTypes": ["TRANSACTIONAL"], "MonthlyLeasingPrice": "0.00",
+                    "DeletionProtectionEnabled": false, "Registered": registered,
+                }]}))
+            }
+            _ => None,
+        });
+        found.ok_or_else(missing)
+    }
+
+    fn describe_numbers(&self, body: &Value) -> Answered {
+        let wanted = body["PhoneNumberIds"][0].as_str().unwrap_or_default();
+        let found = self.senders.iter().find_map(|sender| match sender {
+            SmsSender::Number { phone_number_id, phone_number, country, two_way }
+                if phone_number_id == wanted =>
+            {
+                let assigned = self.assigned.iter().rev().find(|(id, _)| id == wanted);
+                let list = assigned.map_or("Default", |(_, list)| list.as_str());
+                Some(json!({ "PhoneNumbers": [{
+                    "PhoneNumberArn": format!("arn:aws:sms-voice:{HOME}:phone-number/{phone_number_id}"),
+                    "PhoneNumberId": phone_number_id, "PhoneNumber": phone_number,
+                    "Status": "ACTIVE", "IsoCountryCode": country, "MessageType": "TRANSACTIONAL",
+                    "NumberCapabilities": ["SMS"], "NumberType": "LONG_CODE",
+                    "MonthlyLeasingPrice": "1.00", "TwoWayEnabled": two_way,
+                    "SelfManagedOptOutsEnabled": false, "OptOutListName": list,
+                    "InternationalSendingEnabled": false, "DeletionProtectionEnabled": false,
+                    "CreatedTimestamp": 1_763_900_000,
+                }]}))
+            }
+            _ => None,
+        });
+        found.ok_or_else(missing)
+    }
+
+    fn assign(&mut self, body: &Value) -> Answered {
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let (number, list) = (text("PhoneNumberId"), text("OptOutListName"));
+        self.describe_numbers(&json!({ "PhoneNumberIds": [number] }))?;
+        if !self.lists.contains(&list) {
+            return Err(missing());
+        }
+        self.assigned.push((number, list));
+        Ok(json!({}))
+    }
+}
+
+fn list(name: &str) -> Value {
+    json!({
+        "OptOutListArn": format!("arn:aws:sms-voice:{HOME}:opt-out-list/{name}"),
+        "OptOutListName": name,
+        "CreatedTimestamp": 1_763_900_000,
+    })
+}
+
+fn missing() -> AwsError {
+    AwsError::new(400, "ResourceNotFoundException", "There is none.")
+}
