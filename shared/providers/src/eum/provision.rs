@@ -14,7 +14,7 @@ use aws_sdk_pinpointsmsvoicev2::Client;
 use aws_sdk_pinpointsmsvoicev2::config::http::HttpResponse;
 use aws_sdk_pinpointsmsvoicev2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_pinpointsmsvoicev2::types::{
-    AccountAttributeName, NumberStatus, SenderIdAndCountry, SpendLimitName,
+    AccountAttributeName, NumberStatus, SenderIdAndCountry, SpendLimit, SpendLimitName,
 };
 use serde_json::Value;
 use std::error::Error;
@@ -178,8 +178,8 @@ impl EumProvisioner {
                 *attribute.name() == AccountAttributeName::AccountTier
                     && attribute.value() == "SANDBOX"
             }),
-            monthly_limit_usd: text.map(|limit| limit.enforced_limit()),
-            highest_limit_usd: text.map(|limit| limit.max_limit()),
+            monthly_limit_usd: text.map(SpendLimit::enforced_limit),
+            highest_limit_usd: text.map(SpendLimit::max_limit),
         })
     }
 

@@ -213,7 +213,7 @@ impl Known {
         let proof = incoming.query.get("appsecret_proof")?;
         let token = incoming.token.as_deref().unwrap_or_default();
         let right = crate::webhook::sign(self.app_secret(), token.as_bytes());
-        Some(right.strip_prefix("sha256=") == Some(proof))
+        Some(right.strip_prefix("sha256=") == Some(proof.as_str()))
     }
 
     /// What comes before the edge's own rules.

@@ -4,7 +4,7 @@ use super::{Answered, SesProvisioner, exists, fault, faults, says};
 use aws_sdk_sesv2::operation::get_email_identity::GetEmailIdentityOutput;
 use aws_sdk_sesv2::types::{
     BehaviorOnMxFailure, DkimAttributes, DkimSigningAttributesOrigin, EventDestinationDefinition,
-    EventType, MailFromAttributes, SnsDestination, Tag,
+    EventType, MailFromAttributes, SnsDestination, Tag, VerificationInfo,
 };
 
 /// What of a message's life is reported. Opens and clicks are absent: they would need a tracking domain.
@@ -279,7 +279,7 @@ fn read(domain: &str, output: &GetEmailIdentityOutput) -> DomainIdentity {
             .verification_status()
             .map(|status| status.as_str().to_owned()),
         verification_error: info
-            .and_then(|info| info.error_type())
+            .and_then(VerificationInfo::error_type)
             .map(|error| error.as_str().to_owned()),
         dkim: output.dkim_attributes().map(dkim).unwrap_or_default(),
         mail_from: output.mail_from_attributes().and_then(mail_from),
