@@ -19,6 +19,7 @@ use comms_core::platform::{
 use futures_util::FutureExt;
 use http::{Response, StatusCode, header::AUTHORIZATION};
 use lambda_http::{Request, RequestExt};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
@@ -83,9 +84,9 @@ async fn answer(deps: &Deps, request: &Request) -> Result<Value, ActionError> {
 }
 
 /// What n8n's error workflow says: names, and not the error's text, which may quote what the workflow had in its hands.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct WorkflowError {
+pub struct WorkflowError {
     workflow: String,
     execution_id: String,
     #[serde(default)]

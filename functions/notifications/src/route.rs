@@ -1,4 +1,4 @@
-//! What is served: one table, by which calls are told apart.
+//! What is served: one table, by which calls are told apart and of which docs/openapi.json is made.
 
 use comms_core::automation::clients::Scope;
 use comms_core::model::RunId;

@@ -3,8 +3,10 @@
 use super::RequestError;
 use crate::model::{BatchDispatchJob, RunId, TenantId};
 use crate::platform::{DatabaseError, Tx, hasura::ActionError};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -14,10 +16,11 @@ const FEWEST_FAILURES: i64 = 10;
 const ONE_IN: i64 = 100;
 
 /// A batch as it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct BatchState {
     pub batch_id: Uuid,
     pub trigger_event: String,
+    #[schemars(extend("enum" = ["OPEN", "RUNNING", "PAUSED", "COMPLETED", "STOPPED", "CANCELLED"]))]
     pub status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_reason: Option<String>,
@@ -31,13 +34,16 @@ pub struct BatchState {
     pub duplicates: i32,
     pub skipped: i32,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: OffsetDateTime,
     #[serde(
         with = "time::serde::rfc3339::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub fanned_out_at: Option<OffsetDateTime>,
     /// Its messages by their status of now, fallbacks included.
+    #[schemars(with = "BTreeMap<String, u64>")]
     pub messages: Map<String, Value>,
 }
 
