@@ -173,7 +173,7 @@ fn operation(schemas: &mut Schemas, call: Call) -> Operation {
             summary: "Nothing more of the run leaves. The same call again answers the same.",
             body: None,
             answer: schemas.written::<CancelledRun>(),
-            errors: &[404],
+            errors: &[404, 409],
         },
         Call::OrchestratorError => Operation {
             id: "reportOrchestratorError",
