@@ -1,5 +1,6 @@
-//! `bench cold`, `bench dispatch`, `bench webhook` and `bench inbox`: figures that anybody can measure again (docs/benchmarks.md).
+//! `bench cold`, `dispatch`, `webhook`, `inbox` and `automation`: figures that anybody can measure again (docs/benchmarks.md).
 
+mod automation;
 mod cold;
 mod dispatch;
 mod frame;
@@ -10,6 +11,7 @@ use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
+pub use automation::{AutomationPlan, automation};
 pub use cold::cold;
 pub use dispatch::{Plan, dispatch};
 pub use inbox::{InboxPlan, inbox};

@@ -20,7 +20,7 @@ pub const TENANTS: usize = 20;
 /// Records of one SQS event, as the deployment has it.
 pub const BATCH: usize = 10;
 
-fn owner(number: usize) -> Result<Owner> {
+pub fn owner(number: usize) -> Result<Owner> {
     let id = |kind: char| format!("0192f000-0000-7000-8000-00000000{kind}{number:03}");
     Ok(Owner {
         tenant: id('a').parse::<TenantId>()?,
@@ -134,21 +134,25 @@ pub fn batches(database: &mut Connection) -> Result<Vec<Arc<str>>> {
         })
         .collect::<Result<Vec<DispatchMessageJob>>>()
         .context("read the queued messages")?;
-    Ok(jobs.chunks(BATCH).map(|jobs| event(jobs).into()).collect())
+    let event = |jobs: &[DispatchMessageJob]| {
+        let bodies: Vec<String> = jobs.iter().map(DispatchMessageJob::body).collect();
+        event(&bodies).into()
+    };
+    Ok(jobs.chunks(BATCH).map(event).collect())
 }
 
 /// As SQS hands it to Lambda.
-fn event(jobs: &[DispatchMessageJob]) -> String {
-    let record = |(number, job): (usize, &DispatchMessageJob)| {
+pub fn event(bodies: &[String]) -> String {
+    let record = |(number, body): (usize, &String)| {
         json!({
             "messageId": format!("5a5a0000-0000-4000-8000-{number:012}"),
             "receiptHandle": "AQEBexample",
-            "body": job.body(),
+            "body": body,
             "attributes": {
                 "ApproximateReceiveCount": "1",
                 "SentTimestamp": "1795428000000",
                 "SenderId": "AROAEXAMPLE:communications-hasura-events",
-                "MessageGroupId": job.tenant_id.to_string(),
+                "MessageGroupId": "0192f000-0000-7000-8000-00000000a000",
                 "ApproximateFirstReceiveTimestamp": "1795428000012",
             },
             "messageAttributes": {},
@@ -158,6 +162,6 @@ fn event(jobs: &[DispatchMessageJob]) -> String {
             "awsRegion": "us-east-1",
         })
     };
-    let records: Vec<Value> = jobs.iter().enumerate().map(record).collect();
+    let records: Vec<Value> = bodies.iter().enumerate().map(record).collect();
     json!({ "Records": records }).to_string()
 }
