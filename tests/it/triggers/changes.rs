@@ -163,6 +163,14 @@ async fn each_change_reaches_its_people_in_their_words() {
         );
         seen.insert(*trigger);
     }
+    // What is over by the time that somebody tells how it began is no news.
+    let late = (Value::Null, host.row("incidents", host.incident).await);
+    assert_eq!(
+        host.reports("incident_created", &late).await["run"]["status"],
+        "STALE"
+    );
+    host.changes("incidents", host.incident, "status = 'OPEN'")
+        .await;
     for (trigger, table, id, people, text) in [
         (
             "incident_created",

@@ -117,22 +117,26 @@ pub async fn run_state(
 /// Nothing more of the run leaves, and no fallback of what has left. The same call again answers the same.
 ///
 /// # Errors
-/// `not-found` for an unknown or foreign run.
+/// `not-found` for an unknown or foreign run; `conflict` for a batch's, which is cancelled as a batch.
 pub async fn cancel_run(
     tx: &mut Tx,
     tenant: TenantId,
     run: RunId,
 ) -> Result<CancelledRun, super::RequestError> {
-    let known = sqlx::query_scalar!(
-        "select id from communications.trigger_runs where tenant_id = $1 and id = $2 for update",
+    let source = sqlx::query_scalar!(
+        "select source from communications.trigger_runs where tenant_id = $1 and id = $2 for update",
         tenant.0,
         run.0
     )
     .fetch_optional(tx.conn())
     .await
     .map_err(DatabaseError::from)?;
-    if known.is_none() {
-        return Err(ActionError::not_found("run").into());
+    match source.as_deref() {
+        None => return Err(ActionError::not_found("run").into()),
+        Some("batch") => {
+            return Err(ActionError::conflict("the run is a batch's: cancel the batch").into());
+        }
+        Some(_) => {}
     }
     let row = sqlx::query!(
         r#"select cancelled as "cancelled!", too_late as "too_late!" from communications.cancel_run($1, $2)"#,
