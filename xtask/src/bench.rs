@@ -7,7 +7,7 @@ mod frame;
 mod inbox;
 mod webhook;
 
-use std::{path::PathBuf, process::Command};
+use std::{path::PathBuf, process::Command, slice};
 
 use anyhow::{Context, Result};
 
@@ -24,6 +24,12 @@ use crate::{
 
 /// The function that is measured.
 const FUNCTION: &str = "dispatch-worker";
+
+/// What follows the option `word`.
+fn value<'a>(word: &str, words: &mut slice::Iter<'_, &'a str>) -> Result<&'a str> {
+    let next = words.next().copied();
+    next.with_context(|| format!("{word} needs a value"))
+}
 
 fn number(text: &str) -> Result<usize> {
     text.parse()

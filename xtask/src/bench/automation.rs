@@ -1,11 +1,11 @@
 //! `bench automation`: what is measured of automated messages.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{
     frame::{commit, with_database},
-    number, release_binary,
+    number, release_binary, value,
 };
 use crate::project::Project;
 
@@ -41,16 +41,12 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let mut value = || {
-                words
-                    .next()
-                    .with_context(|| format!("{word} needs a value"))
-            };
+            let mut next = || value(word, &mut words);
             match *word {
                 "--quick" => (plan.trips, plan.recipients, plan.seconds) = (40, 20_000, 30),
-                "--trips" => plan.trips = number(value()?)?,
-                "--recipients" => plan.recipients = number(value()?)?,
-                "--seconds" => plan.seconds = number(value()?)?,
+                "--trips" => plan.trips = number(next()?)?,
+                "--recipients" => plan.recipients = number(next()?)?,
+                "--seconds" => plan.seconds = number(next()?)?,
                 _ => bail!("unknown: {word}\n\n{}", Self::USAGE),
             }
         }
