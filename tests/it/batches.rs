@@ -311,6 +311,11 @@ async fn a_batch_whose_content_is_refused_stops_itself() {
             .await,
         40
     );
+    let summary = stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(
+        summary.batches_stopped, 0,
+        "what was refused before does not count again"
+    );
 }
 
 /// What no step will ever get over is no step's to repeat for ever.

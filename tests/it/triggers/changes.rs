@@ -388,3 +388,17 @@ async fn an_event_about_what_the_host_does_not_show_is_kept() {
     );
     assert_eq!(world.count("quarantine").await, 1);
 }
+
+/// "Leaves at another time" after "does not leave" would be wrong, whatever Hasura delivers last.
+#[tokio::test]
+async fn a_change_of_what_is_cancelled_by_now_is_stale() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let later = "departure_at = departure_at + interval '1 hour'";
+    let change = host.changes("trips", host.trip, later).await;
+    host.changes("trips", host.trip, "status = 'CANCELLED'")
+        .await;
+    let answer = host.reports("trip_rescheduled", &change).await;
+    assert_eq!(answer["run"]["status"], "STALE");
+    assert_eq!(host.said().await, []);
+}
