@@ -65,6 +65,8 @@ struct Watched {
     /// `[count, p50, p95]` of the quiet operator's two lanes, in milliseconds.
     transactional: [f64; 3],
     bulk: [f64; 3],
+    /// What a sender's pace leaves to everything but agents' answers, in a second.
+    share_per_second: f64,
     /// Of the flood, in a second.
     sent_per_second: f64,
 }
@@ -94,6 +96,8 @@ pub fn run(settings: &AutomationSettings) -> Result<()> {
     step("Trips that are late, one after the other");
     let latencies = bench.events(trips)?;
     data::check_trips(&mut database, trips)?;
+    data::withdraw_trips(&mut database)?;
+    bench.queues.clear();
     step(&format!(
         "A quiet operator alone, for {} s",
         settings.seconds
@@ -198,8 +202,10 @@ impl Bench<'_> {
         let ends = KILLS.map(|percent| recipients * percent / 100);
         for (number, end) in ends.into_iter().chain([recipients]).enumerate() {
             let problem = Problem::default();
-            let job = Mutex::new(Some(seed::event(&[data::batch_job()?])));
-            let next = move || job.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.queues
+                .publish("batch", data::batch_job()?, Duration::ZERO);
+            let jobs = self.queues.reader("batch", 1);
+            let next = move || Some(seed::event(&jobs.next()?));
             let api = feed(next, problem.watch())?;
             let worker = self.sandbox("batch-worker", number, api)?;
             let mut decided = 0;
@@ -216,6 +222,8 @@ impl Bench<'_> {
             if end < recipients {
                 seen.killed_at.push(decided);
             }
+            drop(worker);
+            self.queues.dismiss_readers();
         }
         seen.took = started.elapsed();
         seen.postgres_cpu = proc::tree_cpu_seconds(postmaster)? - before;
@@ -228,10 +236,10 @@ impl Bench<'_> {
         let mut running = Vec::new();
         for (lane, sandboxes) in READERS {
             let queue = lane.as_str().to_lowercase();
-            for number in 0..sandboxes {
-                let (queues, queue) = (self.queues.clone(), queue.clone());
-                let next = move || Some(seed::event(&queues.take(&queue, seed::BATCH)));
-                let number = running.len() + number;
+            for _ in 0..sandboxes {
+                let hints = self.queues.reader(&queue, seed::BATCH);
+                let next = move || Some(seed::event(&hints.next()?));
+                let number = running.len();
                 running.push(self.sandbox(
                     "dispatch-worker",
                     number,
@@ -239,15 +247,14 @@ impl Bench<'_> {
                 )?);
             }
         }
-        let queues = self.queues.clone();
-        let api = feed(move || queues.take("scan", 1).pop(), problem.watch())?;
+        let ticks = self.queues.reader("scan", 1);
+        let api = feed(move || ticks.next()?.pop(), problem.watch())?;
         running.push(self.sandbox("stuck-scan", 0, api)?);
         let scan = json!({"version": "0", "source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": {}});
 
         let started = Instant::now();
         let (mut scanned, mut counts_from) = (None, None);
         let mut number = 0;
-        let since = data::now(database)?;
         let seconds = Duration::from_secs(self.settings.seconds);
         while started.elapsed() < SETTLES_IN + seconds {
             problem.check()?;
@@ -272,9 +279,11 @@ impl Bench<'_> {
         wait_until(Instant::now() + SETTLES_IN);
         problem.check()?;
         drop(running);
+        self.queues.dismiss_readers();
         Ok(Watched {
-            transactional: data::dwell(database, Lane::Transactional, &since)?,
-            bulk: data::dwell(database, Lane::Bulk, &since)?,
+            transactional: data::dwell(database, Lane::Transactional, &from, &until)?,
+            bulk: data::dwell(database, Lane::Bulk, &from, &until)?,
+            share_per_second: data::bulk_share(database)?,
             sent_per_second: data::sent_per_second(database, &from, &until)?,
         })
     }

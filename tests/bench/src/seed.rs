@@ -42,6 +42,19 @@ pub async fn sealed_configs() -> Result<Vec<Value>> {
     Ok(configs)
 }
 
+/// What a message that Meta takes says, as its row has it.
+pub fn content() -> Result<String> {
+    let content = Content::Template(WhatsAppTemplate {
+        name: "trip_delayed".to_owned(),
+        language: "es".to_owned(),
+        body: ["Ana", "MAD-VLC-0715", "Madrid", "Valencia", "08:45"]
+            .map(str::to_owned)
+            .to_vec(),
+        ..WhatsAppTemplate::default()
+    });
+    Ok(serde_json::to_string(&content)?)
+}
+
 /// Writes tenants, accounts and contacts, and `messages` QUEUED messages.
 pub fn write(database: &mut Connection, configs: &[Value], messages: usize) -> Result<()> {
     for (number, config) in configs.iter().enumerate() {
@@ -56,14 +69,7 @@ pub fn write(database: &mut Connection, configs: &[Value], messages: usize) -> R
                      '1000000000{number:05}', '2000000000{number:05}', '{config}', 1000000)"
         ))?;
     }
-    let content = Content::Template(WhatsAppTemplate {
-        name: "trip_delayed".to_owned(),
-        language: "es".to_owned(),
-        body: ["Ana", "MAD-VLC-0715", "Madrid", "Valencia", "08:45"]
-            .map(str::to_owned)
-            .to_vec(),
-        ..WhatsAppTemplate::default()
-    });
+    let content = content()?;
     database.query(&format!(
         "insert into communications.trigger_runs
              (tenant_id, id, source, idempotency_key, body_hash, trigger_event, status, answer)
@@ -87,7 +93,6 @@ pub fn write(database: &mut Connection, configs: &[Value], messages: usize) -> R
            join communications.channel_accounts a on a.tenant_id = c.tenant_id
            join communications.trigger_runs r on r.tenant_id = c.tenant_id",
         per_tenant = messages / TENANTS,
-        content = serde_json::to_string(&content)?,
     ))?;
     // Not inside the transaction that several statements in one query make.
     database.query("vacuum (analyze)")?;

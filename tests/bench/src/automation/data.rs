@@ -143,6 +143,15 @@ pub fn check_trips(database: &mut Connection, trips: usize) -> Result<()> {
     )
 }
 
+/// So that nothing of them leaves while the quiet operator is thought to be alone.
+pub fn withdraw_trips(database: &mut Connection) -> Result<()> {
+    let tenant = operator(TRAVELLING)?.tenant;
+    database.query(&format!(
+        "update communications.messages set status = 'CANCELLED' where tenant_id = '{tenant}'"
+    ))?;
+    Ok(())
+}
+
 pub fn batch_job() -> Result<String> {
     let tenant = operator(FLOODING)?.tenant;
     Ok(BatchDispatchJob::new(tenant, BATCH.parse()?, 0).body())
@@ -179,8 +188,7 @@ fn expect(database: &mut Connection, sql: &str, wanted: &[usize]) -> Result<()> 
 /// The quiet operator writes to its next customer; the hint that its outbox would publish.
 pub fn quiet_message(database: &mut Connection, number: usize, lane: Lane) -> Result<String> {
     let Operator { tenant, account } = operator(QUIET)?;
-    let content =
-        json!({"kind": "template", "name": "trip_delayed", "language": "es", "body": ["Ana"]});
+    let content = seed::content()?;
     let number = number % CUSTOMERS + 1;
     let message: MessageId = database
         .value(&format!(
@@ -197,14 +205,14 @@ pub fn quiet_message(database: &mut Connection, number: usize, lane: Lane) -> Re
     Ok(DispatchMessageJob::new(tenant, message).body())
 }
 
-/// From being written to being sent, of the quiet operator's messages since `since`: `[count, p50, p95]` in milliseconds.
-pub fn dwell(database: &mut Connection, lane: Lane, since: &str) -> Result<[f64; 3]> {
+/// From being written to being sent, of what the quiet operator wrote between two moments: `[count, p50, p95]` in milliseconds.
+pub fn dwell(database: &mut Connection, lane: Lane, from: &str, until: &str) -> Result<[f64; 3]> {
     let tenant = operator(QUIET)?.tenant;
     let rows = database.query(&format!(
         "select count(*), percentile_cont(0.5) within group (order by took), percentile_cont(0.95) within group (order by took)
            from (select extract(epoch from coalesce(sent_at, 'infinity') - created_at) * 1000 as took
                    from communications.messages
-                  where tenant_id = '{tenant}' and lane = '{lane}' and created_at >= '{since}') m"
+                  where tenant_id = '{tenant}' and lane = '{lane}' and created_at >= '{from}' and created_at < '{until}') m"
     ))?;
     let mut figures = [0.0; 3];
     for (figure, text) in figures.iter_mut().zip(rows.into_iter().flatten()) {
@@ -222,6 +230,12 @@ pub fn sent_per_second(database: &mut Connection, from: &str, until: &str) -> Re
           where tenant_id = '{tenant}' and sent_at >= '{from}' and sent_at < '{until}'"
     ))?;
     Ok(rate.parse()?)
+}
+
+/// A fifth of the pace is kept for agents.
+pub fn bulk_share(database: &mut Connection) -> Result<f64> {
+    let rate = format!("select communications.sender_rate('META', {PACE}) * 0.8");
+    Ok(database.value(&rate)?.parse()?)
 }
 
 pub fn now(database: &mut Connection) -> Result<String> {

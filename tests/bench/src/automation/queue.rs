@@ -27,6 +27,15 @@ struct Shared {
 struct State {
     lines: HashMap<String, Line>,
     published: usize,
+    dismissed: usize,
+}
+
+/// Whoever takes from one queue, until all readers are dismissed: a sandbox that is gone must not take what its successor is due.
+pub struct Reader {
+    queues: Queues,
+    queue: String,
+    most: usize,
+    since: usize,
 }
 
 impl Queues {
@@ -43,32 +52,24 @@ impl Queues {
         self.0.moved.notify_all();
     }
 
-    /// Up to `most` that are visible, as soon as there is one.
-    pub fn take(&self, queue: &str, most: usize) -> Vec<String> {
-        let mut state = self.lock();
-        loop {
-            let now = Instant::now();
-            let line = state.lines.entry(queue.to_owned()).or_default();
-            let mut taken = Vec::new();
-            while taken.len() < most
-                && let Some(first) = line.first_entry()
-                && first.key().0 <= now
-            {
-                taken.push(first.remove());
-            }
-            if !taken.is_empty() {
-                return taken;
-            }
-            let wait = line
-                .first_key_value()
-                .map_or(Duration::from_secs(1), |((at, _), _)| *at - now);
-            state = self
-                .0
-                .moved
-                .wait_timeout(state, wait)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+    /// Takes up to `most` at once.
+    pub fn reader(&self, queue: &str, most: usize) -> Reader {
+        Reader {
+            queues: self.clone(),
+            queue: queue.to_owned(),
+            most,
+            since: self.lock().dismissed,
         }
+    }
+
+    /// Forgets what nobody has taken.
+    pub fn clear(&self) {
+        self.lock().lines.clear();
+    }
+
+    pub fn dismiss_readers(&self) {
+        self.lock().dismissed += 1;
+        self.0.moved.notify_all();
     }
 
     /// AWS as the functions see it: SQS is these queues, the rest is as everywhere.
@@ -87,6 +88,33 @@ impl Queues {
     }
 }
 
+impl Reader {
+    /// What is visible, as soon as there is something; none once it is dismissed.
+    pub fn next(&self) -> Option<Vec<String>> {
+        let mut state = self.queues.lock();
+        while state.dismissed == self.since {
+            let now = Instant::now();
+            let line = state.lines.entry(self.queue.clone()).or_default();
+            let mut taken = Vec::new();
+            while taken.len() < self.most
+                && let Some(first) = line.first_entry()
+                && first.key().0 <= now
+            {
+                taken.push(first.remove());
+            }
+            if !taken.is_empty() {
+                return Some(taken);
+            }
+            let wait = line
+                .first_key_value()
+                .map_or(Duration::from_secs(1), |((at, _), _)| *at - now);
+            let waited = self.queues.0.moved.wait_timeout(state, wait);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +128,11 @@ mod tests {
         sends("later", 30);
         sends("first", 0);
         sends("second", 0);
-        assert_eq!(queues.take("bulk", 10), ["first", "second"]);
-        assert_eq!(queues.take("bulk", 10), ["later"]);
+        let reader = queues.reader("bulk", 10);
+        assert_eq!(reader.next().unwrap(), ["first", "second"]);
+        assert_eq!(reader.next().unwrap(), ["later"]);
+        queues.dismiss_readers();
+        sends("for the next reader", 0);
+        assert_eq!(reader.next(), None);
     }
 }

@@ -42,9 +42,9 @@ pub fn document(
             "peak_rss_mb": rounded(fan_out.peak_mb),
         },
         "release": {
-            "seconds": settings.seconds, "pace_per_s": data::PACE,
+            "seconds": settings.seconds, "pace_per_s": data::PACE, "share_per_s": rounded(flooded.share_per_second),
             "sent_per_s": rounded(flooded.sent_per_second),
-            "busy": rounded(flooded.sent_per_second / f64::from(data::PACE)),
+            "busy": rounded(flooded.sent_per_second / flooded.share_per_second),
         },
         "quiet_operator": {
             "transactional": lane(|watched| watched.transactional),
