@@ -38,13 +38,13 @@ const MEMORY: u32 = 1024;
 pub struct Plan {
     targets: Vec<String>,
     seconds: u32,
-    /// How many inputs each is given, always the same of the same corpus; none: other ones each time, until the time is over.
+    /// How many inputs each is given, from one seed; none: from another seed each time, until the time is over.
     runs: Option<u32>,
 }
 
 impl Plan {
-    /// As a stage of `cargo xtask test`: every target, long enough to see that it works. The stage says the same of the
-    /// same sources each time; finding what is new is for the longer runs.
+    /// As a stage of `cargo xtask test`: every target, long enough to see that it works. From one seed the stage says nearly
+    /// the same of the same sources each time; finding what is new is for the longer runs.
     pub fn short() -> Self {
         Self {
             targets: Vec::new(),
