@@ -311,6 +311,11 @@ async fn a_batch_whose_content_is_refused_stops_itself() {
             .await,
         40
     );
+    let summary = stuck_scan::handle(&world.scan).await.unwrap();
+    assert_eq!(
+        summary.batches_stopped, 0,
+        "what was refused before does not count again"
+    );
 }
 
 /// What no step will ever get over is no step's to repeat for ever.
@@ -429,4 +434,47 @@ async fn an_audience_is_found_by_a_query() {
             .await;
         assert_eq!(status, 404, "{path}");
     }
+}
+
+#[tokio::test]
+async fn what_was_for_later_is_still_for_later_when_it_is_resumed() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    let tomorrow = world
+        .scalar::<String>("select to_char(now() at time zone 'UTC' + interval '20 hours', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')")
+        .await;
+    let mut message = news("SMS");
+    message["send_at"] = json!(tomorrow);
+    let batch = json!({"idempotency_key": "later", "message": message, "recipients": [person(1), person(2)], "start": true});
+    let batch = id(&campaigns.gets("POST", "/api/batches", &batch).await);
+    work(&world).await;
+    campaigns.does(batch, "pause").await;
+    campaigns.does(batch, "resume").await;
+    let tomorrow = "select count(*) from communications.messages where due_at > now() + interval '19 hours' and due_at < 'infinity'";
+    assert_eq!(world.scalar::<i64>(tomorrow).await, 2);
+    let run: Uuid = world
+        .scalar("select run_id from communications.batches")
+        .await;
+    let (status, _) = campaigns
+        .asks(
+            "POST",
+            &format!("/api/notifications/{run}/cancel"),
+            &Value::Null,
+        )
+        .await;
+    assert_eq!(status, 409, "a batch is cancelled as a batch");
+}
+
+#[tokio::test]
+async fn what_is_cancelled_does_not_stop_itself_afterwards() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    let batch = campaigns.sms(3).await;
+    work(&world).await;
+    campaigns.does(batch, "cancel").await;
+    let mut tx = world.database().begin().await.unwrap();
+    let stopped = batches::stop(&mut tx, world.iberia.tenant, batch, "refused").await;
+    assert!(!stopped.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(campaigns.state(batch).await["status"], "CANCELLED");
 }

@@ -2,11 +2,13 @@
 
 use comms_tests::world::World;
 use lambda_http::Request;
+use serde_json::Value;
 use std::path::PathBuf;
 
 const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../events");
 
-fn files(function: &str) -> Vec<(String, String)> {
+/// Case and text, in the order of the cases.
+pub fn files(function: &str) -> Vec<(String, String)> {
     let folder = PathBuf::from(EVENTS).join(function);
     let mut files: Vec<(String, String)> = std::fs::read_dir(&folder)
         .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
@@ -71,13 +73,18 @@ async fn every_event_file_is_answered_as_its_name_says() {
         .execute(
             "insert into communications.api_clients (tenant_id, id, name, token_sha256, scopes)
              values ('0192f000-0000-7000-8000-00000000000a', communications.uuid_v7(), 'backoffice', sha256('comms_example'),
-                     '{notifications:read,notifications:write}')",
+                     '{notifications:read,notifications:write,batches:write}')",
         )
         .await;
     for (case, text) in files("notifications") {
-        let request = lambda_http::request::from_str(&text).unwrap();
-        let response = notifications::handle(&world.api(), request).await;
-        answers.push((format!("notifications/{case}"), response.status().as_u16()));
+        let response = notifications::handle(&world.api(), request(&text)).await;
+        let status = response.status().as_u16();
+        let event: Value = serde_json::from_str(&text).unwrap();
+        let (method, path) = event["routeKey"].as_str().unwrap().split_once(' ').unwrap();
+        let answer = serde_json::from_str(response.body()).unwrap();
+        let body = event["body"].as_str().unwrap();
+        crate::openapi::keeps(method, path, body, (status, &answer));
+        answers.push((format!("notifications/{case}"), status));
     }
     for (case, text) in files("dispatch-worker") {
         let response =

@@ -66,6 +66,28 @@ async fn messages_of_a_parked_sender_move_to_the_other_one() {
     assert_eq!(world.count("repairs where kind = 'FAILED_OVER'").await, 3);
 }
 
+/// To move is to be due: what waits for its hour, or is held, waits where it is.
+#[tokio::test]
+async fn what_is_for_later_does_not_move_before_its_time() {
+    let world = World::new().await;
+    let tenant = world.iberia.tenant;
+    let first = account(&world, tenant, "SMS", "EUM_SMS").await;
+    account(&world, tenant, "SMS", "SNS").await;
+    queue(&world, first, "TRANSACTIONAL", "TRANSACTIONAL", 2).await;
+    park(&world, first.account, "SUSPENDED").await;
+    for waits in [
+        "update communications.messages set due_at = now() + interval '8 hours', hint_at = '-infinity'",
+        "update communications.messages set due_at = 'infinity'",
+    ] {
+        world.execute(waits).await;
+        assert_eq!(scan(&world).await.repaired.failed_over, 0, "{waits}");
+    }
+    world
+        .execute("update communications.messages set due_at = now()")
+        .await;
+    assert_eq!(scan(&world).await.repaired.failed_over, 2);
+}
+
 #[tokio::test]
 async fn a_sender_that_is_held_hands_over_in_its_own_settle_and_never_takes_back() {
     let world = World::new().await;

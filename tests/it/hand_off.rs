@@ -173,6 +173,25 @@ async fn a_run_that_nobody_takes_up_goes_on_by_its_rule() {
     assert_eq!(world.count("messages").await, 2);
 }
 
+#[tokio::test]
+async fn a_run_that_is_cancelled_is_carried_out_by_nobody() {
+    let mut world = World::new().await;
+    let (answer, _) = boards(&mut world, "http://127.0.0.1:9/webhook/runs").await;
+    let run = &answer["run"]["run_id"];
+    let path = format!("/api/notifications/{}/cancel", run.as_str().unwrap());
+    let program = Program::all(&world).await;
+    assert_eq!(program.calls("POST", &path, &Value::Null).await.0, 200);
+    overdue(&world).await;
+    let fired = timed_triggers::handle(&world.clock()).await.unwrap();
+    assert_eq!(fired.gone_on, 0);
+    let (status, late) = carries_out(&world, run).await;
+    assert_eq!(
+        (status, &late["recipients"], &late["status"]),
+        (200, &json!([]), &json!("COMPLETED"))
+    );
+    assert_eq!(world.count("messages").await, 0);
+}
+
 /// Both at the same moment: one of them.
 #[tokio::test]
 async fn at_the_deadline_one_of_the_two_is_first() {

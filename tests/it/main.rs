@@ -54,6 +54,7 @@ mod merges;
 mod n8n;
 mod notices;
 mod one_text;
+mod openapi;
 mod order;
 mod outages;
 mod pacing;

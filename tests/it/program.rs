@@ -53,6 +53,7 @@ impl<'a> Program<'a> {
         self.posts(method, path, &body).await
     }
 
+    /// Holds the call and its answer against docs/openapi.json.
     pub async fn posts(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let (path, tenant) = match path.split_once("?tenant_id=") {
             Some((path, tenant)) => (path, vec![("tenant_id", tenant)]),
@@ -62,7 +63,9 @@ impl<'a> Program<'a> {
         let request = calls::http(method, path, &json!({}), &tenant, &headers, body);
         let response = notifications::handle(&self.world.api(), request).await;
         let answer = serde_json::from_str(response.body()).unwrap();
-        (response.status().as_u16(), answer)
+        let status = response.status().as_u16();
+        crate::openapi::keeps(method, path, body, (status, &answer));
+        (status, answer)
     }
 
     /// Asks for a notification.

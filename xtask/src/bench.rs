@@ -1,15 +1,17 @@
-//! `bench cold`, `bench dispatch`, `bench webhook` and `bench inbox`: figures that anybody can measure again (docs/benchmarks.md).
+//! `bench cold`, `dispatch`, `webhook`, `inbox` and `automation`: figures that anybody can measure again (docs/benchmarks.md).
 
+mod automation;
 mod cold;
 mod dispatch;
 mod frame;
 mod inbox;
 mod webhook;
 
-use std::{path::PathBuf, process::Command};
+use std::{path::PathBuf, process::Command, slice};
 
 use anyhow::{Context, Result};
 
+pub use automation::{AutomationPlan, automation};
 pub use cold::cold;
 pub use dispatch::{Plan, dispatch};
 pub use inbox::{InboxPlan, inbox};
@@ -22,6 +24,12 @@ use crate::{
 
 /// The function that is measured.
 const FUNCTION: &str = "dispatch-worker";
+
+/// What follows the option `word`.
+fn value<'a>(word: &str, words: &mut slice::Iter<'_, &'a str>) -> Result<&'a str> {
+    let next = words.next().copied();
+    next.with_context(|| format!("{word} needs a value"))
+}
 
 fn number(text: &str) -> Result<usize> {
     text.parse()

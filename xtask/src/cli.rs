@@ -32,6 +32,7 @@ Checks and tests:
   bench cold [RUNS]         cold start and memory of the dispatch worker's release build (default: 20 runs)
   bench dispatch [OPTIONS]  messages per second of the worker, beside its statements alone; its --help says more
   bench webhook [OPTIONS]   requests per second of Meta's webhook, beside its statements alone; its --help says more
+  bench automation [OPTIONS]  from an event to rows, a batch of 100,000, and how it leaves; its --help says more
   bench inbox [OPTIONS]     what the inbox's subscriptions and actions cost at a million conversations; its --help says more
 
 Deployment:
@@ -73,6 +74,8 @@ pub enum Command {
     BenchWebhook(bench::WebhookPlan),
     BenchWebhookHelp,
     BenchInbox(bench::InboxPlan),
+    BenchAutomationHelp,
+    BenchAutomation(bench::AutomationPlan),
     BenchInboxHelp,
     Release(Processor),
 }
@@ -87,6 +90,10 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         ["bench", "webhook", "--help" | "-h"] => Command::BenchWebhookHelp,
         ["bench", "webhook", ref rest @ ..] => {
             Command::BenchWebhook(bench::WebhookPlan::parse(rest)?)
+        }
+        ["bench", "automation", "--help" | "-h"] => Command::BenchAutomationHelp,
+        ["bench", "automation", ref rest @ ..] => {
+            Command::BenchAutomation(bench::AutomationPlan::parse(rest)?)
         }
         ["bench", "inbox", "--help" | "-h"] => Command::BenchInboxHelp,
         ["bench", "inbox", ref rest @ ..] => Command::BenchInbox(bench::InboxPlan::parse(rest)?),

@@ -38,14 +38,18 @@ const MEMORY: u32 = 1024;
 pub struct Plan {
     targets: Vec<String>,
     seconds: u32,
+    /// How many inputs each is given, from one seed; none: from another seed each time, until the time is over.
+    runs: Option<u32>,
 }
 
 impl Plan {
-    /// As a stage of `cargo xtask test`: every target, long enough to see that it works.
+    /// As a stage of `cargo xtask test`: every target, long enough to see that it works. From one seed the stage says nearly
+    /// the same of the same sources each time; finding what is new is for the longer runs.
     pub fn short() -> Self {
         Self {
             targets: Vec::new(),
-            seconds: 5,
+            seconds: 60,
+            runs: Some(5_000),
         }
     }
 
@@ -53,6 +57,7 @@ impl Plan {
         let mut plan = Self {
             targets: Vec::new(),
             seconds: 20,
+            runs: None,
         };
         let mut rest = words.iter();
         while let Some(word) = rest.next() {
@@ -85,7 +90,7 @@ pub fn run(project: &Project, plan: &Plan) -> Result<()> {
     let binaries = build(project, chosen)?;
     chosen
         .iter()
-        .try_for_each(|target| fuzz(project, &binaries, target, plan.seconds))
+        .try_for_each(|target| fuzz(project, &binaries, target, plan))
 }
 
 /// The names of the files in fuzz/src/bin.
@@ -135,7 +140,7 @@ fn platform() -> Result<String> {
         .context("rustc -vV names its host")
 }
 
-fn fuzz(project: &Project, binaries: &Path, target: &str, seconds: u32) -> Result<()> {
+fn fuzz(project: &Project, binaries: &Path, target: &str, plan: &Plan) -> Result<()> {
     let start = Instant::now();
     let seeds = project.root.join("fuzz/seeds").join(target);
     let folder = |name: &str| {
@@ -150,10 +155,12 @@ fn fuzz(project: &Project, binaries: &Path, target: &str, seconds: u32) -> Resul
     let binary = binaries.join(target);
     let mut command = Command::new(&binary);
     command
-        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-max_total_time={}", plan.seconds))
         .arg(format!("-max_len={MAX_LENGTH}"))
         .arg(format!("-timeout={INPUT_SECONDS}"))
         .arg(format!("-rss_limit_mb={MEMORY}"))
+        .args(plan.runs.iter().map(|runs| format!("-runs={runs}")))
+        .args(plan.runs.map(|_| "-seed=1"))
         // A folder, with the separator that makes it one.
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .arg(&corpus)

@@ -70,6 +70,8 @@ fn perform(command: Command) -> Result<()> {
         Command::BenchCold { runs } => bench::cold(&project, runs)?,
         Command::BenchWebhookHelp => print!("{}", bench::WebhookPlan::USAGE),
         Command::BenchWebhook(plan) => bench::webhook(&project, &plan)?,
+        Command::BenchAutomationHelp => print!("{}", bench::AutomationPlan::USAGE),
+        Command::BenchAutomation(plan) => bench::automation(&project, &plan)?,
         Command::BenchInboxHelp => print!("{}", bench::InboxPlan::USAGE),
         Command::BenchInbox(plan) => bench::inbox(&project, &plan)?,
         Command::BenchDispatchHelp => print!("{}", bench::Plan::USAGE),

@@ -103,9 +103,13 @@ async fn step(deps: &Deps, job: &BatchDispatchJob) -> Result<Stepped, DatabaseEr
             drop(tx);
             let reason = telemetry::chain(&error);
             let mut tx = deps.database.begin().await?;
-            batches::stop(&mut tx, job.tenant_id, job.batch_id, &reason).await?;
+            let stopped = batches::stop(&mut tx, job.tenant_id, job.batch_id, &reason).await?;
             tx.commit().await?;
-            Ok(Stepped::Stopped(reason))
+            Ok(if stopped {
+                Stepped::Stopped(reason)
+            } else {
+                Stepped::Nothing
+            })
         }
         Err(error) => Err(error),
     }

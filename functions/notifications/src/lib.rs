@@ -2,19 +2,24 @@
 //!
 //! Errors have one shape, `{message, extensions: {code, retryable, field?}}`, and say the field first.
 
+mod route;
+
+pub use route::{Call, OfBatch, ROUTES, Route};
+
 use comms_core::automation::AutomationError;
 use comms_core::automation::batches::{self, BatchState, MoreRecipients, NewBatch};
 use comms_core::automation::clients::{self, Client, Scope};
 use comms_core::automation::request::{self, NotificationRequest, PreviewRequest, RequestError};
-use comms_core::model::{BatchDispatchJob, RunId, TenantId};
+use comms_core::model::{BatchDispatchJob, TenantId};
 use comms_core::platform::hasura::{ActionError, respond};
 use comms_core::platform::queue::Hint;
 use comms_core::platform::{
     Aws, BatchQueue, ConfigError, Database, Queues, Settings, Tx, telemetry,
 };
 use futures_util::FutureExt;
-use http::{Method, Response, StatusCode, header::AUTHORIZATION};
+use http::{Response, StatusCode, header::AUTHORIZATION};
 use lambda_http::{Request, RequestExt};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
@@ -56,90 +61,14 @@ pub async fn handle(deps: &Deps, request: Request) -> Response<String> {
     }
 }
 
-/// What is asked for, by method and path.
-enum Route {
-    Create,
-    Preview,
-    State(RunId),
-    Cancel(RunId),
-    OrchestratorError,
-    CreateBatch,
-    Batch(Uuid, OfBatch),
-}
-
-/// What is asked of a batch.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum OfBatch {
-    State,
-    Add,
-    Start,
-    Pause,
-    Resume,
-    Cancel,
-}
-
-impl Route {
-    fn of(request: &Request) -> Result<Self, ActionError> {
-        // A stage of the API may stand before it.
-        let (_, below) = request
-            .uri()
-            .path()
-            .split_once("/api/")
-            .ok_or_else(|| ActionError::not_found("path"))?;
-        let mut parts = below.split('/').filter(|part| !part.is_empty());
-        let door = parts.next();
-        let parts: Vec<&str> = parts.collect();
-        match door {
-            Some("notifications") => Self::of_run(request.method(), &parts),
-            Some("batches") => Self::of_batch(request.method(), &parts),
-            _ => Err(ActionError::not_found("path")),
-        }
-    }
-
-    fn of_run(method: &Method, parts: &[&str]) -> Result<Self, ActionError> {
-        let run = |text: &str| text.parse().map_err(|_| ActionError::not_found("run"));
-        match (method, parts) {
-            (&Method::POST, []) => Ok(Self::Create),
-            (&Method::POST, ["preview"]) => Ok(Self::Preview),
-            (&Method::POST, ["orchestrator-errors"]) => Ok(Self::OrchestratorError),
-            (&Method::GET, [id]) => Ok(Self::State(run(id)?)),
-            (&Method::POST, [id, "cancel"]) => Ok(Self::Cancel(run(id)?)),
-            _ => Err(ActionError::not_found("path")),
-        }
-    }
-
-    fn of_batch(method: &Method, parts: &[&str]) -> Result<Self, ActionError> {
-        let (id, what) = match (method, parts) {
-            (&Method::POST, []) => return Ok(Self::CreateBatch),
-            (&Method::GET, [id]) => (id, OfBatch::State),
-            (&Method::POST, [id, "recipients"]) => (id, OfBatch::Add),
-            (&Method::POST, [id, "start"]) => (id, OfBatch::Start),
-            (&Method::POST, [id, "pause"]) => (id, OfBatch::Pause),
-            (&Method::POST, [id, "resume"]) => (id, OfBatch::Resume),
-            (&Method::POST, [id, "cancel"]) => (id, OfBatch::Cancel),
-            _ => return Err(ActionError::not_found("path")),
-        };
-        let id = id.parse().map_err(|_| ActionError::not_found("batch"))?;
-        Ok(Self::Batch(id, what))
-    }
-
-    fn scope(&self) -> Scope {
-        match self {
-            Self::Create | Self::Cancel(_) | Self::OrchestratorError => Scope::Write,
-            Self::Preview | Self::State(_) | Self::Batch(_, OfBatch::State) => Scope::Read,
-            Self::CreateBatch | Self::Batch(..) => Scope::Batches,
-        }
-    }
-}
-
 async fn answer(deps: &Deps, request: &Request) -> Result<Value, ActionError> {
-    let route = Route::of(request)?;
+    let (route, call) = Route::of(request)?;
     let mut tx = deps
         .database
         .begin()
         .await
         .map_err(|error| unavailable(&error))?;
-    match serve(&mut tx, request, &route).await {
+    match serve(&mut tx, request, route.scope, call).await {
         Ok(served) => {
             tx.commit().await.map_err(|error| unavailable(&error))?;
             deps.queues.publish_or_leave_to_scan(&served.hints).await;
@@ -155,9 +84,9 @@ async fn answer(deps: &Deps, request: &Request) -> Result<Value, ActionError> {
 }
 
 /// What n8n's error workflow says: names, and not the error's text, which may quote what the workflow had in its hands.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct WorkflowError {
+pub struct WorkflowError {
     workflow: String,
     execution_id: String,
     #[serde(default)]
@@ -189,18 +118,23 @@ impl Served {
     }
 }
 
-async fn serve(tx: &mut Tx, request: &Request, route: &Route) -> Result<Served, RequestError> {
+async fn serve(
+    tx: &mut Tx,
+    request: &Request,
+    scope: Scope,
+    call: Call,
+) -> Result<Served, RequestError> {
     let client = client(tx, request).await?;
-    if !client.may(route.scope()) {
-        return Err(request::forbidden(route.scope().as_str()).into());
+    if !client.may(scope) {
+        return Err(request::forbidden(scope.as_str()).into());
     }
     if request.body().len() > BODY_LIMIT {
         let refused = format!("body: must be at most {BODY_LIMIT} bytes");
         let refused = ActionError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", refused);
         return Err(refused.into());
     }
-    match route {
-        Route::Create => {
+    match call {
+        Call::Create => {
             let wanted: NotificationRequest = request::parse(request.body())?;
             let tenant = client.tenant(wanted.tenant_id)?;
             let accepted = request::accept(tx, tenant, client.id, &wanted).await?;
@@ -210,13 +144,13 @@ async fn serve(tx: &mut Tx, request: &Request, route: &Route) -> Result<Served, 
                 ..Served::only(json!(accepted.answer))
             })
         }
-        Route::Preview => {
+        Call::Preview => {
             let wanted: PreviewRequest = request::parse(request.body())?;
             let tenant = client.tenant(wanted.tenant_id)?;
             let previewed = request::preview(tx, tenant, &wanted).await?;
             Ok(Served::only(json!(previewed)))
         }
-        Route::OrchestratorError => {
+        Call::OrchestratorError => {
             let failed: WorkflowError = request::parse(request.body())?;
             tracing::error!(
                 client.id = %client.id,
@@ -228,33 +162,33 @@ async fn serve(tx: &mut Tx, request: &Request, route: &Route) -> Result<Served, 
             telemetry::metric("OrchestratorErrors", 1.0, &[]);
             Ok(Served::only(json!({"outcome": "noted"})))
         }
-        Route::State(run) => {
+        Call::State(run) => {
             let tenant = client.tenant(named_tenant(request)?)?;
-            let state = request::run_state(tx, tenant, *run).await?;
+            let state = request::run_state(tx, tenant, run).await?;
             Ok(Served::only(json!(state)))
         }
-        Route::Cancel(run) => {
+        Call::Cancel(run) => {
             let tenant = client.tenant(named_tenant(request)?)?;
-            let cancelled = request::cancel_run(tx, tenant, *run).await?;
+            let cancelled = request::cancel_run(tx, tenant, run).await?;
             tracing::info!(tenant.id = %tenant, run.id = %run, cancelled = cancelled.cancelled, "run cancelled");
             Ok(Served::only(json!(cancelled)))
         }
-        Route::CreateBatch => {
+        Call::CreateBatch => {
             let new: NewBatch = request::parse(request.body())?;
             let tenant = client.tenant(new.tenant_id)?;
             let state = batches::create(tx, tenant, client.id, &new).await?;
             tracing::info!(tenant.id = %tenant, batch.id = %state.batch_id, recipients = state.recipients, "batch");
             Ok(Served::batch(tenant, &state))
         }
-        Route::Batch(batch, OfBatch::Add) => {
+        Call::Batch(batch, OfBatch::Add) => {
             let more: MoreRecipients = request::parse(request.body())?;
             let tenant = client.tenant(more.tenant_id)?;
-            let state = batches::add(tx, tenant, *batch, &more).await?;
+            let state = batches::add(tx, tenant, batch, &more).await?;
             Ok(Served::only(json!(state)))
         }
-        Route::Batch(batch, what) => {
+        Call::Batch(batch, what) => {
             let tenant = client.tenant(named_tenant(request)?)?;
-            let state = of_batch(tx, tenant, *batch, *what).await?;
+            let state = of_batch(tx, tenant, batch, what).await?;
             Ok(match what {
                 OfBatch::Start | OfBatch::Resume => Served::batch(tenant, &state),
                 // Looking moves nothing.

@@ -1,11 +1,13 @@
-//! `comms-bench`: the dispatch worker and Meta's webhook under load, and the same statements without them; the inbox.
+//! `comms-bench`: the dispatch worker and Meta's webhook under load, and the same statements without them; the inbox; automation.
 //!
-//! Started by `cargo xtask bench dispatch`, `webhook` or `inbox`, which builds the function and makes the database. docs/benchmarks.md says what
+//! Started by `cargo xtask bench dispatch`, `webhook`, `inbox` or `automation`, which builds the function and makes the database. docs/benchmarks.md says what
 //! is measured and why it is comparable.
 
 mod anchor;
+mod automation;
 mod copies;
 mod explain;
+mod figures;
 mod floor;
 mod http;
 mod inbox;
@@ -37,9 +39,10 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["seal"] => seal(),
         ["inbox", settings] => inbox::run(&settings::parse(settings)?),
+        ["automation", settings] => automation::run(&settings::parse(settings)?),
         ["webhook", settings] => webhook::run(settings::parse(settings)?),
         [settings] => run(settings::parse(settings)?),
-        _ => bail!("start this by: cargo xtask bench dispatch, webhook or inbox"),
+        _ => bail!("start this by: cargo xtask bench dispatch, webhook, inbox or automation"),
     }
 }
 

@@ -115,28 +115,11 @@ impl Bench {
         };
         seed::write(
             &mut database,
-            &bench.sealed_configs()?,
+            &sealed_configs(bench.worker_settings(0))?,
             bench.settings.messages,
         )?;
         bench.batches = seed::batches(&mut database)?;
         Ok(bench)
-    }
-
-    /// By this program in a process of its own, whose environment names our KMS.
-    fn sealed_configs(&self) -> Result<Vec<Value>> {
-        let mut command = Command::new(env::current_exe().context("find this program")?);
-        command
-            .arg("seal")
-            .env_clear()
-            .envs(self.worker_settings(0));
-        let output = command.output().context("start the sealing")?;
-        if !output.status.success() {
-            bail!(
-                "sealing failed: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// The database of the current round. Always of this name, so that a recorded login fits every round.
@@ -261,4 +244,18 @@ impl Bench {
         }
         Ok(())
     }
+}
+
+/// By this program in a process of its own, whose environment names our KMS.
+pub fn sealed_configs(environment: Vec<(String, String)>) -> Result<Vec<Value>> {
+    let mut command = Command::new(env::current_exe().context("find this program")?);
+    command.arg("seal").env_clear().envs(environment);
+    let output = command.output().context("start the sealing")?;
+    if !output.status.success() {
+        bail!(
+            "sealing failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
 }

@@ -20,7 +20,7 @@ pub const TENANTS: usize = 20;
 /// Records of one SQS event, as the deployment has it.
 pub const BATCH: usize = 10;
 
-fn owner(number: usize) -> Result<Owner> {
+pub fn owner(number: usize) -> Result<Owner> {
     let id = |kind: char| format!("0192f000-0000-7000-8000-00000000{kind}{number:03}");
     Ok(Owner {
         tenant: id('a').parse::<TenantId>()?,
@@ -40,6 +40,19 @@ pub async fn sealed_configs() -> Result<Vec<Value>> {
     Ok(configs)
 }
 
+/// What a message that Meta takes says, as its row has it.
+pub fn content() -> Result<String> {
+    let content = Content::Template(WhatsAppTemplate {
+        name: "trip_delayed".to_owned(),
+        language: "es".to_owned(),
+        body: ["Ana", "MAD-VLC-0715", "Madrid", "Valencia", "08:45"]
+            .map(str::to_owned)
+            .to_vec(),
+        ..WhatsAppTemplate::default()
+    });
+    Ok(serde_json::to_string(&content)?)
+}
+
 /// Writes tenants, accounts and contacts, and `messages` QUEUED messages.
 pub fn write(database: &mut Connection, configs: &[Value], messages: usize) -> Result<()> {
     for (number, config) in configs.iter().enumerate() {
@@ -54,14 +67,7 @@ pub fn write(database: &mut Connection, configs: &[Value], messages: usize) -> R
                      '1000000000{number:05}', '2000000000{number:05}', '{config}', 1000000)"
         ))?;
     }
-    let content = Content::Template(WhatsAppTemplate {
-        name: "trip_delayed".to_owned(),
-        language: "es".to_owned(),
-        body: ["Ana", "MAD-VLC-0715", "Madrid", "Valencia", "08:45"]
-            .map(str::to_owned)
-            .to_vec(),
-        ..WhatsAppTemplate::default()
-    });
+    let content = content()?;
     database.query(&format!(
         "insert into communications.trigger_runs
              (tenant_id, id, source, idempotency_key, body_hash, trigger_event, status, answer)
@@ -85,7 +91,6 @@ pub fn write(database: &mut Connection, configs: &[Value], messages: usize) -> R
            join communications.channel_accounts a on a.tenant_id = c.tenant_id
            join communications.trigger_runs r on r.tenant_id = c.tenant_id",
         per_tenant = messages / TENANTS,
-        content = serde_json::to_string(&content)?,
     ))?;
     // Not inside the transaction that several statements in one query make.
     database.query("vacuum (analyze)")?;
@@ -132,21 +137,25 @@ pub fn batches(database: &mut Connection) -> Result<Vec<Arc<str>>> {
         })
         .collect::<Result<Vec<DispatchMessageJob>>>()
         .context("read the queued messages")?;
-    Ok(jobs.chunks(BATCH).map(|jobs| event(jobs).into()).collect())
+    let event = |jobs: &[DispatchMessageJob]| {
+        let bodies: Vec<String> = jobs.iter().map(DispatchMessageJob::body).collect();
+        event(&bodies).into()
+    };
+    Ok(jobs.chunks(BATCH).map(event).collect())
 }
 
 /// As SQS hands it to Lambda.
-fn event(jobs: &[DispatchMessageJob]) -> String {
-    let record = |(number, job): (usize, &DispatchMessageJob)| {
+pub fn event(bodies: &[String]) -> String {
+    let record = |(number, body): (usize, &String)| {
         json!({
             "messageId": format!("5a5a0000-0000-4000-8000-{number:012}"),
             "receiptHandle": "AQEBexample",
-            "body": job.body(),
+            "body": body,
             "attributes": {
                 "ApproximateReceiveCount": "1",
                 "SentTimestamp": "1795428000000",
                 "SenderId": "AROAEXAMPLE:communications-hasura-events",
-                "MessageGroupId": job.tenant_id.to_string(),
+                "MessageGroupId": "0192f000-0000-7000-8000-00000000a000",
                 "ApproximateFirstReceiveTimestamp": "1795428000012",
             },
             "messageAttributes": {},
@@ -156,6 +165,6 @@ fn event(jobs: &[DispatchMessageJob]) -> String {
             "awsRegion": "us-east-1",
         })
     };
-    let records: Vec<Value> = jobs.iter().enumerate().map(record).collect();
+    let records: Vec<Value> = bodies.iter().enumerate().map(record).collect();
     json!({ "Records": records }).to_string()
 }

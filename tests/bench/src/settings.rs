@@ -1,4 +1,4 @@
-//! What `cargo xtask bench dispatch`, `bench webhook` and `bench inbox` hand over: one JSON text.
+//! What `cargo xtask bench dispatch`, `webhook`, `inbox` and `automation` hand over: one JSON text.
 
 use std::path::PathBuf;
 
@@ -70,6 +70,23 @@ pub struct MissingInbox {
     pub conversations: usize,
     /// What it is known by once it is complete.
     pub fingerprint: String,
+}
+
+/// Of `bench automation`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct AutomationSettings {
+    pub postgres_port: u16,
+    pub database: String,
+    /// The folder with the functions' release builds.
+    pub functions: PathBuf,
+    pub out: PathBuf,
+    pub commit: String,
+    /// Trips that are late, each with sixty passengers.
+    pub trips: usize,
+    /// Of the batch.
+    pub recipients: usize,
+    /// How long the release is watched, without the flood and with it.
+    pub seconds: u64,
 }
 
 pub fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {

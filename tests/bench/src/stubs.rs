@@ -24,11 +24,15 @@ pub struct Stubs {
 
 /// Starts them; they live as long as the process.
 pub fn start() -> Result<Stubs> {
-    let sent = AtomicU64::new(0);
     Ok(Stubs {
-        graph: serve(move |request| Some(accept(request, sent.fetch_add(1, Ordering::Relaxed))))?,
+        graph: graph()?,
         aws: serve(|request| Some(aws(request)))?,
     })
+}
+
+pub fn graph() -> Result<SocketAddr> {
+    let sent = AtomicU64::new(0);
+    serve(move |request| Some(accept(request, sent.fetch_add(1, Ordering::Relaxed))))
 }
 
 fn accept(request: &Request, number: u64) -> Answer {
@@ -45,7 +49,7 @@ fn accept(request: &Request, number: u64) -> Answer {
     ))
 }
 
-fn aws(request: &Request) -> Answer {
+pub fn aws(request: &Request) -> Answer {
     let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
     match request.target.rsplit('.').next() {
         Some("GenerateDataKey") => Answer::json(
@@ -63,6 +67,8 @@ fn aws(request: &Request) -> Answer {
                 .collect();
             Answer::json(&json!({"Successful": accepted, "Failed": []}))
         }
+        // Of a dead-letter queue: there is nothing.
+        Some("ReceiveMessage") => Answer::json(&"{}"),
         _ => Answer {
             status: 400,
             ..Answer::json(&json!({"__type": "NotImplemented"}))

@@ -6,9 +6,13 @@
 use std::{
     collections::VecDeque,
     fs::File,
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -192,12 +196,34 @@ impl Round {
     }
 }
 
+/// Lambda's Runtime API for one sandbox whose events come from somewhere else. Without an event the connection ends.
+pub fn feed(
+    next: impl Fn() -> Option<String> + Send + Sync + 'static,
+    answered: impl Fn(&Request) + Send + Sync + 'static,
+) -> Result<SocketAddr> {
+    let number = AtomicUsize::new(1);
+    serve(move |request| {
+        if request.line.starts_with("GET ") {
+            return Some(Answer {
+                status: 200,
+                body: next()?,
+                headers: headers(number.fetch_add(1, Ordering::Relaxed)),
+            });
+        }
+        answered(request);
+        Some(Answer {
+            status: 202,
+            ..Answer::json(&"{}")
+        })
+    })
+}
+
 /// An event that is taken late has waited since it was due.
 #[expect(
     clippy::disallowed_methods,
     reason = "an even pace is the point of a paced round"
 )]
-fn wait_until(due: Instant) {
+pub fn wait_until(due: Instant) {
     thread::sleep(due.saturating_duration_since(Instant::now()));
 }
 
@@ -253,6 +279,16 @@ impl Sandbox {
     ) -> Result<Self> {
         let round = round.clone();
         let api = serve(move |request| round.answer(number, request, &on_batch))?;
+        Self::fed(binary, settings, log, api)
+    }
+
+    /// Starts one that gets its events from this Runtime API.
+    pub fn fed(
+        binary: &Path,
+        settings: &[(String, String)],
+        log: &Path,
+        api: SocketAddr,
+    ) -> Result<Self> {
         let log = File::create(log).with_context(|| format!("write {}", log.display()))?;
         let mut command = Command::new(binary);
         command

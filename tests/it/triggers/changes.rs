@@ -163,6 +163,14 @@ async fn each_change_reaches_its_people_in_their_words() {
         );
         seen.insert(*trigger);
     }
+    // What is over by the time that somebody tells how it began is no news.
+    let late = (Value::Null, host.row("incidents", host.incident).await);
+    assert_eq!(
+        host.reports("incident_created", &late).await["run"]["status"],
+        "STALE"
+    );
+    host.changes("incidents", host.incident, "status = 'OPEN'")
+        .await;
     for (trigger, table, id, people, text) in [
         (
             "incident_created",
@@ -379,4 +387,18 @@ async fn an_event_about_what_the_host_does_not_show_is_kept() {
         "{answer}"
     );
     assert_eq!(world.count("quarantine").await, 1);
+}
+
+/// "Leaves at another time" after "does not leave" would be wrong, whatever Hasura delivers last.
+#[tokio::test]
+async fn a_change_of_what_is_cancelled_by_now_is_stale() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let later = "departure_at = departure_at + interval '1 hour'";
+    let change = host.changes("trips", host.trip, later).await;
+    host.changes("trips", host.trip, "status = 'CANCELLED'")
+        .await;
+    let answer = host.reports("trip_rescheduled", &change).await;
+    assert_eq!(answer["run"]["status"], "STALE");
+    assert_eq!(host.said().await, []);
 }

@@ -1,12 +1,12 @@
 //! `bench dispatch`: what is measured of the dispatch worker.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{
     FUNCTION,
     frame::{commit, with_database},
-    number, release_binary,
+    number, release_binary, value,
 };
 use crate::{postgres, project::Project};
 
@@ -58,18 +58,14 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
         let mut plan = Self::full();
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let mut value = || {
-                words
-                    .next()
-                    .with_context(|| format!("{word} needs a value"))
-            };
+            let mut next = || value(word, &mut words);
             match *word {
                 "--quick" => plan = Self::quick(),
-                "--messages" => plan.messages = number(value()?)?,
-                "--rounds" => plan.rounds = number(value()?)?,
-                "--history" => plan.history = number(value()?)?,
+                "--messages" => plan.messages = number(next()?)?,
+                "--rounds" => plan.rounds = number(next()?)?,
+                "--history" => plan.history = number(next()?)?,
                 "--sandboxes" => {
-                    plan.sandboxes = value()?.split(',').map(number).collect::<Result<_>>()?;
+                    plan.sandboxes = next()?.split(',').map(number).collect::<Result<_>>()?;
                 }
                 _ => bail!("unknown: {word}\n\n{}", Self::USAGE),
             }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     frame::{self, commit},
-    number, release_binary,
+    number, release_binary, value,
 };
 use crate::{
     postgres::{self, Postgres},
@@ -65,19 +65,15 @@ should have nothing else to do. docs/benchmarks.md says what the numbers mean.
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let mut value = || {
-                words
-                    .next()
-                    .with_context(|| format!("{word} needs a value"))
-            };
+            let mut next = || value(word, &mut words);
             match *word {
                 "--quick" => {
                     (plan.conversations, plan.rounds, plan.actions) = (200_000, 3, false);
                 }
-                "--conversations" => plan.conversations = number(value()?)?,
-                "--rounds" => plan.rounds = number(value()?)?,
-                "--requests" => plan.requests = number(value()?)?,
-                "--sandboxes" => plan.sandboxes = number(value()?)?,
+                "--conversations" => plan.conversations = number(next()?)?,
+                "--rounds" => plan.rounds = number(next()?)?,
+                "--requests" => plan.requests = number(next()?)?,
+                "--sandboxes" => plan.sandboxes = number(next()?)?,
                 "--no-actions" => plan.actions = false,
                 "--again" => plan.again = true,
                 _ => bail!("unknown: {word}\n\n{}", Self::USAGE),

@@ -1,11 +1,11 @@
 //! `bench webhook`: what is measured of Meta's webhook.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{
     frame::{commit, with_database},
-    number, release_binary,
+    number, release_binary, value,
 };
 use crate::project::Project;
 
@@ -40,16 +40,12 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let mut value = || {
-                words
-                    .next()
-                    .with_context(|| format!("{word} needs a value"))
-            };
+            let mut next = || value(word, &mut words);
             match *word {
                 "--quick" => (plan.requests, plan.rounds) = (3_000, 1),
-                "--requests" => plan.requests = number(value()?)?,
-                "--sandboxes" => plan.sandboxes = number(value()?)?,
-                "--rounds" => plan.rounds = number(value()?)?,
+                "--requests" => plan.requests = number(next()?)?,
+                "--sandboxes" => plan.sandboxes = number(next()?)?,
+                "--rounds" => plan.rounds = number(next()?)?,
                 _ => bail!("unknown: {word}\n\n{}", Self::USAGE),
             }
         }

@@ -2,11 +2,12 @@
 
 use super::audience::Who;
 use crate::model::{Channel, MessageId, RunId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 /// What became of a request. Stored, so that a repeat reads the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunAnswer {
     pub run_id: RunId,
     pub status: RunStatus,
@@ -37,7 +38,7 @@ impl RunAnswer {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RunStatus {
     Completed,
@@ -62,7 +63,7 @@ impl RunStatus {
 }
 
 /// One recipient's part, by ids alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecipientAnswer {
     #[serde(flatten)]
     pub who: Who,
@@ -73,6 +74,7 @@ pub struct RecipientAnswer {
         skip_serializing_if = "Option::is_none",
         with = "time::serde::rfc3339::option"
     )]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub send_at: Option<OffsetDateTime>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
@@ -85,7 +87,7 @@ pub struct RecipientAnswer {
 }
 
 /// A channel of the rule that this recipient is not written to on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Skipped {
     pub channel: Channel,
     pub reason: SkipReason,
@@ -94,7 +96,7 @@ pub struct Skipped {
     pub detail: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum SkipReason {
     NoActiveAccount,
@@ -122,7 +124,7 @@ impl SkipReason {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RecipientOutcome {
     Queued,

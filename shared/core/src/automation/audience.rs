@@ -5,6 +5,7 @@ use super::subject::Facts;
 use crate::model::{PassengerProfileId, TenantId};
 use crate::platform::{DatabaseError, Tx};
 use comms_providers::ses::is_address;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -27,7 +28,7 @@ pub struct Recipient {
 }
 
 /// How the answer names a recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Who {
     #[serde(rename = "passenger_profile_id")]
     Passenger(PassengerProfileId),
@@ -119,6 +120,9 @@ fn passengers(people: Vec<Person>) -> Vec<Recipient> {
         .map(|person| person.recipient(passenger))
         .collect()
 }
+
+/// What [`as_phone`] takes, for a schema.
+pub const PHONE_PATTERN: &str = r"^[\s().-]*\+[\s().-]*[1-9]([\s().-]*[0-9]){6,14}[\s().-]*$";
 
 /// As people write a number: spaces, dots, hyphens and brackets are nothing. `None` unless the rest is E.164.
 #[must_use]

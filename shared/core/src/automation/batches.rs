@@ -13,8 +13,8 @@ pub use step::{Stepped, lost_steps, step};
 use super::RunStatus;
 use super::intake::Run;
 use super::request::{
-    MOST_RECIPIENTS, NotificationRequest, RequestError, RequestedRecipient, check_key,
-    check_listed, invalid, typed,
+    KEY_LIMIT, KEY_PATTERN, MOST_RECIPIENTS, NotificationRequest, RequestError, RequestedRecipient,
+    check_key, check_listed, invalid, typed,
 };
 use crate::model::TenantId;
 use crate::platform::{
@@ -22,6 +22,7 @@ use crate::platform::{
     hasura::{ActionError, instant},
 };
 use aws_lc_rs::digest;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -32,18 +33,21 @@ pub const MOST_A_CALL: usize = 5_000;
 /// Nobody has more customers; who does makes two.
 const MOST: i32 = 1_000_000;
 
-/// What makes a batch: a [`NotificationRequest`] whose recipients come later, or from a query.
-#[derive(Debug, Clone, Deserialize)]
+/// What makes a batch: a `NotificationRequest` whose recipients come later, or from a query.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBatch {
     #[serde(default)]
     pub tenant_id: Option<TenantId>,
     /// The caller's own: the same again answers the same batch.
+    #[schemars(length(min = 1, max = KEY_LIMIT), regex(pattern = KEY_PATTERN))]
     pub idempotency_key: String,
-    /// Everything that a `NotificationRequest` says, but for `tenant_id`, `idempotency_key`, `audience` and `recipients`.
+    /// Everything that a `NotificationRequest` says, but for `tenant_id`, `idempotency_key`, `run_id`, `audience` and `recipients`.
+    #[schemars(schema_with = "message_schema")]
     pub message: Value,
     /// The first of them, at most 5,000.
     #[serde(default)]
+    #[schemars(length(max = MOST_A_CALL))]
     pub recipients: Vec<RequestedRecipient>,
     /// Everybody whom a query finds, beside those.
     #[serde(default)]
@@ -54,7 +58,7 @@ pub struct NewBatch {
 }
 
 /// People by what is known of them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum BatchAudience {
     /// Contacts of ours.
@@ -72,11 +76,13 @@ pub enum BatchAudience {
             deserialize_with = "required",
             serialize_with = "time::serde::rfc3339::serialize"
         )]
+        #[schemars(with = "String", extend("format" = "date-time"))]
         departing_from: OffsetDateTime,
         #[serde(
             deserialize_with = "required",
             serialize_with = "time::serde::rfc3339::serialize"
         )]
+        #[schemars(with = "String", extend("format" = "date-time"))]
         departing_until: OffsetDateTime,
     },
 }
@@ -87,15 +93,39 @@ fn required<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<OffsetD
 }
 
 /// More recipients.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MoreRecipients {
     #[serde(default)]
     pub tenant_id: Option<TenantId>,
     /// How many the batch has by now, as the last answer said: what makes a repeat harmless.
+    #[schemars(range(min = 0))]
     pub after: i32,
     /// At most 5,000.
+    #[schemars(length(max = MOST_A_CALL))]
     pub recipients: Vec<RequestedRecipient>,
+}
+
+/// The members of a request that a batch gives.
+const OWN: [&str; 5] = [
+    "tenant_id",
+    "idempotency_key",
+    "run_id",
+    "audience",
+    "recipients",
+];
+
+/// Of a request without those.
+fn message_schema(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = NotificationRequest::json_schema(generator);
+    schema.remove("description");
+    if let Some(Value::Object(members)) = schema.get_mut("properties") {
+        members.retain(|name, _| !OWN.contains(&name.as_str()));
+    }
+    if let Some(Value::Array(required)) = schema.get_mut("required") {
+        required.retain(|name| name.as_str().is_none_or(|name| !OWN.contains(&name)));
+    }
+    schema
 }
 
 /// The request that each recipient gets, with the members that a batch gives.
@@ -103,13 +133,7 @@ fn message(tenant: TenantId, message: &Value) -> Result<NotificationRequest, Act
     let Value::Object(members) = message else {
         return Err(invalid("message", "must be an object"));
     };
-    for own in [
-        "tenant_id",
-        "idempotency_key",
-        "run_id",
-        "audience",
-        "recipients",
-    ] {
+    for own in OWN {
         if members.contains_key(own) {
             return Err(invalid(&format!("message.{own}"), "is the batch's own"));
         }

@@ -236,13 +236,22 @@ async fn take_in(database: &Database, wanted: &Wanted) -> Result<Accepted, Autom
     Ok(accepted)
 }
 
-/// Is the row still as the event says?
+/// Is the row still as the event says, and still in a state in which that matters? Events come late and in any order.
 fn is_news(wanted: &Wanted, facts: &Facts) -> bool {
-    wanted
-        .said
-        .iter()
-        .all(|(column, said)| same(facts.row.get(column), said))
+    let status = facts.row.get("status").and_then(Value::as_str);
+    let matters = match wanted.firing.when {
+        Condition::Changes { while_status, .. } if !while_status.is_empty() => {
+            status.is_some_and(|status| while_status.contains(&status))
+        }
+        Condition::Inserted => !status.is_some_and(|status| OVER.contains(&status)),
+        Condition::Changes { .. } | Condition::Becomes(_) => true,
+    };
+    let stands = |(column, said): &(&'static str, Value)| same(facts.row.get(column), said);
+    matters && wanted.said.iter().all(stands)
 }
+
+/// Whatever began and has come to this is no news as a beginning.
+const OVER: [&str; 3] = ["RESOLVED", "CANCELLED", "CLOSED"];
 
 async fn fan_out(
     tx: &mut Tx,

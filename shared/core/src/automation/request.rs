@@ -9,12 +9,14 @@ mod recipients;
 mod rule;
 mod runs;
 
-pub(in crate::automation) use check::{check_event, check_key, invalid, typed};
+pub(in crate::automation) use check::{
+    EVENT_PATTERN, KEY_LIMIT, KEY_PATTERN, check_event, check_key, invalid, typed,
+};
 pub use check::{forbidden, parse};
 pub use preview::{Preview, PreviewRequest, Previewed, preview};
 pub use recipients::RequestedRecipient;
 pub(super) use recipients::check_listed;
-pub use runs::{CancelledRun, RunState, cancel_run, run_state};
+pub use runs::{CancelledRun, RecipientState, RunState, cancel_run, run_state};
 
 use super::audience::Recipient;
 use super::hand_off::{self, Taken};
@@ -29,6 +31,7 @@ use crate::platform::{
     hasura::{ActionError, instant},
 };
 use aws_lc_rs::digest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -37,38 +40,44 @@ use uuid::Uuid;
 /// Whoever is listed; more are a batch.
 pub const MOST_RECIPIENTS: usize = 1_000;
 
-/// See the module. Absent is null.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A notification that a program asks for. Absent is null.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotificationRequest {
     /// The token says it; only a client of the platform's must.
     #[serde(default)]
     pub tenant_id: Option<TenantId>,
     /// The caller's own, once for each thing that happened: 1 to 128 characters.
+    #[schemars(length(min = 1, max = KEY_LIMIT), regex(pattern = KEY_PATTERN))]
     pub idempotency_key: String,
     /// A run that was handed over: this is how it goes on, and its messages are the run's. Once; whoever comes later gets the answer
     /// of the first.
     #[serde(default)]
     pub run_id: Option<RunId>,
     /// One of the registry's, or a tenant's own: `A-Z`, digits and `_`.
+    #[schemars(regex(pattern = EVENT_PATTERN))]
     pub trigger_event: String,
     /// Instead of `recipients`: which people of what `context` names.
     #[serde(default)]
+    #[schemars(extend("enum" = rule::audience_words()))]
     pub audience: Option<String>,
     /// Instead of `audience`: at most 1,000.
     #[serde(default)]
+    #[schemars(length(min = 1, max = MOST_RECIPIENTS))]
     pub recipients: Option<Vec<RequestedRecipient>>,
     /// For templates, over what `context` tells: `{"trip": {"code": "…"}}`.
     #[serde(default)]
     pub variables: Map<String, Value>,
     /// In which language, whatever the recipients' own; `recipients[].locale` goes before it.
     #[serde(default)]
+    #[schemars(regex(pattern = recipients::LOCALE_PATTERN))]
     pub locale: Option<String>,
     /// Instead of the rule's.
     #[serde(default)]
     pub category: Option<Category>,
-    /// Instead of the rule's, in this order.
+    /// Instead of the rule's, in this order. WEBCHAT carries no notifications.
     #[serde(default)]
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub channels: Option<Vec<Channel>>,
     /// RFC 3339. Not before; what is over is now.
     #[serde(
@@ -76,6 +85,7 @@ pub struct NotificationRequest {
         deserialize_with = "instant",
         serialize_with = "time::serde::rfc3339::option::serialize"
     )]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub send_at: Option<OffsetDateTime>,
     /// RFC 3339. Not after.
     #[serde(
@@ -83,6 +93,7 @@ pub struct NotificationRequest {
         deserialize_with = "instant",
         serialize_with = "time::serde::rfc3339::option::serialize"
     )]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub expires_at: Option<OffsetDateTime>,
     /// What it is about.
     #[serde(default)]

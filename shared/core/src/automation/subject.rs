@@ -5,12 +5,13 @@
 use super::registry::Subject;
 use crate::model::{PassengerProfileId, TenantId};
 use crate::platform::{DatabaseError, Tx};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// What a run is about; becomes the thread's links when the contact answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunContext {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! What comes out of `bench inbox`: a document, a table, a plot.
 
-use std::{fmt::Write, time::Duration};
+use std::fmt::Write;
 
 use comms_live_queries::Question;
 use serde_json::{Value, json};
@@ -9,7 +9,10 @@ use super::{
     actions::Acted,
     reads::{Asked, Side, count},
 };
-use crate::settings::InboxSettings;
+use crate::{
+    figures::{median, percentile_ms, rounded},
+    settings::InboxSettings,
+};
 
 /// The most that a hundredfold table may cost.
 pub const GOAL_RATIO: f64 = 1.2;
@@ -73,7 +76,7 @@ fn action(acted: &Acted) -> Value {
     json!({
         "action": acted.action.name(), "requests": acted.requests,
         "req_per_s": rounded(requests / acted.measured.took.as_secs_f64()),
-        "p50_ms": percentile(&acted.latencies, 50), "p99_ms": percentile(&acted.latencies, 99),
+        "p50_ms": percentile_ms(&acted.latencies, 50), "p99_ms": percentile_ms(&acted.latencies, 99),
         "function_cpu_s_per_1000": per_1000(acted.measured.worker_cpu),
         "postgres_cpu_s_per_1000": per_1000(acted.measured.postgres_cpu),
         "peak_rss_mb": rounded(acted.measured.peak_mb),
@@ -187,19 +190,4 @@ pub fn svg(document: &Value) -> String {
         );
     }
     svg + "</svg>\n"
-}
-
-fn percentile(sorted: &[Duration], of_100: usize) -> f64 {
-    let place = (sorted.len() * of_100 / 100).min(sorted.len().saturating_sub(1));
-    rounded(sorted.get(place).copied().unwrap_or_default().as_secs_f64() * 1000.0)
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }

@@ -1,14 +1,16 @@
 //! What comes out of `bench webhook`.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{
     Large, Row,
     bodies::{Kind, ratio},
 };
-use crate::{rounds::Measured, settings::WebhookSettings};
+use crate::{
+    figures::{median, millis, percentile_ms, rounded},
+    rounds::Measured,
+    settings::WebhookSettings,
+};
 
 pub fn document(settings: &WebhookSettings, rows: &[Row], large: &Large, load: &str) -> Value {
     let mut document = json!({
@@ -32,15 +34,12 @@ pub fn document(settings: &WebhookSettings, rows: &[Row], large: &Large, load: &
 
 fn of(row: &Row, requests: usize) -> Value {
     let requests = ratio(requests as u64, 1);
-    let measured =
-        |value: &dyn Fn(&Measured) -> f64| median(row.measured.iter().map(value).collect());
+    let measured = |value: &dyn Fn(&Measured) -> f64| {
+        median(&row.measured.iter().map(value).collect::<Vec<_>>())
+    };
     let rate = measured(&|one| requests / one.took.as_secs_f64());
-    let floor = median(
-        row.floor
-            .iter()
-            .map(|took| requests / took.as_secs_f64())
-            .collect(),
-    );
+    let floors = row.floor.iter().map(|took| requests / took.as_secs_f64());
+    let floor = median(&floors.collect::<Vec<_>>());
     let per_1000 = |seconds: f64| rounded(seconds / requests * 1000.0);
     json!({
         "req_per_s": rounded(rate),
@@ -49,10 +48,10 @@ fn of(row: &Row, requests: usize) -> Value {
         "ratio_to_floor": rounded(rate / floor),
         "function_cpu_s_per_1000": per_1000(measured(&|one| one.worker_cpu)),
         "postgres_cpu_s_per_1000": per_1000(measured(&|one| one.postgres_cpu)),
-        "floor_postgres_cpu_s_per_1000": per_1000(median(row.floor_postgres_cpu.clone())),
+        "floor_postgres_cpu_s_per_1000": per_1000(median(&row.floor_postgres_cpu)),
         "bench_cpu_s_per_1000": per_1000(measured(&|one| one.bench_cpu)),
-        "p50_ms": millis(percentile(&row.latencies, 50)),
-        "p99_ms": millis(percentile(&row.latencies, 99)),
+        "p50_ms": percentile_ms(&row.latencies, 50),
+        "p99_ms": percentile_ms(&row.latencies, 99),
         "peak_rss_mb": rounded(measured(&|one| one.peak_mb)),
         "network_round_trips": rounded(row.network_round_trips),
     })
@@ -71,22 +70,4 @@ pub fn print(document: &Value) {
         );
     }
     println!("large body: {}", document["large_body"]);
-}
-
-fn percentile(sorted: &[Duration], of_100: usize) -> Duration {
-    let place = (sorted.len() * of_100 / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(place).copied().unwrap_or_default()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn millis(duration: Duration) -> f64 {
-    rounded(duration.as_secs_f64() * 1000.0)
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
 }

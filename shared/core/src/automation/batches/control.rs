@@ -3,8 +3,10 @@
 use super::RequestError;
 use crate::model::{BatchDispatchJob, RunId, TenantId};
 use crate::platform::{DatabaseError, Tx, hasura::ActionError};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -14,10 +16,11 @@ const FEWEST_FAILURES: i64 = 10;
 const ONE_IN: i64 = 100;
 
 /// A batch as it stands.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct BatchState {
     pub batch_id: Uuid,
     pub trigger_event: String,
+    #[schemars(extend("enum" = ["OPEN", "RUNNING", "PAUSED", "COMPLETED", "STOPPED", "CANCELLED"]))]
     pub status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_reason: Option<String>,
@@ -31,13 +34,16 @@ pub struct BatchState {
     pub duplicates: i32,
     pub skipped: i32,
     #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: OffsetDateTime,
     #[serde(
         with = "time::serde::rfc3339::option",
         skip_serializing_if = "Option::is_none"
     )]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub fanned_out_at: Option<OffsetDateTime>,
     /// Its messages by their status of now, fallbacks included.
+    #[schemars(with = "BTreeMap<String, u64>")]
     pub messages: Map<String, Value>,
 }
 
@@ -142,6 +148,14 @@ pub async fn resume(
             let over = standing.decided == standing.recipients;
             let status = if over { "COMPLETED" } else { "RUNNING" };
             become_(tx, tenant, batch, status, None).await?;
+            sqlx::query!(
+                "update communications.batches set resumed_at = now() where tenant_id = $1 and id = $2",
+                tenant.0,
+                batch
+            )
+            .execute(tx.conn())
+            .await
+            .map_err(DatabaseError::from)?;
             hold(tx, tenant, standing.run, false).await?;
         }
         status => return Err(cannot("resume", status).into()),
@@ -230,7 +244,7 @@ async fn hold(tx: &mut Tx, tenant: TenantId, run: RunId, on: bool) -> Result<(),
     Ok(())
 }
 
-/// The batch stops and says why; what waits of it is held.
+/// The batch stops and says why; what waits of it is held. Did it? One that was cancelled or paused meanwhile stays so.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -239,27 +253,32 @@ pub async fn stop(
     tenant: TenantId,
     batch: Uuid,
     reason: &str,
-) -> Result<(), DatabaseError> {
-    become_(tx, tenant, batch, "STOPPED", Some(reason)).await?;
+) -> Result<bool, DatabaseError> {
     let run = sqlx::query_scalar!(
-        r#"select run_id as "run: RunId" from communications.batches where tenant_id = $1 and id = $2"#,
+        r#"update communications.batches set status = 'STOPPED', status_reason = $3
+            where tenant_id = $1 and id = $2 and status in ('RUNNING', 'COMPLETED')
+           returning run_id as "run: RunId""#,
         tenant.0,
-        batch
+        batch,
+        reason
     )
-    .fetch_one(tx.conn())
+    .fetch_optional(tx.conn())
     .await?;
-    hold(tx, tenant, run, true).await
+    if let Some(run) = run {
+        hold(tx, tenant, run, true).await?;
+    }
+    Ok(run.is_some())
 }
 
 /// Stops every batch of which providers refuse too much for its content: one in a hundred, and ten at least. The rest of its messages
-/// would fare no better. Answers which.
+/// would fare no better. What was refused before somebody resumed it does not count. Answers which.
 ///
 /// # Errors
 /// When the database does not answer.
 pub async fn stop_failing(tx: &mut Tx) -> Result<Vec<(TenantId, Uuid)>, DatabaseError> {
     let failing = sqlx::query!(
         r#"with live as (
-               select b.tenant_id, b.id, b.run_id from communications.batches b
+               select b.tenant_id, b.id, b.run_id, coalesce(b.resumed_at, '-infinity') as since from communications.batches b
                 where b.status in ('RUNNING', 'COMPLETED') and b.updated_at > now() - interval '7 days'
                   and exists (select from communications.messages m
                                where m.tenant_id = b.tenant_id and m.run_id = b.run_id and m.queue_status = 'QUEUED')
@@ -272,7 +291,7 @@ pub async fn stop_failing(tx: &mut Tx) -> Result<Vec<(TenantId, Uuid)>, Database
                            where t.tenant_id = m.tenant_id and t.message_id = m.id and t.class in ('PERMANENT_CONTENT', 'PERMANENT_TEMPLATE'))) as refused,
                       count(*) filter (where m.status in ('SENT', 'DELIVERED', 'READ', 'FAILED')) as tried
                  from communications.messages m
-                where m.tenant_id = l.tenant_id and m.run_id = l.run_id) c
+                where m.tenant_id = l.tenant_id and m.run_id = l.run_id and coalesce(m.failed_at, m.sent_at) > l.since) c
             where c.refused >= $1 and c.refused * $2 >= c.tried"#,
         FEWEST_FAILURES,
         ONE_IN
@@ -285,8 +304,9 @@ pub async fn stop_failing(tx: &mut Tx) -> Result<Vec<(TenantId, Uuid)>, Database
             "providers refused the content of {} of {} messages",
             row.refused, row.tried
         );
-        stop(tx, row.tenant, row.id, &reason).await?;
-        stopped.push((row.tenant, row.id));
+        if stop(tx, row.tenant, row.id, &reason).await? {
+            stopped.push((row.tenant, row.id));
+        }
     }
     Ok(stopped)
 }

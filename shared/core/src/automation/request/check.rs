@@ -9,7 +9,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
 
-const KEY_LIMIT: usize = 128;
+pub(in crate::automation) const KEY_LIMIT: usize = 128;
+/// What [`check_key`] and [`check_event`] take, for a schema.
+pub(in crate::automation) const KEY_PATTERN: &str = "^[!-~]+$";
+pub(in crate::automation) const EVENT_PATTERN: &str = "^[A-Z][A-Z0-9_]{2,63}$";
 /// Bytes of all variables.
 pub(super) const VARIABLES_LIMIT: usize = 32 * 1024;
 /// Nobody plans further ahead.

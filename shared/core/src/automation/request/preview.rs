@@ -1,7 +1,7 @@
 //! `preview`: how a trigger's templates would read, in every language and on every channel, and what they lack. Nothing is stored
 //! and nothing is sent.
 
-use super::{check_event, facts, invalid};
+use super::{EVENT_PATTERN, check_event, facts, invalid};
 use crate::automation::audience::{Recipient, Who};
 use crate::automation::plan::variables;
 use crate::automation::render::{self, missing};
@@ -10,15 +10,17 @@ use crate::automation::templates::{Catalogue, Template};
 use crate::model::{Category, Channel, TenantId};
 use crate::platform::{DatabaseError, Tx};
 use comms_providers::{Content, sms};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// What is asked. Absent is null.
-#[derive(Debug, Clone, Deserialize)]
+/// Which templates are shown, and with what. Absent is null.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PreviewRequest {
     #[serde(default)]
     pub tenant_id: Option<TenantId>,
+    #[schemars(regex(pattern = EVENT_PATTERN))]
     pub trigger_event: String,
     /// Only these; absent: all that there are.
     #[serde(default)]
@@ -35,8 +37,8 @@ pub struct PreviewRequest {
     pub name: Option<String>,
 }
 
-/// What is answered.
-#[derive(Debug, Clone, Serialize)]
+/// How templates would read.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Previewed {
     pub trigger_event: String,
     /// By channel and language.
@@ -44,15 +46,19 @@ pub struct Previewed {
 }
 
 /// One published template.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Preview {
     pub channel: Channel,
     pub locale: String,
     pub version: i32,
     /// Is it the tenant's own, or the platform's?
     pub of_tenant: bool,
-    /// What would be sent.
+    /// What would be sent: a WhatsApp template, an email or a text message, by its `type`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        with = "Map<String, Value>",
+        extend("properties" = {"type": {"enum": ["template", "email", "sms"]}}, "required" = ["type"])
+    )]
     pub content: Option<Content>,
     /// What people would read in the thread.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,7 +74,7 @@ pub struct Preview {
 }
 
 /// What a text message costs.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct Segments {
     /// Paid for one by one.
     pub parts: usize,

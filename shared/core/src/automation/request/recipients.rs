@@ -1,16 +1,17 @@
 //! Whom a request lists: people of the host or contacts of ours by their ids, or whoever has an address.
 
 use super::invalid;
-use crate::automation::audience::{self, Recipient, Who, as_email, as_phone};
+use crate::automation::audience::{self, PHONE_PATTERN, Recipient, Who, as_email, as_phone};
 use crate::model::{PassengerProfileId, TenantId};
 use crate::platform::{DatabaseError, Tx, hasura::ActionError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Exactly one of the ids, or at least one of `phone` and `email`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequestedRecipient {
     pub passenger_profile_id: Option<PassengerProfileId>,
@@ -18,17 +19,23 @@ pub struct RequestedRecipient {
     pub vendor_id: Option<Uuid>,
     pub contact_id: Option<Uuid>,
     /// E.164; spaces, dots, hyphens and brackets are nothing.
+    #[schemars(regex(pattern = PHONE_PATTERN))]
     pub phone: Option<String>,
+    #[schemars(email)]
     pub email: Option<String>,
+    #[schemars(length(max = TEXT_LIMIT))]
     pub name: Option<String>,
     /// Such as `es` or `es-MX`.
+    #[schemars(regex(pattern = LOCALE_PATTERN))]
     pub locale: Option<String>,
     /// Of the IANA database, such as `Europe/Madrid`.
+    #[schemars(length(max = TEXT_LIMIT))]
     pub timezone: Option<String>,
     /// For this recipient, over `variables`.
     pub variables: Map<String, Value>,
 }
 
+/// Bytes.
 const TEXT_LIMIT: usize = 200;
 
 pub(in crate::automation) fn check_listed(
@@ -91,6 +98,9 @@ pub(in crate::automation) fn check_listed(
     }
     Ok(())
 }
+
+/// What [`check_locale`] takes, for a schema.
+pub(super) const LOCALE_PATTERN: &str = "^[A-Za-z]{2,3}([-_][A-Za-z]{2})?$";
 
 pub(super) fn check_locale(field: &str, locale: &str) -> Result<(), ActionError> {
     let mut parts = locale.split(['-', '_']);

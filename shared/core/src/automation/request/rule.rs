@@ -43,6 +43,12 @@ pub(super) async fn addressed(
     Ok(parts)
 }
 
+/// What a request may call an audience, and nothing, for a schema.
+pub(super) fn audience_words() -> Vec<Option<&'static str>> {
+    let words = Audience::ALL.iter().map(|audience| Some(audience.as_str()));
+    words.chain([None]).collect()
+}
+
 /// The named one, or the trigger's.
 fn audiences(
     request: &NotificationRequest,

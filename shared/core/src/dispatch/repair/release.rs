@@ -93,6 +93,8 @@ pub(super) async fn fail_over(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, Data
                  join communications.messages m on m.tenant_id = s.tenant_id and m.account_id = s.id and m.queue_status = 'QUEUED'
                   -- Everything else of theirs has a hint out, and joins these when that is looked at.
                   and m.hint_at = '-infinity'
+                  -- What is for later, or held, moves when its time comes: moving makes it due.
+                  and m.due_at <= now()
                   -- Those that cannot move must not stand before those that can.
                   and not exists (select from communications.message_attempts t
                                    where t.tenant_id = m.tenant_id and t.message_id = m.id and t.class = 'AMBIGUOUS')

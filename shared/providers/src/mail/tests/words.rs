@@ -16,6 +16,7 @@ fn texts_in_every_charset() {
         ),
         ("calendar_invite", "You are invited."),
         ("mail_in_mail", "Look at this."),
+        ("layers_that_never_end", "Look at this."),
     ] {
         let read = mail(name).text;
         let read: Vec<&str> = read.split('\n').filter(|line| !line.is_empty()).collect();
