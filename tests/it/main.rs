@@ -9,6 +9,7 @@ mod breakers;
 mod cancel;
 mod channels_connect;
 mod channels_credentials;
+mod channels_email_sms;
 mod channels_lives;
 mod channels_usage;
 mod clock;

@@ -10,8 +10,9 @@ mod faults;
 pub mod files;
 
 use crate::{calls, seed};
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_lc_rs::digest;
-use comms_core::channels::Vault;
+use comms_core::channels::{Cloud, Vault};
 use comms_core::channels::whatsapp::Connector;
 use comms_core::dispatch::{Adapters, DeadLetters, Worker};
 use comms_core::media::{MediaDeadLetters, MediaWorker};
@@ -33,6 +34,7 @@ pub use faults::{End, Moment, Reports, killed_at};
 pub use files::{Row, Sent};
 
 pub const HASURA_SECRET: &str = "local-hasura-secret";
+const EVENTS_TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:provider-events";
 /// Of the Meta app that operators connect their accounts to.
 pub const APP_ID: &str = "300000000000001";
 pub const APP_SECRET: &str = "test_app_secret";
@@ -143,7 +145,7 @@ impl World {
                 orchestrator: None,
             },
             actions: backend(),
-            channels: channels(backend(), &aws, &simulator.url()),
+            channels: channels(backend(), &aws, &simulator.url()).await,
             webhook: webhook(database(), media_queue.clone()),
             scan: stuck_scan::Deps {
                 database: database(),
@@ -211,6 +213,16 @@ impl World {
             database: self.database(),
             queues: Queues::single(&self.aws, &self.queue_url),
             orchestrator: None,
+        }
+    }
+
+    /// What accounts need by the clock, as a sandbox of its own has it.
+    pub async fn upkeep(&self) -> channel_upkeep::Deps {
+        channel_upkeep::Deps {
+            database: self.database(),
+            queues: Queues::single(&self.aws, &self.queue_url),
+            aws: self.aws.clone(),
+            cloud: OnceCell::new_with(Some(cloud(&self.aws, &self.simulator.url()).await)),
         }
     }
 
@@ -357,7 +369,7 @@ fn reply_secrets() -> Secret {
     )
 }
 
-fn channels(backend: Backend, aws: &Aws, simulator: &str) -> channel_actions::Deps {
+async fn channels(backend: Backend, aws: &Aws, simulator: &str) -> channel_actions::Deps {
     let graph = GraphUrl::parse(&format!("{simulator}/v26.0")).unwrap();
     channel_actions::Deps {
         backend,
@@ -368,7 +380,23 @@ fn channels(backend: Backend, aws: &Aws, simulator: &str) -> channel_actions::De
             app_secrets: Secret::of("META_APP_SECRETS", format!("[\"{APP_SECRET}\"]").into()),
             public_url: "https://comms.example".to_owned(),
         },
+        aws: aws.clone(),
+        events_topic: EVENTS_TOPIC.to_owned(),
+        cloud: OnceCell::new_with(Some(cloud(aws, simulator).await)),
     }
+}
+
+/// The simulator plays SES's and End User Messaging's managing calls as well.
+async fn cloud(aws: &Aws, simulator: &str) -> Cloud {
+    let shared = aws.config().await;
+    // Made anew: a copy of the shared one would ask the environment for the endpoint.
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(shared.region().cloned())
+        .credentials_provider(shared.credentials_provider().unwrap())
+        .endpoint_url(simulator)
+        .build();
+    Cloud::of(&config, EVENTS_TOPIC)
 }
 
 fn webhook(database: Database, media: MediaQueue) -> meta_webhook::Deps {

@@ -7,7 +7,8 @@ mod lives;
 
 use comms_core::channels::rotation::{self, Rewrapped};
 use comms_core::channels::whatsapp::{self, Connector, Provisioned};
-use comms_core::channels::{ChannelError, Vault};
+use comms_core::channels::{ChannelError, Cloud, Vault, email, sms};
+use comms_core::model::AccountId;
 use comms_core::inbox::InboxError;
 use comms_core::platform::hasura::{
     ActionError, ActionRequest, SECRET_HEADER, respond, without_values,
@@ -17,14 +18,19 @@ use comms_providers::http::GraphUrl;
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
 use lambda_http::Request;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::panic::AssertUnwindSafe;
+use tokio::sync::OnceCell;
 
 /// The actions that this function answers, as `hasura/metadata/actions.graphql` declares them.
 pub const ACTIONS: &[&str] = &[
     "channelHealth",
+    "checkEmailDomain",
     "connectWhatsApp",
     "disableChannel",
+    "enableSms",
+    "registerEmailDomain",
     "resumeChannel",
     "rotateCredentials",
     "sendTestMessage",
@@ -37,6 +43,10 @@ pub struct Deps {
     pub backend: Backend,
     pub vault: Vault,
     pub connector: Connector,
+    pub aws: Aws,
+    pub events_topic: String,
+    /// Made for the first domain or sender.
+    pub cloud: OnceCell<Cloud>,
 }
 
 impl Deps {
@@ -57,14 +67,19 @@ impl Deps {
                 )?,
                 app_id: settings.or("META_APP_ID", ""),
                 app_secrets: settings.secret("META_APP_SECRETS", &aws),
-                public_url: settings
-                    .or("PUBLIC_URL", "")
-                    .trim_end_matches('/')
-                    .to_owned(),
+                public_url: settings.or("PUBLIC_URL", "").trim_end_matches('/').to_owned(),
             },
+            events_topic: settings.required("EVENTS_TOPIC_ARN"),
+            aws: aws.clone(),
+            cloud: OnceCell::new(),
         };
         settings.done()?;
         Ok(deps)
+    }
+
+    async fn cloud(&self) -> &Cloud {
+        let made = async || Cloud::of(self.aws.config().await, &self.events_topic);
+        self.cloud.get_or_init(made).await
     }
 }
 
@@ -137,15 +152,45 @@ async fn act(
     session: &hasura::Session,
     call: &ActionRequest,
 ) -> Result<Value, ChannelError> {
-    let with = (&deps.backend.database, &deps.vault, &deps.connector);
+    let database = &deps.backend.database;
+    let with = (database, &deps.vault, &deps.connector);
     let (provisioned, hints) = match call.action.name.as_str() {
-        "connectWhatsApp" => whatsapp::connect(with, session, call.arguments()?).await?,
-        "rotateCredentials" => whatsapp::rotate(with, session, call.arguments()?).await?,
+        "connectWhatsApp" => Box::pin(whatsapp::connect(with, session, call.arguments()?)).await?,
+        "rotateCredentials" => Box::pin(whatsapp::rotate(with, session, call.arguments()?)).await?,
+        "enableSms" => {
+            let enabled = sms::enable((database, &deps.cloud().await.eum), session, call.arguments()?);
+            Box::pin(enabled).await?
+        }
+        "registerEmailDomain" | "checkEmailDomain" => {
+            return Box::pin(mail(deps, session, call)).await;
+        }
         _ => return lives::act(&deps.backend, session, call).await,
     };
     told(&provisioned);
     deps.backend.queues.publish_or_leave_to_scan(&hints).await;
     Ok(json!(provisioned))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    channel_account_id: AccountId,
+}
+
+async fn mail(
+    deps: &Deps,
+    session: &hasura::Session,
+    call: &ActionRequest,
+) -> Result<Value, ChannelError> {
+    let with = (&deps.backend.database, &deps.cloud().await.mail);
+    let (registered, hints) = if call.action.name == "checkEmailDomain" {
+        let Which { channel_account_id } = call.arguments()?;
+        email::check(with, session, channel_account_id).await?
+    } else {
+        email::register(with, session, call.arguments()?).await?
+    };
+    deps.backend.queues.publish_or_leave_to_scan(&hints).await;
+    Ok(json!(registered))
 }
 
 /// What failed, by our words for it.

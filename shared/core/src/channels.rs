@@ -1,10 +1,12 @@
 //! Channel accounts: how they come to be, their life, and their credentials.
 
 pub mod accounts;
+pub mod email;
 pub mod health;
 pub mod lifecycle;
 pub mod provisioning;
 pub mod rotation;
+pub mod sms;
 pub mod usage;
 pub mod vault;
 pub mod whatsapp;
@@ -13,6 +15,31 @@ pub use accounts::{ActiveAccount, OwnedAccount};
 pub use vault::{Vault, VaultError};
 
 use crate::platform::{DatabaseError, hasura::ActionError};
+use aws_config::SdkConfig;
+use comms_providers::eum::provision::EumProvisioner;
+use comms_providers::ses::provision::SesProvisioner;
+
+/// What provisioning calls at AWS: domains and senders of the platform's own account.
+#[derive(Debug)]
+pub struct Cloud {
+    pub mail: email::Mail,
+    pub eum: EumProvisioner,
+}
+
+impl Cloud {
+    /// `events_topic` is where configuration sets publish.
+    #[must_use]
+    pub fn of(config: &SdkConfig, events_topic: &str) -> Self {
+        Self {
+            mail: email::Mail {
+                ses: SesProvisioner::new(config),
+                region: config.region().map(ToString::to_string).unwrap_or_default(),
+                events_topic: events_topic.to_owned(),
+            },
+            eum: EumProvisioner::new(config),
+        }
+    }
+}
 
 /// Why something was not done with an account.
 #[derive(Debug, thiserror::Error)]

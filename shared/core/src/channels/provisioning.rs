@@ -7,6 +7,7 @@
 use super::ChannelError;
 use crate::model::{AccountId, TenantId, UserId};
 use crate::platform::{DatabaseError, Tx, hasura::ActionError};
+use comms_providers::ProvisionError;
 use http::StatusCode;
 use serde::Serialize;
 use uuid::Uuid;
@@ -54,6 +55,32 @@ pub enum Outcome {
     /// For the provider, or for somebody's DNS.
     Waiting,
     Failed(Failure),
+}
+
+/// A step's own failure, or why it could not even be tried.
+pub(super) enum Stopped {
+    Failed(Failure),
+    Error(ChannelError),
+}
+
+impl<E: Into<ChannelError>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+pub(super) fn failed(error: &ProvisionError) -> Stopped {
+    Stopped::Failed(Failure::new(
+        error.class.as_str(),
+        &error.code,
+        error.cause,
+        error.cure,
+    ))
+}
+
+/// A failure that no provider names.
+pub(super) fn ours(code: &str, cause: &str, cure: &str) -> Stopped {
+    Stopped::Failed(Failure::new("WRONG_INPUT", code, cause, cure))
 }
 
 /// A step as it stands.

@@ -4,7 +4,7 @@
 //! without one. What the browser said is no proof: the number is the tenant's when Meta's answer to the token says so, and only then does
 //! the account get its external id, by which what comes in finds it. Each step may be done twice.
 
-use super::provisioning::{self, Attempt, Failure, Outcome, Step};
+use super::provisioning::{self, Attempt, Outcome, Step, Stopped, failed, ours};
 use super::vault::{Credentials, Owner, Vault};
 use super::{ChannelError, lifecycle, rotation};
 use crate::model::{AccountId, TenantId};
@@ -13,7 +13,6 @@ use crate::platform::hasura::{ActionError, Session, administrators};
 use crate::platform::queue::Hint;
 use crate::platform::{Database, DatabaseError, Tx};
 use aws_lc_rs::{digest, rand};
-use comms_providers::ProvisionError;
 use comms_providers::http::{GraphUrl, client as http_client};
 use comms_providers::whatsapp::onboarding::{
     CallbackUrl, MetaApp, OnboardingClient, PhoneNumber, Pin,
@@ -257,31 +256,6 @@ async fn find_or_make(
     .fetch_one(tx.conn())
     .await?;
     Ok(account)
-}
-
-/// A step's own failure, or why it could not even be tried.
-enum Stopped {
-    Failed(Failure),
-    Error(ChannelError),
-}
-
-impl<E: Into<ChannelError>> From<E> for Stopped {
-    fn from(error: E) -> Self {
-        Self::Error(error.into())
-    }
-}
-
-fn failed(error: &ProvisionError) -> Stopped {
-    Stopped::Failed(Failure::new(
-        error.class.as_str(),
-        &error.code,
-        error.cause,
-        error.cure,
-    ))
-}
-
-fn ours(code: &str, cause: &str, cure: &str) -> Stopped {
-    Stopped::Failed(Failure::new("WRONG_INPUT", code, cause, cure))
 }
 
 impl Run<'_> {

@@ -1,0 +1,209 @@
+//! `enableSms`: a sender that the platform manages, with an opt-out list of the tenant's own and a cap on what its texts may cost.
+//!
+//! The list is the tenant's own because a stop on a shared one would silence every other tenant. The cap is the platform's to raise
+//! (`sms_limits`): it pays the bill.
+
+use super::provisioning::{self, Attempt, Outcome, Stopped, failed, ours};
+use super::whatsapp::Provisioned;
+use super::{ChannelError, lifecycle};
+use crate::model::AccountId;
+use crate::platform::hasura::{ActionError, Session, administrators};
+use crate::platform::queue::Hint;
+use crate::platform::{Database, DatabaseError, Tx};
+use comms_providers::eum::provision::{EumProvisioner, check_sender_id};
+use serde::Deserialize;
+
+const STEPS: &[&str] = &["SENDER", "OPT_OUT_LIST", "ACTIVATE"];
+/// Of a tenant that has none yet: fifty dollars a month, and five cents for a part until AWS says what it did cost.
+const MONTHLY_MICROS: i64 = 50_000_000;
+const PART_MICROS: i64 = 50_000;
+
+/// The arguments of `enableSms`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Enable {
+    /// ISO 3166-1, two letters: where its messages go.
+    pub country: String,
+    /// What recipients see; absent: what the platform's pool has for the country.
+    #[serde(default)]
+    pub sender_id: Option<String>,
+}
+
+struct Run<'a> {
+    database: &'a Database,
+    eum: &'a EumProvisioner,
+    attempt: Attempt,
+    wanted: Enable,
+    hints: Vec<Hint>,
+}
+
+/// Enabled before: the same answer.
+///
+/// # Errors
+/// `forbidden` for all but administrators; `validation-failed`; `in-progress`. A step that fails is no error: the answer has it.
+pub async fn enable(
+    (database, eum): (&Database, &EumProvisioner),
+    session: &Session,
+    wanted: Enable,
+) -> Result<(Provisioned, Vec<Hint>), ChannelError> {
+    administrators(session, "enable text messages")?;
+    if wanted.country.len() != 2 || !wanted.country.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        return Err(ActionError::invalid("country must be two capital letters, such as ES").into());
+    }
+    if let Some(sender_id) = &wanted.sender_id {
+        check_sender_id(sender_id, &wanted.country).map_err(|error| {
+            ActionError::invalid(format!("sender_id: {} {}", error.cause, error.cure))
+        })?;
+    }
+    let mut tx = database.begin().await?;
+    let account = find_or_make(&mut tx, session, &wanted).await?;
+    let attempt = provisioning::begin(&mut tx, session.tenant, account, Some(session.user)).await?;
+    attempt.plan(&mut tx, STEPS).await?;
+    tx.commit().await?;
+    let run = Run {
+        database,
+        eum,
+        attempt,
+        wanted,
+        hints: Vec::new(),
+    };
+    run.to_the_end().await
+}
+
+async fn find_or_make(
+    tx: &mut Tx,
+    session: &Session,
+    wanted: &Enable,
+) -> Result<AccountId, DatabaseError> {
+    let sender = wanted.sender_id.as_deref().unwrap_or("");
+    let requested = format!("{}:{sender}", wanted.country);
+    let public = serde_json::json!({"origination_identity": wanted.sender_id});
+    sqlx::query!(
+        "insert into communications.channel_accounts
+             (tenant_id, id, channel, provider, display_name, sender, requested_external_id, provider_config, created_by)
+         values ($1, $2, 'SMS', 'EUM_SMS', coalesce(nullif($3, ''), 'SMS'), $3, $4,
+                 jsonb_build_object('public', jsonb_strip_nulls($5::jsonb), 'secrets', '[]'::jsonb), $6)
+         on conflict on constraint channel_accounts_requested_key do nothing",
+        session.tenant.0,
+        AccountId::generate().0,
+        sender,
+        requested,
+        public,
+        session.user.0
+    )
+    .execute(tx.conn())
+    .await?;
+    let account = sqlx::query_scalar!(
+        r#"select id as "id: AccountId" from communications.channel_accounts
+            where tenant_id = $1 and channel = 'SMS' and requested_external_id = $2"#,
+        session.tenant.0,
+        requested
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(account)
+}
+
+impl Run<'_> {
+    async fn to_the_end(mut self) -> Result<(Provisioned, Vec<Hint>), ChannelError> {
+        let (tenant, account) = (self.attempt.tenant, self.attempt.account);
+        let mut tx = self.database.begin().await?;
+        let standing = provisioning::steps(&mut tx, tenant, account).await?;
+        let status = lifecycle::lock(&mut tx, tenant, account).await?.status;
+        tx.commit().await?;
+        let mut failed_step = None;
+        for name in STEPS {
+            let is_done = standing
+                .iter()
+                .any(|step| step.step == *name && step.state == "DONE");
+            // Only activating is done again, where somebody had disabled it.
+            if is_done && (*name != "ACTIVATE" || status != "DISABLED") {
+                continue;
+            }
+            let outcome = match self.take(name).await {
+                Ok(()) => Outcome::Done,
+                Err(Stopped::Failed(failure)) => Outcome::Failed(failure),
+                Err(Stopped::Error(error)) => {
+                    let mut tx = self.database.begin().await?;
+                    self.attempt.end(&mut tx).await?;
+                    tx.commit().await?;
+                    return Err(error);
+                }
+            };
+            let mut tx = self.database.begin().await?;
+            self.attempt.write(&mut tx, name, &outcome).await?;
+            tx.commit().await?;
+            if outcome != Outcome::Done {
+                failed_step = Some((*name).to_owned());
+                break;
+            }
+        }
+        let mut tx = self.database.begin().await?;
+        self.attempt.end(&mut tx).await?;
+        let provisioned = Provisioned {
+            channel_account_id: account,
+            status: lifecycle::lock(&mut tx, tenant, account).await?.status,
+            failed_step,
+            steps: provisioning::steps(&mut tx, tenant, account).await?,
+        };
+        tx.commit().await?;
+        Ok((provisioned, self.hints))
+    }
+
+    async fn take(&mut self, step: &str) -> Result<(), Stopped> {
+        match step {
+            "SENDER" => self.find_sender().await,
+            "OPT_OUT_LIST" => {
+                let name = format!("comms-{}", self.attempt.tenant);
+                let made = self.eum.ensure_opt_out_list(&name).await;
+                made.map(drop).map_err(|error| failed(&error))
+            }
+            _ => self.activate().await,
+        }
+    }
+
+    async fn find_sender(&self) -> Result<(), Stopped> {
+        let Some(sender_id) = &self.wanted.sender_id else {
+            return Ok(());
+        };
+        let found = self.eum.sender_id(sender_id, &self.wanted.country).await;
+        match found.map_err(|error| failed(&error))? {
+            Some(_) => Ok(()),
+            None => Err(ours(
+                "sender-id-unknown",
+                "The platform has no such sender id for this country.",
+                "Ask support to request it, then enable text messages again.",
+            )),
+        }
+    }
+
+    async fn activate(&mut self) -> Result<(), Stopped> {
+        let (tenant, account) = (self.attempt.tenant, self.attempt.account);
+        let mut tx = self.database.begin().await?;
+        self.attempt.holds(&mut tx).await?;
+        sqlx::query!(
+            "insert into communications.sms_limits (tenant_id, monthly_micros, part_micros) values ($1, $2, $3) on conflict do nothing",
+            tenant.0,
+            MONTHLY_MICROS,
+            PART_MICROS
+        )
+        .execute(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        for status in ["VERIFYING", "ACTIVE"] {
+            sqlx::query!(
+                "update communications.channel_accounts set status = $3, status_reason = null, acted_by = $4
+                  where tenant_id = $1 and id = $2 and status in ('PENDING', 'DISABLED', 'VERIFYING') and status <> $3",
+                tenant.0,
+                account.0,
+                status,
+                self.attempt.by.map(|user| user.0)
+            )
+            .execute(tx.conn())
+            .await
+            .map_err(DatabaseError::from)?;
+        }
+        self.hints = lifecycle::release(&mut tx, tenant, account).await?;
+        Ok(tx.commit().await?)
+    }
+}

@@ -1,0 +1,135 @@
+//! Domains and senders of the platform's AWS account: whose they are, what fails on the way, and when they send.
+
+use comms_simulator::{AwsScript, DomainState};
+use comms_tests::seed::Operator;
+use comms_tests::world::World;
+use serde_json::{Value, json};
+
+const DOMAIN: &str = "lineas-iberia.example";
+
+fn step<'a>(answer: &'a Value, name: &str) -> &'a Value {
+    let mut steps = answer["steps"].as_array().unwrap().iter();
+    steps.find(|step| step["step"] == name).unwrap()
+}
+
+async fn register(world: &World, operator: &Operator) -> Result<Value, String> {
+    world
+        .administers(operator, "registerEmailDomain", &json!({"domain": DOMAIN}))
+        .await
+}
+
+fn found(dkim: &str) -> DomainState {
+    DomainState {
+        domain: DOMAIN.to_owned(),
+        dkim: Some(dkim.to_owned()),
+        mail_from: None,
+        error: None,
+    }
+}
+
+#[tokio::test]
+async fn a_domain_is_registered_waits_for_its_records_and_sends_when_they_are_found() {
+    let world = World::new().await;
+    let first = register(&world, &world.iberia).await.unwrap();
+    assert_eq!((&first["status"], &first["failed_step"]), (&json!("VERIFYING"), &Value::Null), "{first}");
+    assert_eq!(step(&first, "CHECK")["state"], "WAITING");
+    let records = first["records"].as_array().unwrap();
+    let required: Vec<&Value> = records.iter().filter(|record| record["required"] == true).collect();
+    assert_eq!(required.len(), 3, "{records:?}");
+    for purpose in ["DKIM", "MAIL_FROM_BOUNCES", "MAIL_FROM_SPF", "DMARC"] {
+        assert!(records.iter().any(|record| record["purpose"] == purpose), "{purpose}");
+    }
+    let account = json!({"channel_account_id": first["channel_account_id"]});
+    let upkeep = world.upkeep().await;
+    world.execute("update communications.channel_accounts set checked_at = now() - interval '6 minutes'").await;
+    assert_eq!(channel_upkeep::handle(&upkeep).await.unwrap().domains_verified, 0);
+    world.simulator.move_domain(found("SUCCESS")).unwrap();
+    // Not before its time.
+    assert_eq!(channel_upkeep::handle(&upkeep).await.unwrap().domains_verified, 0);
+    world.execute("update communications.channel_accounts set checked_at = now() - interval '6 minutes'").await;
+    assert_eq!(channel_upkeep::handle(&upkeep).await.unwrap().domains_verified, 1);
+    let checked = world.administers(&world.iberia, "checkEmailDomain", &account).await.unwrap();
+    assert_eq!((&checked["status"], &step(&checked, "CHECK")["state"]), (&json!("ACTIVE"), &json!("DONE")));
+    let public: Value = world
+        .scalar("select provider_config -> 'public' from communications.channel_accounts where channel = 'EMAIL'")
+        .await;
+    let set = format!("comms-{}", world.iberia.tenant);
+    assert_eq!(
+        (&public["from_address"], &public["configuration_set"], &public["tenant_name"]),
+        (&json!("noreply@lineas-iberia.example"), &json!(set), &json!(set))
+    );
+}
+
+#[tokio::test]
+async fn every_call_of_ses_that_fails_is_taken_up_where_it_stopped() {
+    for (operation, failing) in [
+        ("CreateTenant", "TENANT"),
+        ("CreateConfigurationSet", "CONFIGURATION"),
+        ("CreateEmailIdentity", "IDENTITY"),
+        ("PutEmailIdentityMailFromAttributes", "MAIL_FROM"),
+        ("CreateTenantResourceAssociation", "ASSOCIATE"),
+    ] {
+        let world = World::new().await;
+        world.simulator.script_aws(AwsScript::fail(operation, 429, "TooManyRequestsException"));
+        let stopped = register(&world, &world.iberia).await.unwrap();
+        assert_eq!(stopped["failed_step"], failing, "{stopped}");
+        assert_eq!(step(&stopped, failing)["error_class"], "RATE_LIMITED");
+        let again = register(&world, &world.iberia).await.unwrap();
+        assert_eq!((&again["status"], &again["failed_step"]), (&json!("VERIFYING"), &Value::Null), "{failing}");
+        assert_eq!(again["channel_account_id"], stopped["channel_account_id"]);
+    }
+}
+
+#[tokio::test]
+async fn an_account_without_ses_tenants_does_without() {
+    let world = World::new().await;
+    world.simulator.ses_tenants(false);
+    let registered = register(&world, &world.iberia).await.unwrap();
+    assert_eq!((&registered["status"], &registered["failed_step"]), (&json!("VERIFYING"), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_domain_is_one_tenants_and_is_given_up_when_its_records_do_not_come() {
+    let world = World::new().await;
+    register(&world, &world.iberia).await.unwrap();
+    assert_eq!(register(&world, &world.albion).await, Err("domain-taken".to_owned()));
+    world
+        .execute("update communications.channel_accounts set checked_at = null, verify_until = now() where channel = 'EMAIL'")
+        .await;
+    channel_upkeep::handle(&world.upkeep().await).await.unwrap();
+    let (status, free): (String, bool) =
+        sqlx::query_as("select status, external_account_id is null from communications.channel_accounts where channel = 'EMAIL'")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!((status.as_str(), free), ("PENDING", true));
+    // At SES it still bears the first one's tag, so that nobody takes it by being second.
+    let second = register(&world, &world.albion).await.unwrap();
+    assert_eq!(step(&second, "IDENTITY")["error_code"], "domain-taken");
+}
+
+#[tokio::test]
+async fn text_messages_are_enabled_with_a_list_and_a_cap_of_the_tenants_own() {
+    let world = World::new().await;
+    let enable = async |operator: &Operator, input: &Value| world.administers(operator, "enableSms", input).await;
+    let input = json!({"country": "ES", "sender_id": "IBERIA"});
+    let unknown = enable(&world.iberia, &input).await.unwrap();
+    assert_eq!(step(&unknown, "SENDER")["error_code"], "sender-id-unknown");
+    let pool = json!({"country": "ES"});
+    world.simulator.script_aws(AwsScript::fail("CreateOptOutList", 400, "ThrottlingException"));
+    let stopped = enable(&world.iberia, &pool).await.unwrap();
+    assert_eq!(stopped["failed_step"], "OPT_OUT_LIST");
+    let enabled = enable(&world.iberia, &pool).await.unwrap();
+    assert_eq!((&enabled["status"], &enabled["failed_step"]), (&json!("ACTIVE"), &Value::Null));
+    assert_eq!(enable(&world.iberia, &pool).await.unwrap()["channel_account_id"], enabled["channel_account_id"]);
+    let limits: i64 = world.scalar("select monthly_micros from communications.sms_limits").await;
+    assert_eq!(limits, 50_000_000);
+    let wrong = enable(&world.iberia, &json!({"country": "ES", "sender_id": "12"})).await;
+    assert_eq!(wrong, Err("validation-failed".to_owned()));
+    let agent = world.agent_acts(world.iberia.tenant, world.iberia.agent, "enableSms", &pool).await;
+    assert_eq!(agent, Err("forbidden".to_owned()));
+    // What is disabled is enabled again by the same words.
+    let which = json!({"channel_account_id": enabled["channel_account_id"]});
+    world.administers(&world.iberia, "disableChannel", &which).await.unwrap();
+    assert_eq!(enable(&world.iberia, &pool).await.unwrap()["status"], "ACTIVE");
+}
