@@ -31,32 +31,82 @@ fn found(dkim: &str) -> DomainState {
 async fn a_domain_is_registered_waits_for_its_records_and_sends_when_they_are_found() {
     let world = World::new().await;
     let first = register(&world, &world.iberia).await.unwrap();
-    assert_eq!((&first["status"], &first["failed_step"]), (&json!("VERIFYING"), &Value::Null), "{first}");
+    assert_eq!(
+        (&first["status"], &first["failed_step"]),
+        (&json!("VERIFYING"), &Value::Null),
+        "{first}"
+    );
     assert_eq!(step(&first, "CHECK")["state"], "WAITING");
     let records = first["records"].as_array().unwrap();
-    let required: Vec<&Value> = records.iter().filter(|record| record["required"] == true).collect();
+    let required: Vec<&Value> = records
+        .iter()
+        .filter(|record| record["required"] == true)
+        .collect();
     assert_eq!(required.len(), 3, "{records:?}");
     for purpose in ["DKIM", "MAIL_FROM_BOUNCES", "MAIL_FROM_SPF", "DMARC"] {
-        assert!(records.iter().any(|record| record["purpose"] == purpose), "{purpose}");
+        assert!(
+            records.iter().any(|record| record["purpose"] == purpose),
+            "{purpose}"
+        );
     }
     let account = json!({"channel_account_id": first["channel_account_id"]});
     let upkeep = world.upkeep().await;
-    world.execute("update communications.channel_accounts set checked_at = now() - interval '6 minutes'").await;
-    assert_eq!(channel_upkeep::handle(&upkeep).await.unwrap().domains_verified, 0);
+    world
+        .execute(
+            "update communications.channel_accounts set checked_at = now() - interval '6 minutes'",
+        )
+        .await;
+    assert_eq!(
+        channel_upkeep::handle(&upkeep)
+            .await
+            .unwrap()
+            .domains_verified,
+        0
+    );
     world.simulator.move_domain(found("SUCCESS")).unwrap();
     // Not before its time.
-    assert_eq!(channel_upkeep::handle(&upkeep).await.unwrap().domains_verified, 0);
-    world.execute("update communications.channel_accounts set checked_at = now() - interval '6 minutes'").await;
-    assert_eq!(channel_upkeep::handle(&upkeep).await.unwrap().domains_verified, 1);
-    let checked = world.administers(&world.iberia, "checkEmailDomain", &account).await.unwrap();
-    assert_eq!((&checked["status"], &step(&checked, "CHECK")["state"]), (&json!("ACTIVE"), &json!("DONE")));
+    assert_eq!(
+        channel_upkeep::handle(&upkeep)
+            .await
+            .unwrap()
+            .domains_verified,
+        0
+    );
+    world
+        .execute(
+            "update communications.channel_accounts set checked_at = now() - interval '6 minutes'",
+        )
+        .await;
+    assert_eq!(
+        channel_upkeep::handle(&upkeep)
+            .await
+            .unwrap()
+            .domains_verified,
+        1
+    );
+    let checked = world
+        .administers(&world.iberia, "checkEmailDomain", &account)
+        .await
+        .unwrap();
+    assert_eq!(
+        (&checked["status"], &step(&checked, "CHECK")["state"]),
+        (&json!("ACTIVE"), &json!("DONE"))
+    );
     let public: Value = world
         .scalar("select provider_config -> 'public' from communications.channel_accounts where channel = 'EMAIL'")
         .await;
     let set = format!("comms-{}", world.iberia.tenant);
     assert_eq!(
-        (&public["from_address"], &public["configuration_set"], &public["tenant_name"]),
-        (&json!("noreply@lineas-iberia.example"), &json!(set), &json!(set))
+        (
+            &public["from_address"],
+            &public["configuration_set"],
+            &public["tenant_name"]
+        ),
+        (
+            &json!("noreply@lineas-iberia.example"),
+            &json!(set),
+            &json!(set)
+        )
     );
 }
 
@@ -70,12 +120,18 @@ async fn every_call_of_ses_that_fails_is_taken_up_where_it_stopped() {
         ("CreateTenantResourceAssociation", "ASSOCIATE"),
     ] {
         let world = World::new().await;
-        world.simulator.script_aws(AwsScript::fail(operation, 429, "TooManyRequestsException"));
+        world
+            .simulator
+            .script_aws(AwsScript::fail(operation, 429, "TooManyRequestsException"));
         let stopped = register(&world, &world.iberia).await.unwrap();
         assert_eq!(stopped["failed_step"], failing, "{stopped}");
         assert_eq!(step(&stopped, failing)["error_class"], "RATE_LIMITED");
         let again = register(&world, &world.iberia).await.unwrap();
-        assert_eq!((&again["status"], &again["failed_step"]), (&json!("VERIFYING"), &Value::Null), "{failing}");
+        assert_eq!(
+            (&again["status"], &again["failed_step"]),
+            (&json!("VERIFYING"), &Value::Null),
+            "{failing}"
+        );
         assert_eq!(again["channel_account_id"], stopped["channel_account_id"]);
     }
 }
@@ -85,14 +141,20 @@ async fn an_account_without_ses_tenants_does_without() {
     let world = World::new().await;
     world.simulator.ses_tenants(false);
     let registered = register(&world, &world.iberia).await.unwrap();
-    assert_eq!((&registered["status"], &registered["failed_step"]), (&json!("VERIFYING"), &Value::Null));
+    assert_eq!(
+        (&registered["status"], &registered["failed_step"]),
+        (&json!("VERIFYING"), &Value::Null)
+    );
 }
 
 #[tokio::test]
 async fn a_domain_is_one_tenants_and_is_given_up_when_its_records_do_not_come() {
     let world = World::new().await;
     register(&world, &world.iberia).await.unwrap();
-    assert_eq!(register(&world, &world.albion).await, Err("domain-taken".to_owned()));
+    assert_eq!(
+        register(&world, &world.albion).await,
+        Err("domain-taken".to_owned())
+    );
     world
         .execute("update communications.channel_accounts set checked_at = null, verify_until = now() where channel = 'EMAIL'")
         .await;
@@ -111,25 +173,47 @@ async fn a_domain_is_one_tenants_and_is_given_up_when_its_records_do_not_come() 
 #[tokio::test]
 async fn text_messages_are_enabled_with_a_list_and_a_cap_of_the_tenants_own() {
     let world = World::new().await;
-    let enable = async |operator: &Operator, input: &Value| world.administers(operator, "enableSms", input).await;
+    let enable = async |operator: &Operator, input: &Value| {
+        world.administers(operator, "enableSms", input).await
+    };
     let input = json!({"country": "ES", "sender_id": "IBERIA"});
     let unknown = enable(&world.iberia, &input).await.unwrap();
     assert_eq!(step(&unknown, "SENDER")["error_code"], "sender-id-unknown");
     let pool = json!({"country": "ES"});
-    world.simulator.script_aws(AwsScript::fail("CreateOptOutList", 400, "ThrottlingException"));
+    world.simulator.script_aws(AwsScript::fail(
+        "CreateOptOutList",
+        400,
+        "ThrottlingException",
+    ));
     let stopped = enable(&world.iberia, &pool).await.unwrap();
     assert_eq!(stopped["failed_step"], "OPT_OUT_LIST");
     let enabled = enable(&world.iberia, &pool).await.unwrap();
-    assert_eq!((&enabled["status"], &enabled["failed_step"]), (&json!("ACTIVE"), &Value::Null));
-    assert_eq!(enable(&world.iberia, &pool).await.unwrap()["channel_account_id"], enabled["channel_account_id"]);
-    let limits: i64 = world.scalar("select monthly_micros from communications.sms_limits").await;
+    assert_eq!(
+        (&enabled["status"], &enabled["failed_step"]),
+        (&json!("ACTIVE"), &Value::Null)
+    );
+    assert_eq!(
+        enable(&world.iberia, &pool).await.unwrap()["channel_account_id"],
+        enabled["channel_account_id"]
+    );
+    let limits: i64 = world
+        .scalar("select monthly_micros from communications.sms_limits")
+        .await;
     assert_eq!(limits, 50_000_000);
     let wrong = enable(&world.iberia, &json!({"country": "ES", "sender_id": "12"})).await;
     assert_eq!(wrong, Err("validation-failed".to_owned()));
-    let agent = world.agent_acts(world.iberia.tenant, world.iberia.agent, "enableSms", &pool).await;
+    let agent = world
+        .agent_acts(world.iberia.tenant, world.iberia.agent, "enableSms", &pool)
+        .await;
     assert_eq!(agent, Err("forbidden".to_owned()));
     // What is disabled is enabled again by the same words.
     let which = json!({"channel_account_id": enabled["channel_account_id"]});
-    world.administers(&world.iberia, "disableChannel", &which).await.unwrap();
-    assert_eq!(enable(&world.iberia, &pool).await.unwrap()["status"], "ACTIVE");
+    world
+        .administers(&world.iberia, "disableChannel", &which)
+        .await
+        .unwrap();
+    assert_eq!(
+        enable(&world.iberia, &pool).await.unwrap()["status"],
+        "ACTIVE"
+    );
 }

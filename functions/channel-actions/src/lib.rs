@@ -8,8 +8,8 @@ mod lives;
 use comms_core::channels::rotation::{self, Rewrapped};
 use comms_core::channels::whatsapp::{self, Connector, Provisioned};
 use comms_core::channels::{ChannelError, Cloud, Vault, email, sms};
-use comms_core::model::AccountId;
 use comms_core::inbox::InboxError;
+use comms_core::model::AccountId;
 use comms_core::platform::hasura::{
     ActionError, ActionRequest, SECRET_HEADER, respond, without_values,
 };
@@ -67,7 +67,10 @@ impl Deps {
                 )?,
                 app_id: settings.or("META_APP_ID", ""),
                 app_secrets: settings.secret("META_APP_SECRETS", &aws),
-                public_url: settings.or("PUBLIC_URL", "").trim_end_matches('/').to_owned(),
+                public_url: settings
+                    .or("PUBLIC_URL", "")
+                    .trim_end_matches('/')
+                    .to_owned(),
             },
             events_topic: settings.required("EVENTS_TOPIC_ARN"),
             aws: aws.clone(),
@@ -158,7 +161,11 @@ async fn act(
         "connectWhatsApp" => Box::pin(whatsapp::connect(with, session, call.arguments()?)).await?,
         "rotateCredentials" => Box::pin(whatsapp::rotate(with, session, call.arguments()?)).await?,
         "enableSms" => {
-            let enabled = sms::enable((database, &deps.cloud().await.eum), session, call.arguments()?);
+            let enabled = sms::enable(
+                (database, &deps.cloud().await.eum),
+                session,
+                call.arguments()?,
+            );
             Box::pin(enabled).await?
         }
         "registerEmailDomain" | "checkEmailDomain" => {

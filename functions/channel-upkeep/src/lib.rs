@@ -61,7 +61,12 @@ pub async fn handle(deps: &Deps) -> Result<Summary, ChannelError> {
             "new credentials were dropped: their canary did not go out"
         );
     }
-    tracing::info!(?credentials, domains_verified, days_counted, "upkeep of channels");
+    tracing::info!(
+        ?credentials,
+        domains_verified,
+        days_counted,
+        "upkeep of channels"
+    );
     Ok(Summary {
         credentials,
         domains_verified,

@@ -15,7 +15,14 @@ use comms_providers::ses::provision::{DomainIdentity, SesProvisioner};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-const STEPS: &[&str] = &["TENANT", "CONFIGURATION", "IDENTITY", "MAIL_FROM", "ASSOCIATE", "CHECK"];
+const STEPS: &[&str] = &[
+    "TENANT",
+    "CONFIGURATION",
+    "IDENTITY",
+    "MAIL_FROM",
+    "ASSOCIATE",
+    "CHECK",
+];
 /// What SES gives DNS at most.
 const VERIFIED_WITHIN_HOURS: i32 = 72;
 /// The upkeep looks at a domain no more often; SES takes a call a second from all of us together.
@@ -100,16 +107,26 @@ pub async fn register(
     administrators(session, "register domains")?;
     let domain = wanted.domain.trim().trim_end_matches('.').to_lowercase();
     if !is_domain(&domain) {
-        return Err(ActionError::invalid("domain must be a domain's name, such as example.org").into());
+        return Err(
+            ActionError::invalid("domain must be a domain's name, such as example.org").into(),
+        );
     }
-    let mail_from = wanted
-        .mail_from
-        .map_or_else(|| format!("bounce.{domain}"), |name| name.trim().to_lowercase());
+    let mail_from = wanted.mail_from.map_or_else(
+        || format!("bounce.{domain}"),
+        |name| name.trim().to_lowercase(),
+    );
     if !mail_from.ends_with(&format!(".{domain}")) || !is_domain(&mail_from) {
         return Err(ActionError::invalid("mail_from must be a subdomain of the domain").into());
     }
     let mut tx = database.begin().await?;
-    let account = claim(&mut tx, session, &domain, &mail_from, wanted.from_name.as_deref()).await?;
+    let account = claim(
+        &mut tx,
+        session,
+        &domain,
+        &mail_from,
+        wanted.from_name.as_deref(),
+    )
+    .await?;
     let attempt = provisioning::begin(&mut tx, session.tenant, account, Some(session.user)).await?;
     attempt.plan(&mut tx, STEPS).await?;
     tx.commit().await?;
@@ -135,7 +152,13 @@ pub async fn check(
     account: AccountId,
 ) -> Result<(Registered, Vec<Hint>), ChannelError> {
     administrators(session, "check domains")?;
-    look((database, mail), session.tenant, account, Some(session.user)).await
+    look(
+        (database, mail),
+        session.tenant,
+        account,
+        Some(session.user),
+    )
+    .await
 }
 
 async fn look(
@@ -214,7 +237,9 @@ fn is_domain(name: &str) -> bool {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     name.len() <= 253 && name.split('.').count() > 1 && name.split('.').all(label)
 }
@@ -360,10 +385,13 @@ impl Run<'_> {
             "TENANT" => {
                 let tenant = ses.ensure_tenant(&name, &tags).await;
                 let tenant = tenant.map_err(|error| failed(&error))?;
-                self.keep("tenant_name", tenant.map(|tenant| tenant.name)).await?;
+                self.keep("tenant_name", tenant.map(|tenant| tenant.name))
+                    .await?;
             }
             "CONFIGURATION" => {
-                let made = ses.ensure_configuration_set(&name, &self.mail.events_topic).await;
+                let made = ses
+                    .ensure_configuration_set(&name, &self.mail.events_topic)
+                    .await;
                 made.map_err(|error| failed(&error))?;
                 self.keep("configuration_set", Some(name)).await?;
             }

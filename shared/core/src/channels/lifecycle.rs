@@ -1,5 +1,5 @@
 //! An account's life, as people move it. What providers say moves it in migrations/0033 (notices) and 0012 (answers to sends); which
-//! moves there are at all, and who made one, the database holds (0011, 0035).
+//! moves there are at all, and who made one, the database holds (0011, 0036).
 //!
 //! What is queued for an account that is not ACTIVE stays QUEUED and is released when it is again; what comes in is always taken in.
 

@@ -1,4 +1,4 @@
-//! What messages cost, counted into `usage_daily` (migrations/0036).
+//! What messages cost, counted into `usage_daily` (migrations/0037).
 
 use crate::platform::{DatabaseError, Tx};
 
