@@ -66,21 +66,14 @@ async fn stage(world: &World, token: &str) {
 async fn canary(world: &World) -> MessageId {
     let iberia = &world.iberia;
     let input = json!({
-        "channel_account_id": iberia.account, "to": "+34600111222", "client_message_id": "canary",
+        "channel_account_id": iberia.account, "to": "+34600111222", "client_message_id": "canary", "canary": true,
         "template": {"name": "trip_delayed", "language": "en", "body": ["a", "b", "c", "d", "e"]}
     });
     let queued = world
         .administers(iberia, "sendTestMessage", &input)
         .await
         .unwrap();
-    let message: MessageId = serde_json::from_value(queued["message_id"].clone()).unwrap();
-    let database = world.database();
-    let mut tx = database.begin().await.unwrap();
-    rotation::await_canary(&mut tx, iberia.tenant, iberia.account, message)
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
-    message
+    serde_json::from_value(queued["message_id"].clone()).unwrap()
 }
 
 #[tokio::test]

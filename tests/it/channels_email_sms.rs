@@ -57,7 +57,7 @@ async fn a_domain_is_registered_waits_for_its_records_and_sends_when_they_are_fo
         )
         .await;
     assert_eq!(
-        channel_upkeep::handle(&upkeep)
+        channel_upkeep::handle(&upkeep, &json!({}))
             .await
             .unwrap()
             .domains_verified,
@@ -66,7 +66,7 @@ async fn a_domain_is_registered_waits_for_its_records_and_sends_when_they_are_fo
     world.simulator.move_domain(found("SUCCESS")).unwrap();
     // Not before its time.
     assert_eq!(
-        channel_upkeep::handle(&upkeep)
+        channel_upkeep::handle(&upkeep, &json!({}))
             .await
             .unwrap()
             .domains_verified,
@@ -78,7 +78,7 @@ async fn a_domain_is_registered_waits_for_its_records_and_sends_when_they_are_fo
         )
         .await;
     assert_eq!(
-        channel_upkeep::handle(&upkeep)
+        channel_upkeep::handle(&upkeep, &json!({}))
             .await
             .unwrap()
             .domains_verified,
@@ -158,7 +158,9 @@ async fn a_domain_is_one_tenants_and_is_given_up_when_its_records_do_not_come() 
     world
         .execute("update communications.channel_accounts set checked_at = null, verify_until = now() where channel = 'EMAIL'")
         .await;
-    channel_upkeep::handle(&world.upkeep().await).await.unwrap();
+    channel_upkeep::handle(&world.upkeep().await, &json!({}))
+        .await
+        .unwrap();
     let (status, free): (String, bool) =
         sqlx::query_as("select status, external_account_id is null from communications.channel_accounts where channel = 'EMAIL'")
             .fetch_one(&world.pool)

@@ -135,6 +135,34 @@ impl Stack {
         .await
     }
 
+    /// The answer of an action about channels, or the error that Hasura would pass on.
+    ///
+    /// # Errors
+    /// When the call itself fails.
+    pub async fn administers(
+        &self,
+        tenant: comms_core::model::TenantId,
+        user: comms_core::model::UserId,
+        name: &str,
+        input: &Value,
+    ) -> Result<(u16, Value)> {
+        self.hasura_posts(
+            "/api/hasura/channel-actions",
+            &calls::action(name, tenant, user, "tenant_admin", input),
+        )
+        .await
+    }
+
+    /// Every code and token that the provider has given, and every verify token that it was.
+    ///
+    /// # Errors
+    /// When the simulator does not answer.
+    pub async fn issued(&self) -> Result<Vec<String>> {
+        let (_, answer) =
+            json_answer(self.http.get(format!("{}/_sim/secrets", self.simulator))).await?;
+        serde_json::from_value(answer).context("a list of secrets")
+    }
+
     async fn hasura_posts(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
         let request = self
             .http

@@ -103,6 +103,7 @@ impl World {
             .await
             .unwrap();
         let simulator = Simulator::start(SimulatorConfig {
+            app_id: APP_ID.to_owned(),
             app_secret: APP_SECRET.to_owned(),
             ..SimulatorConfig::default()
         })
@@ -221,6 +222,8 @@ impl World {
         channel_upkeep::Deps {
             database: self.database(),
             queues: Queues::single(&self.aws, &self.queue_url),
+            vault: self.vault(),
+            connector: connector(&self.simulator.url()),
             aws: self.aws.clone(),
             cloud: OnceCell::new_with(Some(cloud(&self.aws, &self.simulator.url()).await)),
         }
@@ -370,19 +373,22 @@ fn reply_secrets() -> Secret {
 }
 
 async fn channels(backend: Backend, aws: &Aws, simulator: &str) -> channel_actions::Deps {
-    let graph = GraphUrl::parse(&format!("{simulator}/v26.0")).unwrap();
     channel_actions::Deps {
         backend,
         vault: Vault::new(aws, &setting("KMS_KEY_ID")),
-        connector: Connector {
-            graph,
-            app_id: APP_ID.to_owned(),
-            app_secrets: Secret::of("META_APP_SECRETS", format!("[\"{APP_SECRET}\"]").into()),
-            public_url: "https://comms.example".to_owned(),
-        },
+        connector: connector(simulator),
         aws: aws.clone(),
         events_topic: EVENTS_TOPIC.to_owned(),
         cloud: OnceCell::new_with(Some(cloud(aws, simulator).await)),
+    }
+}
+
+fn connector(simulator: &str) -> Connector {
+    Connector {
+        graph: GraphUrl::parse(&format!("{simulator}/v26.0")).unwrap(),
+        app_id: APP_ID.to_owned(),
+        app_secrets: Secret::of("META_APP_SECRETS", format!("[\"{APP_SECRET}\"]").into()),
+        public_url: "https://comms.example".to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@ function said if the migrations fail.
 
 import base64
 import json
+import os
 import sys
 
 import boto3
@@ -45,7 +46,10 @@ def main():
     outputs = {one["OutputKey"]: one["OutputValue"] for one in described["Outputs"]}
     with open(template, encoding="utf-8") as file:
         events = list(gaps.http_events(yaml_parse(file.read())))
-    gaps.make_routes(outputs["HttpApiId"], physical_ids(client, stack, "AWS::Lambda::Function"), events)
+    functions = physical_ids(client, stack, "AWS::Lambda::Function")
+    gaps.make_routes(outputs["HttpApiId"], functions, events)
+    address = f"{os.environ['AWS_ENDPOINT_URL']}/_aws/execute-api/{outputs['HttpApiId']}"
+    gaps.tell_address(functions.values(), "PUBLIC_URL", address)
     gaps.relax_key_policy(outputs["CredentialsKeyId"])
     for bucket in physical_ids(client, stack, "AWS::S3::Bucket").values():
         gaps.allow_plain_http(bucket)

@@ -2,11 +2,12 @@
 
 1. It ignores the OpenAPI body in which SAM puts the HTTP API's routes: they are made from the template's HttpApi events.
 2. It evaluates key policies but does not know the condition keys kms:EncryptionContext:*, so that a statement with one
-   never applies: the key gets its policy without them. The encryption context itself it enforces.
+   never applies: the key gets its policy without them, and without what they deny. The encryption context itself it enforces.
 3. It wants sqs:SendMessageBatch where AWS wants sqs:SendMessage for both: the roles get it beside the other.
 4. It asks for the right to send email on no resource at all, where AWS asks for the identity and the configuration set:
    the roles get it on any.
-5. It is reached by plain http, which the buckets' policies deny: they get them without that statement.
+5. Its API has an address of its own kind, which the template cannot know: the functions that want it are told.
+6. It is reached by plain http, which the buckets' policies deny: they get them without that statement.
 """
 
 import json
@@ -46,7 +47,9 @@ def relax_key_policy(key):
     """Puts the key's policy in terms that the emulator evaluates; safe to repeat."""
     client = boto3.client("kms")
     policy = json.loads(client.get_key_policy(KeyId=key, PolicyName="default")["Policy"])
-    policy["Statement"] = [without_encryption_context(statement) for statement in policy["Statement"]]
+    relaxed = [without_encryption_context(statement) for statement in policy["Statement"]]
+    # What was to be denied without a context would be denied always.
+    policy["Statement"] = [one for one in relaxed if one["Effect"] == "Allow" or one.get("Condition")]
     client.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(policy))
 
 
@@ -94,3 +97,14 @@ def with_batches(statement):
 def on_any_identity(statement):
     """The statement without resources where it is about sending email."""
     return {**statement, "Resource": "*"} if "ses:SendEmail" in statement["Action"] else statement
+
+
+def tell_address(functions, setting, address):
+    """Sets the address of the API in the functions whose settings name it; safe to repeat. `functions`: physical names."""
+    client = boto3.client("lambda")
+    for function in functions:
+        settings = client.get_function_configuration(FunctionName=function).get("Environment", {}).get("Variables", {})
+        if setting in settings and settings[setting] != address:
+            client.update_function_configuration(
+                FunctionName=function, Environment={"Variables": {**settings, setting: address}}
+            )

@@ -10,6 +10,8 @@ cargo xtask COMMAND
 The local stack (no account, no Docker):
   demo                      build, start, deploy and seed everything, fire an event, tell the story
   demo incident             the same, with an incident that three hundred passengers on mixed channels hear of
+  demo onboarding           the same, with an operator that connects WhatsApp, email and SMS, loses its token and goes on; and a look
+                            for secrets in all logs
   up                        the same without the story; only what is missing; settings in .local/env
   down [--clean]            end every process; --clean also deletes the data
   status                    what runs, where, and whether it answers
@@ -49,6 +51,7 @@ pub enum Command {
     Status,
     Demo,
     DemoIncident,
+    DemoOnboarding,
     Logs {
         name: Option<String>,
         follow: bool,
@@ -106,6 +109,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         ["status"] => Command::Status,
         ["demo"] => Command::Demo,
         ["demo", "incident"] => Command::DemoIncident,
+        ["demo", "onboarding"] => Command::DemoOnboarding,
         ["logs", ref rest @ ..] => logs(rest)?,
         ["env"] => Command::Env,
         ["pg"] => Command::Postgres,

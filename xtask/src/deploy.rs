@@ -142,7 +142,10 @@ fn sam_deploy(project: &Project, arns: &Value) -> Result<()> {
         command.arg(format!("{parameter}={arn}"));
     }
     command.arg(format!("MetaGraphUrl={}/v26.0", simulator::url(project)));
-    command.arg(format!("MediaHosts={}", simulator::url(project)));
+    for parameter in ["MediaHosts", "SesEndpoint", "EndUserMessagingEndpoint"] {
+        command.arg(format!("{parameter}={}", simulator::url(project)));
+    }
+    command.arg(format!("MetaAppId={}", simulator::APP_ID));
     command.arg(format!("Architecture={}", architecture()?));
     command
         .envs(emulator::client_settings(project))

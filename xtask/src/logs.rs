@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{emulator, functions, project::Project, run, venv};
 
-const SERVICES: [&str; 4] = ["postgres", "emulator", "simulator", "deploy"];
+pub const SERVICES: [&str; 4] = ["postgres", "emulator", "simulator", "deploy"];
 
 /// Prints the end of the logs, and with `follow` goes on until interrupted.
 pub fn show(project: &Project, name: Option<&str>, follow: bool) -> Result<()> {

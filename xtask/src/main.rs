@@ -23,6 +23,7 @@ mod project;
 mod release;
 mod run;
 mod say;
+mod secrets;
 mod simulator;
 mod stack;
 mod standin;
@@ -55,6 +56,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Status => stack::status(&project),
         Command::Demo => demo(&project, story::tell)?,
         Command::DemoIncident => demo(&project, story::incident)?,
+        Command::DemoOnboarding => demo(&project, story::onboarding)?,
         Command::Logs { name, follow } => logs::show(&project, name.as_deref(), follow)?,
         Command::Psql(arguments) => psql(&project, &arguments)?,
         Command::Env => print_env(&project),

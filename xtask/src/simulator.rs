@@ -1,4 +1,4 @@
-//! The provider simulator (tests/simulator): the stand-in for Meta's Graph API.
+//! The provider simulator (tests/simulator): the stand-in for Meta's Graph API, for SES and for End User Messaging.
 
 use std::{
     fs,
@@ -16,6 +16,8 @@ use crate::{
 };
 
 const BINARY: &str = "comms-simulator";
+/// The Meta app that the local operators connect to.
+pub const APP_ID: &str = "4815162342";
 
 /// Starts the simulator, again if its binary has been rebuilt since.
 pub fn start(project: &Project, env: &EnvFile) -> Result<()> {
@@ -33,7 +35,7 @@ pub fn start(project: &Project, env: &EnvFile) -> Result<()> {
     port::require_free(port, "the provider simulator", SIMULATOR_PORT)?;
     let mut command = Command::new(binary);
     command
-        .args(["--port", &port.to_string()])
+        .args(["--port", &port.to_string(), "--app-id", APP_ID])
         .env("META_APP_SECRET", secret);
     service.start(command, &version)?;
     service.wait_until(Duration::from_secs(20), || {

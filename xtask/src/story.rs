@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{env_file::EnvFile, project::Project, run, say};
+use crate::{env_file::EnvFile, project::Project, run, say, secrets};
 
 const BINARY: &str = "comms-story";
 
@@ -28,6 +28,15 @@ pub fn incident(project: &Project, env: &EnvFile) -> Result<()> {
         command(project, env).arg("incident"),
         "comms-story incident",
     )
+}
+
+/// An operator connects its channels; then no log of the stack may hold a secret.
+pub fn onboarding(project: &Project, env: &EnvFile) -> Result<()> {
+    run::visible(
+        command(project, env).arg("onboarding"),
+        "comms-story onboarding",
+    )?;
+    secrets::scan(project, env)
 }
 
 fn command(project: &Project, env: &EnvFile) -> Command {

@@ -7,14 +7,13 @@ mod lives;
 
 use comms_core::channels::rotation::{self, Rewrapped};
 use comms_core::channels::whatsapp::{self, Connector, Provisioned};
-use comms_core::channels::{ChannelError, Cloud, Vault, email, sms};
+use comms_core::channels::{ChannelError, Cloud, Vault, email, sms, templates};
 use comms_core::inbox::InboxError;
 use comms_core::model::AccountId;
 use comms_core::platform::hasura::{
     ActionError, ActionRequest, SECRET_HEADER, respond, without_values,
 };
 use comms_core::platform::{Aws, Backend, Database, Queues, Settings, hasura, telemetry};
-use comms_providers::http::GraphUrl;
 use futures_util::FutureExt;
 use http::{Response, StatusCode};
 use lambda_http::Request;
@@ -35,6 +34,8 @@ pub const ACTIONS: &[&str] = &[
     "rotateCredentials",
     "sendTestMessage",
     "setSandboxMode",
+    "submitWhatsAppTemplate",
+    "syncWhatsAppTemplates",
 ];
 
 /// Made once per sandbox.
@@ -61,17 +62,7 @@ impl Deps {
                 queues: Queues::from_settings(&mut settings, &aws),
             },
             vault: Vault::new(&aws, &settings.required("KMS_KEY_ID")),
-            connector: Connector {
-                graph: GraphUrl::parse(
-                    &settings.or("META_GRAPH_URL", "https://graph.facebook.com/v26.0"),
-                )?,
-                app_id: settings.or("META_APP_ID", ""),
-                app_secrets: settings.secret("META_APP_SECRETS", &aws),
-                public_url: settings
-                    .or("PUBLIC_URL", "")
-                    .trim_end_matches('/')
-                    .to_owned(),
-            },
+            connector: Connector::from_settings(&mut settings, &aws)?,
             events_topic: settings.required("EVENTS_TOPIC_ARN"),
             aws: aws.clone(),
             cloud: OnceCell::new(),
@@ -170,6 +161,15 @@ async fn act(
         }
         "registerEmailDomain" | "checkEmailDomain" => {
             return Box::pin(mail(deps, session, call)).await;
+        }
+        "submitWhatsAppTemplate" => {
+            let submitted = Box::pin(templates::submit(with, session, call.arguments()?)).await?;
+            return Ok(json!(submitted));
+        }
+        "syncWhatsAppTemplates" => {
+            let Which { channel_account_id } = call.arguments()?;
+            let synced = Box::pin(templates::sync(with, session, channel_account_id)).await?;
+            return Ok(json!(synced));
         }
         _ => return lives::act(&deps.backend, session, call).await,
     };

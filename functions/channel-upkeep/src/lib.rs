@@ -1,10 +1,14 @@
-//! What accounts need by the clock, every minute: domains are looked at until their records are found, what rotates ends, and what
-//! messages cost is counted. It may not encrypt.
+//! What accounts need by the clock, every minute: domains are looked at until their records are found, SES's and Meta's opinions are asked
+//! for, what rotates ends, and what messages cost is counted. It may not encrypt.
+//!
+//! SES's own events about sending (EventBridge) come here too: they do not say clearly whose sending has changed, so all are asked about.
 
 use comms_core::channels::rotation::{self, Settled};
-use comms_core::channels::{ChannelError, Cloud, email, usage};
-use comms_core::platform::{Aws, ConfigError, Database, Queues, Settings};
+use comms_core::channels::whatsapp::Connector;
+use comms_core::channels::{ChannelError, Cloud, Vault, email, templates, usage};
+use comms_core::platform::{Aws, Database, Queues, Settings};
 use serde::Serialize;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 /// Made once per sandbox.
@@ -12,6 +16,8 @@ use tokio::sync::OnceCell;
 pub struct Deps {
     pub database: Database,
     pub queues: Queues,
+    pub vault: Vault,
+    pub connector: Connector,
     pub aws: Aws,
     /// Made for the first domain that waits.
     pub cloud: OnceCell<Cloud>,
@@ -19,16 +25,19 @@ pub struct Deps {
 
 impl Deps {
     /// # Errors
-    /// Naming every setting that is missing.
-    pub fn from_env() -> Result<Self, ConfigError> {
+    /// Naming every setting that is missing or unusable.
+    pub fn from_env() -> Result<Self, lambda_runtime::Error> {
         let (aws, mut settings) = (Aws::default(), Settings::from_env());
         let deps = Self {
             database: Database::new(settings.secret("DATABASE_URL", &aws)),
             queues: Queues::from_settings(&mut settings, &aws),
+            vault: Vault::new(&aws, &settings.required("KMS_KEY_ID")),
+            connector: Connector::from_settings(&mut settings, &aws)?,
             aws: aws.clone(),
             cloud: OnceCell::new(),
         };
-        settings.done().map(|()| deps)
+        settings.done()?;
+        Ok(deps)
     }
 }
 
@@ -37,15 +46,27 @@ pub struct Summary {
     pub credentials: Settled,
     /// Whose records were found.
     pub domains_verified: usize,
+    /// Whose sending SES has paused, or lets go on.
+    pub reputations_moved: usize,
+    /// Whose templates were listed.
+    pub templates_listed: usize,
     /// Days of tenants whose usage was counted anew.
     pub days_counted: i32,
 }
 
+/// What EventBridge sends where SES has changed its mind; the clock's ticks have another.
+const SES: &str = "aws.ses";
+
+/// `event` is the clock's tick or SES's word.
+///
 /// # Errors
 /// When the database does not answer; what was committed until then stays.
-pub async fn handle(deps: &Deps) -> Result<Summary, ChannelError> {
+pub async fn handle(deps: &Deps, event: &Value) -> Result<Summary, ChannelError> {
     let mut tx = deps.database.begin().await?;
     let credentials = rotation::settle(&mut tx).await?;
+    if event["source"] == SES {
+        email::doubt_reputations(&mut tx).await?;
+    }
     tx.commit().await?;
     let mut tx = deps.database.begin().await?;
     let days_counted = usage::roll_up(&mut tx).await?;
@@ -53,23 +74,26 @@ pub async fn handle(deps: &Deps) -> Result<Summary, ChannelError> {
     // Only looks: nothing of a configuration set is made here, so its topic is not needed.
     let cloud = async || Cloud::of(deps.aws.config().await, "");
     let mail = &deps.cloud.get_or_init(cloud).await.mail;
-    let (domains_verified, hints) = Box::pin(email::check_waiting((&deps.database, mail))).await?;
+    let (domains_verified, mut hints) =
+        Box::pin(email::check_waiting((&deps.database, mail))).await?;
+    let (reputations_moved, released) =
+        Box::pin(email::check_reputation((&deps.database, mail))).await?;
+    hints.extend(released);
     deps.queues.publish_or_leave_to_scan(&hints).await;
+    let means = (&deps.database, &deps.vault, &deps.connector);
+    let summary = Summary {
+        credentials,
+        domains_verified,
+        reputations_moved,
+        templates_listed: Box::pin(templates::sync_due(means)).await?,
+        days_counted,
+    };
     if credentials.dropped > 0 {
         tracing::warn!(
             accounts = credentials.dropped,
             "new credentials were dropped: their canary did not go out"
         );
     }
-    tracing::info!(
-        ?credentials,
-        domains_verified,
-        days_counted,
-        "upkeep of channels"
-    );
-    Ok(Summary {
-        credentials,
-        domains_verified,
-        days_counted,
-    })
+    tracing::info!(?summary, "upkeep of channels");
+    Ok(summary)
 }

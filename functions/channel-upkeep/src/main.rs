@@ -12,11 +12,13 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     telemetry::init_from_env();
     let deps = &Deps::from_env()?;
-    run(service_fn(async move |_: LambdaEvent<Value>| {
-        handle(deps).await.map_err(|error| Diagnostic {
-            error_type: "DatabaseError".to_owned(),
-            error_message: telemetry::chain(&error),
-        })
+    run(service_fn(async move |event: LambdaEvent<Value>| {
+        handle(deps, &event.payload)
+            .await
+            .map_err(|error| Diagnostic {
+                error_type: "DatabaseError".to_owned(),
+                error_message: telemetry::chain(&error),
+            })
     }))
     .await
 }

@@ -7,6 +7,7 @@ pub mod lifecycle;
 pub mod provisioning;
 pub mod rotation;
 pub mod sms;
+pub mod templates;
 pub mod usage;
 pub mod vault;
 pub mod whatsapp;

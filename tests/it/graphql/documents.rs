@@ -229,6 +229,45 @@ async fn standin_tells_a_service_what_became_of_its_event() {
     assert_eq!((batches.len(), &batches[0]["cursor"]), (1, &json!(2)));
 }
 
+#[tokio::test]
+#[ignore = "on the Hasura-compatible stand-in: cargo xtask test standin"]
+async fn standin_shows_administrators_their_channels() {
+    let world = World::new().await;
+    plant(&world).await;
+    let standin = StandIn::start(&world).await;
+    let session = Session::of("tenant_admin", &world.iberia);
+    let integrations = runs(&standin, &session, "OperatorIntegrations", json!({})).await;
+    let providers: Vec<&str> = integrations
+        .iter()
+        .map(|row| row["provider"].as_str().unwrap())
+        .collect();
+    assert_eq!(providers, ["META", "WEBCHAT"]);
+    let web = integrations[1]["account_id"].clone();
+    let asked = json!({"account_id": web, "limit": 5});
+    let history = runs(&standin, &session, "ChannelHistory", asked).await;
+    assert_eq!(history[0]["after"], "ACTIVE");
+    let days = json!({"from": "2026-11-01", "to": "2026-11-30"});
+    let usage = runs(&standin, &session, "Usage", days).await;
+    assert_eq!((usage.len(), &usage[0]["messages"]), (1, &json!(1)));
+    let number = json!({"account_id": world.iberia.account});
+    let accounts = runs(&standin, &session, "WhatsAppTemplates", number.clone()).await;
+    let names: Vec<&Value> = accounts[0]["whatsapp_templates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|template| &template["name"])
+        .collect();
+    assert_eq!(names, ["hello_1", "old_1"]);
+    let approvals = runs(&standin, &session, "NotificationTemplateApprovals", number).await;
+    assert!(!approvals.is_empty());
+    assert!(
+        approvals
+            .iter()
+            .all(|row| row["approval"] == "UNKNOWN" && row["may_be_sent"] == true),
+        "{approvals:?}"
+    );
+}
+
 /// Every document that reads is asked above, but for the stream.
 #[test]
 fn every_reading_document_is_asked() {

@@ -200,6 +200,7 @@ fn each_role_begins_at_its_own_tables() {
         "contact_reviews: query select",
         "conversations: query select",
         "messages: query select select_stream",
+        "notification_template_approvals: query",
         "operator_integrations: query select",
         "tenant_settings: query select",
         "usage_daily: query",

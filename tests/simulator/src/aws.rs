@@ -1,5 +1,5 @@
-//! Of AWS what the emulator of the local stack does not have: domains of SES that are not verified at once, and the
-//! managing calls of SMS (End User Messaging).
+//! Of AWS what the emulator of the local stack does not have: domains of SES that are not verified at once, its tenants, and End User
+//! Messaging.
 //!
 //! It looks at no signature: who may call is IAM's, which the emulator plays.
 
@@ -9,7 +9,7 @@ mod sms;
 pub(crate) use ses::Ses;
 pub use ses::{DomainState, SentEmail};
 pub(crate) use sms::Sms;
-pub use sms::SmsSender;
+pub use sms::{SentText, SmsSender};
 
 use crate::state::Shared;
 use axum::Router;

@@ -169,6 +169,8 @@ pub(crate) struct Businesses {
     codes: HashMap<String, token::Code>,
     /// By token.
     grants: HashMap<String, Grant>,
+    /// Of overrides, as they were said.
+    verify_tokens: Vec<String>,
     pub(crate) scripts: Vec<GraphScript>,
     pub(crate) calls: Vec<GraphCall>,
     /// Numbers that came with an account, and go with it.

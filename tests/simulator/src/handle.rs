@@ -1,7 +1,9 @@
 //! What a test does to business accounts, to SES and to SMS.
 
 use crate::business::{GraphCall, GraphScript, Review, Signup, Waba};
-use crate::{AwsCall, AwsScript, DomainState, Refused, SentEmail, Simulator, SmsSender, poster};
+use crate::{
+    AwsCall, AwsScript, DomainState, Refused, SentEmail, SentText, Simulator, SmsSender, poster,
+};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +58,12 @@ impl Simulator {
         self.shared.update(|state| state.revoke_all(waba_id))
     }
 
+    /// Every code, token and verify token that was given.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        self.shared.read(|state| state.businesses.secrets())
+    }
+
     /// Queues a script for calls of onboarding.
     pub fn script_graph(&self, script: GraphScript) {
         self.shared
@@ -93,6 +101,21 @@ impl Simulator {
     /// When SES has no such identity.
     pub fn move_domain(&self, state: DomainState) -> Result<(), Refused> {
         self.shared.update(|known| known.ses.move_domain(state))
+    }
+
+    /// What SES thinks of a tenant: `ENABLED`, `DISABLED` or `REINSTATED`.
+    ///
+    /// # Errors
+    ///
+    /// When SES has no such tenant.
+    pub fn judge(&self, tenant: &str, status: &str) -> Result<(), Refused> {
+        self.shared.update(|known| known.ses.judge(tenant, status))
+    }
+
+    /// Every text message that was taken, in order.
+    #[must_use]
+    pub fn texts(&self) -> Vec<SentText> {
+        self.shared.read(|state| state.sms.texts.clone())
     }
 
     /// Whether the AWS account has SES tenants; it has, until told otherwise.

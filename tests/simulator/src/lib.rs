@@ -27,7 +27,7 @@ mod script;
 mod state;
 mod webhook;
 
-pub use aws::{AwsCall, AwsScript, DomainState, SentEmail, SmsSender};
+pub use aws::{AwsCall, AwsScript, DomainState, SentEmail, SentText, SmsSender};
 pub use business::{GraphCall, GraphScript, Review, Signup, Waba, WabaNumber};
 pub use media::{Media, MediaAnswer, MediaCall, MediaScript, MediaStep};
 pub use number::{Number, PairRate, Template, TemplateState};

@@ -9,6 +9,7 @@ const HELP: &str = "\
 comms-simulator: WhatsApp's Cloud API on 127.0.0.1
 
   --port PORT            default 0, a free one
+  --app-id ID            of the Meta app; default 4815162342
   --app-secret SECRET    signs webhooks; default META_APP_SECRET
   --help
 
@@ -45,7 +46,7 @@ async fn main() -> ExitCode {
     reason = "this is where the program reads its settings"
 )]
 fn wish(mut arguments: impl Iterator<Item = String>) -> Result<Wish, String> {
-    let mut port = 0;
+    let (mut port, mut app_id) = (0, None);
     let mut app_secret = std::env::var("META_APP_SECRET").unwrap_or_default();
     while let Some(argument) = arguments.next() {
         let mut value = || {
@@ -60,6 +61,7 @@ fn wish(mut arguments: impl Iterator<Item = String>) -> Result<Wish, String> {
                     .parse()
                     .map_err(|_| "--port wants a number up to 65535".to_owned())?;
             }
+            "--app-id" => app_id = Some(value()?),
             "--app-secret" => app_secret = value()?,
             _ => return Err(format!("unknown argument {argument}; see --help")),
         }
@@ -67,10 +69,12 @@ fn wish(mut arguments: impl Iterator<Item = String>) -> Result<Wish, String> {
     if app_secret.is_empty() {
         return Err("an app secret is needed: --app-secret or META_APP_SECRET".to_owned());
     }
+    let usual = SimulatorConfig::default();
     Ok(Wish::Run(SimulatorConfig {
         port,
+        app_id: app_id.unwrap_or(usual.app_id),
         app_secret,
-        ..SimulatorConfig::default()
+        retry_base: usual.retry_base,
     }))
 }
 

@@ -354,22 +354,24 @@ pub async fn publish_template(
 }
 
 async fn approved(tx: &mut Tx, tenant: TenantId, source: &Value) -> Result<(), InboxError> {
-    let text = |member: &str| source[member].as_str().unwrap_or_default().to_owned();
+    let source: WhatsAppSource = serde_json::from_value(source.clone())
+        .map_err(|error| DatabaseError::from(sqlx::Error::Decode(error.into())))?;
     let accounts = accounts::active(tx, tenant).await?;
-    let refused = unapproved(tx, tenant, &accounts).await?;
-    if refused.contains(&(text("name"), text("language"))) {
-        return Err(ActionError::new(
-            StatusCode::CONFLICT,
-            "template-not-approved",
-            format!(
-                "Meta has not approved {} in {}",
-                text("name"),
-                text("language")
-            ),
-        )
-        .into());
+    let refused = unapproved(tx, tenant, &accounts, std::iter::once(&source)).await?;
+    if refused.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(ActionError::new(
+        StatusCode::CONFLICT,
+        "template-not-approved",
+        format!(
+            "Meta has not approved {} in {} with {} placeholders",
+            source.name,
+            source.language,
+            source.body.len()
+        ),
+    )
+    .into())
 }
 
 /// The arguments of `previewTemplate`: what a program asks, without a tenant.

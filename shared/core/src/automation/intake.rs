@@ -178,9 +178,10 @@ impl Run {
     /// When the database does not answer, or holds a template that does not read.
     pub async fn ground(&self, tx: &mut Tx) -> Result<Ground, DatabaseError> {
         let accounts = accounts::active(tx, self.tenant).await?;
+        let catalogue = Catalogue::load(tx, self.tenant, &self.trigger_event).await?;
         Ok(Ground {
-            catalogue: Catalogue::load(tx, self.tenant, &self.trigger_event).await?,
-            unapproved: unapproved(tx, self.tenant, &accounts).await?,
+            unapproved: unapproved(tx, self.tenant, &accounts, catalogue.whatsapp()).await?,
+            catalogue,
             accounts,
             now: now(tx).await?,
         })

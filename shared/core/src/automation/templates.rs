@@ -162,6 +162,13 @@ impl Catalogue {
         all
     }
 
+    /// The approved templates that ours stand on.
+    pub fn whatsapp(&self) -> impl Iterator<Item = &WhatsAppSource> {
+        self.templates
+            .iter()
+            .filter_map(|template| template.whatsapp.as_ref())
+    }
+
     /// The best match: for each locale of the chain the tenant's own template, then the platform's.
     #[must_use]
     pub fn find(&self, channel: Channel, locale: Option<&str>) -> Option<&Template> {
@@ -179,8 +186,9 @@ impl Catalogue {
     }
 }
 
-/// The WhatsApp templates of the number that would send which Meta is known not to take now. One that we were never told of is left
-/// to Meta, which knows.
+/// Of these, the WhatsApp templates that the number which would send cannot send now, by name and language: Meta has not approved them,
+/// has other placeholders for them, or does not have them. One that we were never told of is left to Meta until all were listed once
+/// (`notification_template_approvals` says the same of what is published).
 ///
 /// # Errors
 /// When the database does not answer.
@@ -188,20 +196,33 @@ pub async fn unapproved(
     tx: &mut Tx,
     tenant: TenantId,
     accounts: &[ActiveAccount],
+    sources: impl Iterator<Item = &WhatsAppSource>,
 ) -> Result<HashSet<(String, String)>, DatabaseError> {
-    let Some(account) = accounts
+    let account = accounts
         .iter()
-        .find(|account| account.channel == Channel::WhatsApp)
-    else {
+        .find(|account| account.channel == Channel::WhatsApp);
+    let (mut names, mut languages, mut parameters) = (Vec::new(), Vec::new(), Vec::new());
+    for source in sources {
+        names.push(source.name.clone());
+        languages.push(source.language.clone());
+        parameters.push(i32::try_from(source.body.len()).unwrap_or(i32::MAX));
+    }
+    let Some(account) = account.filter(|_| !names.is_empty()) else {
         return Ok(HashSet::new());
     };
     let rows = sqlx::query!(
-        "select t.name, t.language
-           from communications.channel_accounts a
-           join communications.whatsapp_templates t on t.tenant_id = a.tenant_id and t.waba_id = a.waba_id
-          where a.tenant_id = $1 and a.id = $2 and t.status is not null and t.status <> 'APPROVED'",
+        r#"select n.name as "name!", n.language as "language!"
+             from unnest($3::text[], $4::text[], $5::integer[]) as n (name, language, parameters)
+             join communications.channel_accounts a on a.tenant_id = $1 and a.id = $2
+             left join communications.whatsapp_templates t
+               on t.tenant_id = a.tenant_id and t.waba_id = a.waba_id and t.name = n.name and t.language = n.language
+            where case when t.status is null then a.templates_synced_at is not null
+                       else t.status <> 'APPROVED' or communications.template_parameters(t.components) <> n.parameters end"#,
         tenant.0,
-        account.id.0
+        account.id.0,
+        &names,
+        &languages,
+        &parameters
     )
     .fetch_all(tx.conn())
     .await?;

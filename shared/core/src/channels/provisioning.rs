@@ -78,9 +78,32 @@ pub(super) fn failed(error: &ProvisionError) -> Stopped {
     ))
 }
 
+/// As an action without steps answers it.
+pub(super) fn refused(error: &ProvisionError) -> ActionError {
+    let refused = ActionError::new(
+        StatusCode::CONFLICT,
+        "provider-refused",
+        format!("{} {}", error.cause, error.cure),
+    );
+    ActionError {
+        retryable: error.class.may_pass(),
+        ..refused.with_details(serde_json::json!({
+            "error_class": error.class.as_str(), "error_code": error.code, "cause": error.cause, "cure": error.cure
+        }))
+    }
+}
+
 /// A failure that no provider names.
 pub(super) fn ours(code: &str, cause: &str, cure: &str) -> Stopped {
     Stopped::Failed(Failure::new("WRONG_INPUT", code, cause, cure))
+}
+
+/// Has another account what this one says is its own at the provider?
+pub(super) fn is_taken(error: &sqlx::Error) -> bool {
+    let constraint = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::constraint);
+    constraint == Some("channel_accounts_external_account_key")
 }
 
 /// A step as it stands.

@@ -1,9 +1,11 @@
 //! `enableSms`: a sender that the platform manages, with an opt-out list of the tenant's own and a cap on what its texts may cost.
 //!
-//! The list is the tenant's own because a stop on a shared one would silence every other tenant. The cap is the platform's to raise
-//! (`sms_limits`): it pays the bill.
+//! A sender id or a number is one tenant's: whoever has it connected keeps it until they disable it and the platform moves it. Without one a
+//! text leaves by whatever the platform's account picks for the country. The list is the tenant's own because a stop on a shared one would
+//! silence every other tenant; AWS looks at it for a number of the tenant's own, and for the rest our own consents do. The cap is the
+//! platform's to raise (`sms_limits`): it pays the bill.
 
-use super::provisioning::{self, Attempt, Outcome, Stopped, failed, ours};
+use super::provisioning::{self, Attempt, Outcome, Stopped, failed, is_taken, ours};
 use super::whatsapp::Provisioned;
 use super::{ChannelError, lifecycle};
 use crate::model::AccountId;
@@ -17,6 +19,7 @@ const STEPS: &[&str] = &["SENDER", "OPT_OUT_LIST", "ACTIVATE"];
 /// Of a tenant that has none yet: fifty dollars a month, and five cents for a part until AWS says what it did cost.
 const MONTHLY_MICROS: i64 = 50_000_000;
 const PART_MICROS: i64 = 50_000;
+const NUMBER_ID_LIMIT: usize = 64;
 
 /// The arguments of `enableSms`.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,9 +27,59 @@ const PART_MICROS: i64 = 50_000;
 pub struct Enable {
     /// ISO 3166-1, two letters: where its messages go.
     pub country: String,
-    /// What recipients see; absent: what the platform's pool has for the country.
+    /// What recipients see; absent, with no number either: what the platform's account picks for the country.
     #[serde(default)]
     pub sender_id: Option<String>,
+    /// AWS's id of a number that the platform leases for this tenant, instead of a sender id.
+    #[serde(default)]
+    pub phone_number_id: Option<String>,
+}
+
+impl Enable {
+    fn check(&self) -> Result<(), ActionError> {
+        if self.country.len() != 2 || !self.country.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return Err(ActionError::invalid(
+                "country must be two capital letters, such as ES",
+            ));
+        }
+        if self.sender_id.is_some() && self.phone_number_id.is_some() {
+            return Err(ActionError::invalid(
+                "phone_number_id must be absent where there is a sender_id",
+            ));
+        }
+        if let Some(sender_id) = &self.sender_id {
+            check_sender_id(sender_id, &self.country).map_err(|error| {
+                ActionError::invalid(format!("sender_id: {} {}", error.cause, error.cure))
+            })?;
+        }
+        let plain = |id: &String| {
+            (1..=NUMBER_ID_LIMIT).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        if !self.phone_number_id.iter().all(plain) {
+            return Err(ActionError::invalid(
+                "phone_number_id must be an id of AWS's, such as phone-0123456789abcdef",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What it is said to leave from, within a country.
+    fn origination(&self) -> Option<&str> {
+        self.sender_id
+            .as_deref()
+            .or(self.phone_number_id.as_deref())
+    }
+
+    fn requested(&self) -> String {
+        format!(
+            "{}:{}",
+            self.country,
+            self.origination().unwrap_or_default()
+        )
+    }
 }
 
 struct Run<'a> {
@@ -47,14 +100,7 @@ pub async fn enable(
     wanted: Enable,
 ) -> Result<(Provisioned, Vec<Hint>), ChannelError> {
     administrators(session, "enable text messages")?;
-    if wanted.country.len() != 2 || !wanted.country.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        return Err(ActionError::invalid("country must be two capital letters, such as ES").into());
-    }
-    if let Some(sender_id) = &wanted.sender_id {
-        check_sender_id(sender_id, &wanted.country).map_err(|error| {
-            ActionError::invalid(format!("sender_id: {} {}", error.cause, error.cure))
-        })?;
-    }
+    wanted.check()?;
     let mut tx = database.begin().await?;
     let account = find_or_make(&mut tx, session, &wanted).await?;
     let attempt = provisioning::begin(&mut tx, session.tenant, account, Some(session.user)).await?;
@@ -75,9 +121,8 @@ async fn find_or_make(
     session: &Session,
     wanted: &Enable,
 ) -> Result<AccountId, DatabaseError> {
-    let sender = wanted.sender_id.as_deref().unwrap_or("");
-    let requested = format!("{}:{sender}", wanted.country);
-    let public = serde_json::json!({"origination_identity": wanted.sender_id});
+    let requested = wanted.requested();
+    let public = serde_json::json!({"origination_identity": wanted.origination()});
     sqlx::query!(
         "insert into communications.channel_accounts
              (tenant_id, id, channel, provider, display_name, sender, requested_external_id, provider_config, created_by)
@@ -86,7 +131,7 @@ async fn find_or_make(
          on conflict on constraint channel_accounts_requested_key do nothing",
         session.tenant.0,
         AccountId::generate().0,
-        sender,
+        wanted.sender_id.as_deref().unwrap_or_default(),
         requested,
         public,
         session.user.0
@@ -156,24 +201,70 @@ impl Run<'_> {
             "OPT_OUT_LIST" => {
                 let name = format!("comms-{}", self.attempt.tenant);
                 let made = self.eum.ensure_opt_out_list(&name).await;
-                made.map(drop).map_err(|error| failed(&error))
+                made.map_err(|error| failed(&error))?;
+                let Some(number) = &self.wanted.phone_number_id else {
+                    return Ok(());
+                };
+                let assigned = self.eum.assign_opt_out_list(number, &name).await;
+                assigned.map_err(|error| failed(&error))
             }
             _ => self.activate().await,
         }
     }
 
     async fn find_sender(&self) -> Result<(), Stopped> {
-        let Some(sender_id) = &self.wanted.sender_id else {
+        let country = &self.wanted.country;
+        if let Some(sender_id) = &self.wanted.sender_id {
+            let found = self.eum.sender_id(sender_id, country).await;
+            if found.map_err(|error| failed(&error))?.is_none() {
+                return Err(ours(
+                    "sender-id-unknown",
+                    "The platform has no such sender id for this country.",
+                    "Ask support to request it, then enable text messages again.",
+                ));
+            }
+            return self.claim(&self.wanted.requested(), sender_id).await;
+        }
+        let Some(id) = &self.wanted.phone_number_id else {
             return Ok(());
         };
-        let found = self.eum.sender_id(sender_id, &self.wanted.country).await;
+        let found = self.eum.origination_number(id).await;
         match found.map_err(|error| failed(&error))? {
-            Some(_) => Ok(()),
-            None => Err(ours(
-                "sender-id-unknown",
-                "The platform has no such sender id for this country.",
-                "Ask support to request it, then enable text messages again.",
+            Some(number) if number.is_active && number.country == *country => {
+                self.claim(&number.phone_number, &number.phone_number).await
+            }
+            _ => Err(ours(
+                "number-unknown",
+                "The platform has no such number for this country, or it is not active.",
+                "Ask support to lease it, then enable text messages again.",
             )),
+        }
+    }
+
+    /// The sender is the tenant's from now on, unless another has it.
+    async fn claim(&self, external: &str, sender: &str) -> Result<(), Stopped> {
+        let mut tx = self.database.begin().await?;
+        self.attempt.holds(&mut tx).await?;
+        let claimed = sqlx::query!(
+            "update communications.channel_accounts set external_account_id = $3, sender = $4 where tenant_id = $1 and id = $2",
+            self.attempt.tenant.0,
+            self.attempt.account.0,
+            external,
+            sender
+        )
+        .execute(tx.conn())
+        .await;
+        match claimed {
+            Ok(_) => Ok(tx.commit().await?),
+            Err(error) if is_taken(&error) => {
+                tx.rollback().await?;
+                Err(ours(
+                    "sender-taken",
+                    "Another operator of this platform sends by this.",
+                    "Choose another sender, or ask support to move it.",
+                ))
+            }
+            Err(error) => Err(DatabaseError::from(error).into()),
         }
     }
 

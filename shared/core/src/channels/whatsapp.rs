@@ -4,19 +4,20 @@
 //! without one. What the browser said is no proof: the number is the tenant's when Meta's answer to the token says so, and only then does
 //! the account get its external id, by which what comes in finds it. Each step may be done twice.
 
-use super::provisioning::{self, Attempt, Outcome, Step, Stopped, failed, ours};
+use super::provisioning::{self, Attempt, Outcome, Step, Stopped, failed, is_taken, ours};
 use super::vault::{Credentials, Owner, Vault};
 use super::{ChannelError, lifecycle, rotation};
 use crate::model::{AccountId, TenantId};
 use crate::platform::config::Secret;
 use crate::platform::hasura::{ActionError, Session, administrators};
 use crate::platform::queue::Hint;
-use crate::platform::{Database, DatabaseError, Tx};
+use crate::platform::{Aws, Database, DatabaseError, Settings, Tx};
 use aws_lc_rs::{digest, rand};
-use comms_providers::http::{GraphUrl, client as http_client};
+use comms_providers::http::{GraphUrl, GraphUrlError, client as http_client};
 use comms_providers::whatsapp::onboarding::{
     CallbackUrl, MetaApp, OnboardingClient, PhoneNumber, Pin,
 };
+use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,23 @@ pub struct Connector {
     pub app_secrets: Secret,
     /// Where Meta finds us, without a slash at its end; empty where nobody said.
     pub public_url: String,
+}
+
+impl Connector {
+    /// # Errors
+    /// For a `META_GRAPH_URL` that is none. What is missing is in `settings`; without an app or a public URL no number can be connected.
+    pub fn from_settings(settings: &mut Settings, aws: &Aws) -> Result<Self, GraphUrlError> {
+        let graph = settings.or("META_GRAPH_URL", "https://graph.facebook.com/v26.0");
+        Ok(Self {
+            graph: GraphUrl::parse(&graph)?,
+            app_id: settings.or("META_APP_ID", ""),
+            app_secrets: settings.secret("META_APP_SECRETS", aws),
+            public_url: settings
+                .or("PUBLIC_URL", "")
+                .trim_end_matches('/')
+                .to_owned(),
+        })
+    }
 }
 
 /// The arguments of `connectWhatsApp`. Without a code the provisioning goes on where it stopped.
@@ -90,7 +108,7 @@ struct Run<'a> {
 }
 
 /// # Errors
-/// `forbidden` for all but administrators; `validation-failed`; `in-progress`. A step that fails is no error: the answer has it.
+/// `forbidden` for all but administrators; `validation-failed`; `not-configured`; `in-progress`. A step that fails is no error: the answer has it.
 pub async fn connect(
     (database, vault, connector): (&Database, &Vault, &Connector),
     session: &Session,
@@ -103,6 +121,9 @@ pub async fn connect(
         && Pin::new(pin.expose_secret()).is_none()
     {
         return Err(ActionError::invalid("pin must be six digits").into());
+    }
+    if connector.public_url.is_empty() {
+        return Err(not_configured("PUBLIC_URL").into());
     }
     let meta = client(connector).await?;
     let mut tx = database.begin().await?;
@@ -172,7 +193,7 @@ pub async fn rotate(
     };
     if locked.status != "ACTIVE" {
         return Err(ActionError::new(
-            http::StatusCode::CONFLICT,
+            StatusCode::CONFLICT,
             "connect-again",
             "only credentials of an ACTIVE account are rotated: connect it again",
         )
@@ -208,7 +229,12 @@ fn is_id(field: &str, id: &str) -> Result<(), ActionError> {
     )))
 }
 
-async fn client(connector: &Connector) -> Result<OnboardingClient, ChannelError> {
+/// # Errors
+/// `not-configured` where the stack names no app; `unavailable`.
+pub(super) async fn client(connector: &Connector) -> Result<OnboardingClient, ChannelError> {
+    if connector.app_id.is_empty() {
+        return Err(not_configured("META_APP_ID").into());
+    }
     let secrets = connector
         .app_secrets
         .list()
@@ -224,6 +250,15 @@ async fn client(connector: &Connector) -> Result<OnboardingClient, ChannelError>
     };
     let http = http_client().map_err(|_| ActionError::unavailable())?;
     Ok(OnboardingClient::new(http, connector.graph.clone(), app))
+}
+
+/// What only the platform can put right.
+fn not_configured(setting: &str) -> ActionError {
+    ActionError::new(
+        StatusCode::CONFLICT,
+        "not-configured",
+        format!("no number can be connected on this stack: {setting} is not set"),
+    )
 }
 
 /// The tenant's account of this number, proven or said; a new one where there is none. Two who come at once find the same.
@@ -569,7 +604,7 @@ impl Run<'_> {
         sqlx::query!(
             "with mended as (delete from communications.breakers where tenant_id = $1 and account_id = $2)
              update communications.channel_accounts
-                set status = 'ACTIVE', status_reason = null, resume_at = null, send_health = 'UNKNOWN', media_health = 'UNKNOWN',
+                set status = 'ACTIVE', status_reason = null, resume_at = null, templates_tried_at = null, send_health = 'UNKNOWN', media_health = 'UNKNOWN',
                     template_health = 'UNKNOWN', acted_by = $3
               where tenant_id = $1 and id = $2",
             tenant.0,
@@ -582,13 +617,6 @@ impl Run<'_> {
         self.hints = lifecycle::release(&mut tx, tenant, account).await?;
         self.done(tx, "ACTIVATE").await
     }
-}
-
-fn is_taken(error: &sqlx::Error) -> bool {
-    let constraint = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::constraint);
-    constraint == Some("channel_accounts_external_account_key")
 }
 
 fn is_registered(number: &PhoneNumber) -> bool {

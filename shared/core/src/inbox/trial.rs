@@ -4,7 +4,7 @@
 use super::start::{alias, written};
 use super::window;
 use super::{InboxError, administrators};
-use crate::channels::{ChannelError, lifecycle};
+use crate::channels::{ChannelError, lifecycle, rotation};
 use crate::contacts::{self, Sighting};
 use crate::model::{AccountId, Category, Channel, ContactId, Lane, MessageId, MessageStatus};
 use crate::outbox::{self, Author, NewMessage};
@@ -39,6 +39,9 @@ pub struct TestMessage {
     /// WHATSAPP: instead of a text, which goes only to whoever wrote in the last 24 hours.
     #[serde(default)]
     pub template: Option<WhatsAppTemplate>,
+    /// By the credentials that wait to be proven: they are used for everything once this is accepted, and dropped if it is not.
+    #[serde(default)]
+    pub canary: bool,
 }
 
 /// What it answers.
@@ -53,7 +56,7 @@ pub struct TestQueued {
 ///
 /// # Errors
 /// `forbidden` for all but administrators; `not-found`; `validation-failed` naming the field; `channel-unavailable` for an account that
-/// is not ACTIVE; `window-closed` and `template-not-approved`.
+/// is not ACTIVE; `no-candidate` for a canary without new credentials; `window-closed` and `template-not-approved`.
 pub async fn send_test_message(
     tx: &mut Tx,
     session: &Session,
@@ -78,6 +81,14 @@ pub async fn send_test_message(
             StatusCode::CONFLICT,
             "channel-unavailable",
             format!("the account is {}", account.status),
+        )
+        .into());
+    }
+    if test.canary && account.config.candidate.is_none() {
+        return Err(ActionError::new(
+            StatusCode::CONFLICT,
+            "no-candidate",
+            "no new credentials of this account wait to be proven",
         )
         .into());
     }
@@ -113,6 +124,9 @@ pub async fn send_test_message(
         fallback: Vec::new(),
     };
     let hints = outbox::queue(tx, session.tenant, std::slice::from_ref(&message)).await?;
+    if test.canary {
+        rotation::await_canary(tx, session.tenant, account.id, message.id).await?;
+    }
     let queued = TestQueued {
         message_id: message.id,
         channel: message.channel,

@@ -58,6 +58,8 @@ struct Identity {
 #[derive(Debug)]
 struct Tenant {
     arn: String,
+    /// `ENABLED`, `DISABLED` or `REINSTATED`.
+    sending: String,
     resources: BTreeSet<String>,
 }
 
@@ -126,6 +128,14 @@ impl Ses {
         if let (Some(status), Some((_, known))) = (state.mail_from, &mut identity.mail_from) {
             *known = status;
         }
+        Ok(())
+    }
+
+    /// The reputation of a tenant pauses it, or no longer does.
+    pub(crate) fn judge(&mut self, tenant: &str, status: &str) -> Result<(), Refused> {
+        let known = self.tenants.get_mut(tenant);
+        let known = known.ok_or_else(|| Refused("tenant: SES has no such tenant".to_owned()))?;
+        status.clone_into(&mut known.sending);
         Ok(())
     }
 
@@ -235,6 +245,7 @@ impl Ses {
             }
             let tenant = Tenant {
                 arn: format!("arn:aws:ses:{HOME}:tenant/{name}/tn-{}", self.tenants.len()),
+                sending: "ENABLED".to_owned(),
                 resources: BTreeSet::new(),
             };
             let described = tenant.described(&name);
@@ -316,6 +327,10 @@ impl Ses {
                 .tenants
                 .get(name)
                 .ok_or_else(|| missing("Tenant", name))?;
+            if known.sending == "DISABLED" {
+                let message = "The tenant is paused.";
+                return Err(AwsError::new(400, "SendingPausedException", message));
+            }
             let owns = |kind: &str, name: &str| {
                 let arn = format!("arn:aws:ses:{HOME}:{kind}/{name}");
                 known.resources.contains(&arn)
@@ -380,7 +395,7 @@ impl Identity {
 
 impl Tenant {
     fn described(&self, name: &str) -> Value {
-        json!({ "TenantName": name, "TenantId": "tn", "TenantArn": self.arn, "SendingStatus": "ENABLED" })
+        json!({ "TenantName": name, "TenantId": "tn", "TenantArn": self.arn, "SendingStatus": self.sending })
     }
 }
 

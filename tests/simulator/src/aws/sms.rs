@@ -1,7 +1,7 @@
 //! End User Messaging: opt-out lists, what the account may spend, and the senders that it leases.
 
 use super::{Answered, AwsError, HOME};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -28,6 +28,19 @@ pub(crate) struct Sms {
     pub(crate) senders: Vec<SmsSender>,
     /// Number and list.
     assigned: Vec<(String, String)>,
+    pub(crate) texts: Vec<SentText>,
+}
+
+/// A text message that was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SentText {
+    pub message_id: String,
+    pub to: String,
+    pub body: String,
+    /// A sender id, a number or a pool; none where the account picks.
+    pub from: Option<String>,
+    /// What the sender wants echoed.
+    pub context: Value,
 }
 
 impl Sms {
@@ -47,8 +60,44 @@ impl Sms {
             "DescribeSenderIds" => self.describe_sender_ids(body),
             "DescribePhoneNumbers" => self.describe_numbers(body),
             "UpdatePhoneNumber" => self.assign(body),
+            "SendTextMessage" => self.send(body),
             _ => Err(AwsError::new(400, "UnknownOperationException", "")),
         }
+    }
+
+    /// From a sender that is leased, or, where none is named, from whatever there is.
+    fn send(&mut self, body: &Value) -> Answered {
+        let text = |name: &str| body[name].as_str().map(str::to_owned);
+        let (Some(to), Some(words)) = (text("DestinationPhoneNumber"), text("MessageBody")) else {
+            return Err(AwsError::new(
+                400,
+                "ValidationException",
+                "No number or no text.",
+            ));
+        };
+        let from = text("OriginationIdentity");
+        let is_leased = |wanted: &String| {
+            self.senders.iter().any(|sender| match sender {
+                SmsSender::SenderId { sender_id, .. } => sender_id == wanted,
+                SmsSender::Number {
+                    phone_number_id,
+                    phone_number,
+                    ..
+                } => phone_number_id == wanted || phone_number == wanted,
+            })
+        };
+        if !from.iter().all(is_leased) {
+            return Err(missing());
+        }
+        let message_id = format!("simulated-text-{:06}", self.texts.len());
+        self.texts.push(SentText {
+            message_id: message_id.clone(),
+            to,
+            body: words,
+            from,
+            context: body["Context"].clone(),
+        });
+        Ok(json!({ "MessageId": message_id }))
     }
 
     fn create_list(&mut self, body: &Value) -> Answered {

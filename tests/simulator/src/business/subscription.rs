@@ -40,6 +40,7 @@ impl State {
                 "Before an override the app must be subscribed.",
             ));
         }
+        self.businesses.verify_tokens.push(verify_token.to_owned());
         Ok(Some(Override {
             uri: uri.to_owned(),
             verify_token: verify_token.to_owned(),

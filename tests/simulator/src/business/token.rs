@@ -29,6 +29,12 @@ pub(super) struct Grant {
 }
 
 impl Businesses {
+    /// Every code and token that was given, and every verify token that was.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        let given = self.codes.keys().chain(self.grants.keys());
+        given.chain(&self.verify_tokens).cloned().collect()
+    }
+
     /// The code that the browser hands over after a signup.
     pub(crate) fn sign_up(&mut self, signup: Signup) -> Result<String, Refused> {
         for id in &signup.waba_ids {

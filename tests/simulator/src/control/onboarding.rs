@@ -3,8 +3,8 @@
 use super::{Answer, Body, posted};
 use crate::state::{Shared, State as Known};
 use crate::{
-    AwsCall, AwsScript, DomainState, GraphCall, GraphScript, Refused, Review, SentEmail, Signup,
-    SmsSender, Waba,
+    AwsCall, AwsScript, DomainState, GraphCall, GraphScript, Refused, Review, SentEmail, SentText,
+    Signup, SmsSender, Waba,
 };
 use axum::extract::State;
 use axum::routing::{get, post};
@@ -20,6 +20,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/_sim/wabas", post(plant))
         .route("/_sim/signup", post(sign_up))
         .route("/_sim/tokens/revoke", post(revoke))
+        .route("/_sim/secrets", get(secrets))
         .route("/_sim/time", post(pass))
         .route("/_sim/graph", get(graph_calls))
         .route("/_sim/graph/script", post(script_graph))
@@ -29,7 +30,9 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/_sim/aws/script", post(script_aws))
         .route("/_sim/aws/emails", get(emails))
         .route("/_sim/aws/domains", post(move_domain))
+        .route("/_sim/aws/tenants", post(judge))
         .route("/_sim/aws/senders", post(lease))
+        .route("/_sim/aws/texts", get(texts))
 }
 
 #[derive(Deserialize)]
@@ -63,6 +66,13 @@ struct AnnounceRequest {
     waba_id: String,
     field: String,
     value: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JudgeRequest {
+    tenant: String,
+    status: String,
 }
 
 type Handle = State<Arc<Shared>>;
@@ -101,6 +111,10 @@ async fn revoke(State(shared): Handle, Body(request): Body<RevokeRequest>) -> An
         )),
     })?;
     Ok(Json(json!({ "revoked": revoked })))
+}
+
+async fn secrets(State(shared): Handle) -> Json<Vec<String>> {
+    Json(shared.read(|known| known.businesses.secrets()))
 }
 
 async fn pass(State(shared): Handle, Body(request): Body<TimeRequest>) -> Answer {
@@ -148,6 +162,15 @@ async fn emails(State(shared): Handle) -> Json<Vec<SentEmail>> {
 async fn move_domain(State(shared): Handle, Body(state): Body<DomainState>) -> Answer {
     shared.update(|known| known.ses.move_domain(state))?;
     Ok(ok())
+}
+
+async fn judge(State(shared): Handle, Body(request): Body<JudgeRequest>) -> Answer {
+    shared.update(|known| known.ses.judge(&request.tenant, &request.status))?;
+    Ok(ok())
+}
+
+async fn texts(State(shared): Handle) -> Json<Vec<SentText>> {
+    Json(shared.read(|known| known.sms.texts.clone()))
 }
 
 async fn lease(State(shared): Handle, Body(sender): Body<SmsSender>) -> Answer {

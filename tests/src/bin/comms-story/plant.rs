@@ -1,6 +1,7 @@
 //! Two operators on a running stack: rows, sealed credentials, and their numbers at the provider simulator.
 
 use anyhow::{Context, Result};
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_lc_rs::digest;
 use comms_core::channels::Vault;
 use comms_core::platform::Aws;
@@ -66,10 +67,10 @@ async fn register(stack: &Stack, operator: &Operator) -> Result<()> {
     Ok(())
 }
 
-/// An email domain at SES and an SMS sender at SNS: the emulator has both, and shows what was sent.
+/// An email domain at SES and an SMS sender at SNS, as they were set up by hand.
 async fn other_senders(stack: &Stack, operator: &Operator) -> Result<()> {
     let domain = format!("{}.example", operator.phone_number_id);
-    verify(&domain).await?;
+    verify(stack, &domain).await?;
     let from = format!("viajes@{domain}");
     let email =
         json!({"public": {"from_address": from, "from_name": operator.name}, "secrets": []});
@@ -98,18 +99,29 @@ async fn other_senders(stack: &Stack, operator: &Operator) -> Result<()> {
     Ok(())
 }
 
-/// SES knows the domain; the emulator believes it at once.
-async fn verify(domain: &str) -> Result<()> {
-    let client = aws_sdk_sesv2::Client::new(Aws::default().config().await);
-    let created = client
+/// SES, which the simulator plays, knows the domain and has found its records.
+async fn verify(stack: &Stack, domain: &str) -> Result<()> {
+    let aws = Aws::default();
+    let shared = aws.config().await;
+    // Made anew: a copy of the shared one would ask the environment for the endpoint.
+    let ses = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(shared.region().cloned())
+        .credentials_provider(shared.credentials_provider().context("no credentials")?)
+        .endpoint_url(setting("SIMULATOR_URL")?)
+        .build();
+    let created = aws_sdk_sesv2::Client::new(&ses)
         .create_email_identity()
         .email_identity(domain)
         .send()
         .await;
     match created.map_err(aws_sdk_sesv2::error::SdkError::into_service_error) {
-        Err(error) if !error.is_already_exists_exception() => Err(error.into()),
-        _ => Ok(()),
+        Err(error) if !error.is_already_exists_exception() => return Err(error.into()),
+        _ => {}
     }
+    let found = json!({"domain": domain, "dkim": "SUCCESS"});
+    stack.simulator("aws/domains", &found).await?;
+    Ok(())
 }
 
 /// One trip a tenant with two passengers, with the ids that the files in events/ use.

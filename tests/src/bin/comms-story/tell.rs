@@ -298,7 +298,7 @@ async fn summary(stack: &Stack, trip: &Trip, messages: &[Uuid]) -> Result<()> {
     Ok(())
 }
 
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned)
@@ -309,7 +309,7 @@ pub fn heading(text: &str) {
 }
 
 /// Time (of the row, or none), what, and the rest.
-fn line(at: Option<OffsetDateTime>, what: &str, rest: &str) {
+pub fn line(at: Option<OffsetDateTime>, what: &str, rest: &str) {
     let format = format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
     let at = at.and_then(|at| at.format(format).ok()).unwrap_or_default();
     println!("  {at:<12}  {what:<10} {rest}");

@@ -2,14 +2,14 @@
 //!
 //! The table of [`crate::whatsapp::codes`] says what a code means for a send, where nobody is there to answer; here
 //! somebody is. A row may be of one step, for 100 says a different thing at each; the first row that fits counts.
-//! Families that no step can meet (calling, groups, usernames) are absent and read as [`FaultClass::Unknown`].
+//! Families that no step can meet (calling, groups, usernames) are absent and read as [`crate::FaultClass::Unknown`].
 //!
 //! Source: "Error codes" of the Cloud API documentation (2026-05-15) and the errors of the steps' own pages.
 
 mod table;
 
 use crate::ProvisionError;
-use crate::provision::{Fault, FaultClass};
+use crate::provision::Fault;
 use crate::whatsapp::send::answer::GraphError;
 
 /// A call of onboarding.

@@ -1,5 +1,7 @@
 //! An account's message templates: listing, handing in, deleting.
 
+mod check;
+
 use super::call::{success, text};
 use super::faults::{self, Step};
 use super::{Answered, OnboardingClient, Page, page};
