@@ -1,6 +1,6 @@
 //! Domains and senders of the platform's AWS account: whose they are, what fails on the way, and when they send.
 
-use comms_simulator::{AwsScript, DomainState};
+use comms_simulator::{AwsScript, DomainState, SmsSender};
 use comms_tests::seed::Operator;
 use comms_tests::world::World;
 use serde_json::{Value, json};
@@ -217,5 +217,111 @@ async fn text_messages_are_enabled_with_a_list_and_a_cap_of_the_tenants_own() {
     assert_eq!(
         enable(&world.iberia, &pool).await.unwrap()["status"],
         "ACTIVE"
+    );
+}
+
+#[tokio::test]
+async fn what_ses_pauses_is_parked_and_goes_on_when_ses_lets_it() {
+    let world = World::new().await;
+    let registered = register(&world, &world.iberia).await.unwrap();
+    world.simulator.move_domain(found("SUCCESS")).unwrap();
+    let account = json!({"channel_account_id": registered["channel_account_id"]});
+    let checked = world
+        .administers(&world.iberia, "checkEmailDomain", &account)
+        .await;
+    assert_eq!(checked.unwrap()["status"], "ACTIVE");
+    let tenant = format!("comms-{}", world.iberia.tenant);
+    let upkeep = world.upkeep().await;
+    let told = json!({"source": "aws.ses", "detail-type": "Sending Status Disabled"});
+    let moved = async |event: &Value| {
+        let done = channel_upkeep::handle(&upkeep, event).await;
+        done.unwrap().reputations_moved
+    };
+    let state = async || -> (String, Option<String>) {
+        sqlx::query_as("select status, status_reason from communications.channel_accounts where provider = 'SES'")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap()
+    };
+    world.simulator.judge(&tenant, "DISABLED").unwrap();
+    assert_eq!(moved(&json!({})).await, 0, "asked half an hour apart");
+    assert_eq!(moved(&told).await, 1, "or when SES says something");
+    let (status, reason) = state().await;
+    assert_eq!(status, "SUSPENDED");
+    assert!(reason.unwrap().starts_with("provider: ses-reputation"));
+    let refused = world
+        .administers(&world.iberia, "resumeChannel", &account)
+        .await;
+    assert_eq!(refused, Err("suspended-by-provider".to_owned()));
+    // Said again it moves nothing.
+    assert_eq!(moved(&told).await, 0);
+    world.simulator.judge(&tenant, "REINSTATED").unwrap();
+    assert_eq!(moved(&told).await, 1);
+    assert_eq!(state().await, ("ACTIVE".to_owned(), None));
+    let by: Vec<String> = sqlx::query_scalar(
+        "select by_kind from communications.channel_account_history h
+           join communications.channel_accounts a on a.tenant_id = h.tenant_id and a.id = h.account_id
+          where a.provider = 'SES' and h.what = 'STATUS' order by h.at desc limit 2",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(by, ["PROVIDER", "PROVIDER"]);
+}
+
+#[tokio::test]
+async fn a_sender_is_one_tenants() {
+    let world = World::new().await;
+    world.simulator.lease(SmsSender::SenderId {
+        sender_id: "IBERIA".to_owned(),
+        country: "ES".to_owned(),
+        registered: true,
+    });
+    world.simulator.lease(SmsSender::Number {
+        phone_number_id: "phone-1".to_owned(),
+        phone_number: "+34911222333".to_owned(),
+        country: "ES".to_owned(),
+        two_way: true,
+    });
+    for (input, sender) in [
+        (json!({"country": "ES", "sender_id": "IBERIA"}), "IBERIA"),
+        (
+            json!({"country": "ES", "phone_number_id": "phone-1"}),
+            "+34911222333",
+        ),
+    ] {
+        let enable = async |operator: &Operator| {
+            let enabled = world.administers(operator, "enableSms", &input).await;
+            enabled.unwrap()
+        };
+        let enabled = enable(&world.iberia).await;
+        assert_eq!(enabled["status"], "ACTIVE", "{enabled}");
+        let refused = enable(&world.albion).await;
+        assert_eq!(step(&refused, "SENDER")["error_code"], "sender-taken");
+        assert_eq!(refused["status"], "PENDING");
+        let kept: String = sqlx::query_scalar(
+            "select sender from communications.channel_accounts where tenant_id = $1 and id = $2::uuid",
+        )
+        .bind(world.iberia.tenant)
+        .bind(enabled["channel_account_id"].as_str().unwrap())
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        assert_eq!(kept, sender);
+    }
+    for wrong in [
+        json!({"country": "ES", "sender_id": "IBERIA", "phone_number_id": "phone-1"}),
+        json!({"country": "ES", "phone_number_id": "phone 1"}),
+    ] {
+        let refused = world.administers(&world.iberia, "enableSms", &wrong).await;
+        assert_eq!(refused, Err("validation-failed".to_owned()), "{wrong}");
+    }
+    let elsewhere = json!({"country": "FR", "phone_number_id": "phone-1"});
+    let refused = world
+        .administers(&world.iberia, "enableSms", &elsewhere)
+        .await;
+    assert_eq!(
+        step(&refused.unwrap(), "SENDER")["error_code"],
+        "number-unknown"
     );
 }

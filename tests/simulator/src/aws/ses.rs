@@ -152,7 +152,7 @@ impl Ses {
                 Ok(json!({}))
             }
             "PutEmailIdentityDkimSigningAttributes" => {
-                self.identity(named)?.dkim = "PENDING".to_owned();
+                "PENDING".clone_into(&mut self.identity(named)?.dkim);
                 Ok(json!({}))
             }
             "CreateConfigurationSet" => self.create_set(body),

@@ -42,7 +42,7 @@ impl State {
         page: &super::template::Cut,
     ) -> Result<Value, ApiError> {
         let numbers = self.businesses.account(waba_id)?.waba.numbers.clone();
-        page.of(numbers.iter().map(described).collect())
+        page.of(&numbers.iter().map(described).collect::<Vec<_>>())
     }
 
     /// `GET /{number}`.

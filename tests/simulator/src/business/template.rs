@@ -70,7 +70,7 @@ pub(crate) struct Cut {
 
 impl Cut {
     /// Cursors are places in the list; one that is none is stale.
-    pub(super) fn of(&self, items: Vec<Value>) -> Result<Value, ApiError> {
+    pub(super) fn of(&self, items: &[Value]) -> Result<Value, ApiError> {
         let stale = || ApiError::new(131_059, "The cursor is no longer valid.");
         let from = match &self.after {
             Some(cursor) => cursor.parse().map_err(|_| stale())?,
@@ -101,7 +101,7 @@ impl State {
                 "rejected_reason": kept.rejected_reason, "parameter_format": kept.parameter_format,
             })
         });
-        cut.of(items.collect())
+        cut.of(&items.collect::<Vec<_>>())
     }
 
     /// `POST /{waba}/message_templates`.
