@@ -4,7 +4,7 @@
 //! key of external ids, and given up again when its records were not found in time. The records are the operator's to publish; the upkeep
 //! looks until SES has found them.
 
-use super::provisioning::{self, Attempt, Outcome, Step, Stopped, failed, ours};
+use super::provisioning::{self, Attempt, Outcome, Step, Steps, Stopped, failed, ours};
 use super::{ChannelError, lifecycle};
 use crate::model::{AccountId, TenantId, UserId};
 use crate::platform::hasura::{ActionError, Session, administrators};
@@ -141,7 +141,7 @@ pub async fn register(
         identity: None,
         hints: Vec::new(),
     };
-    run.to_the_end().await
+    run.finish().await
 }
 
 /// Looks now, and takes up what failed.
@@ -193,7 +193,7 @@ async fn look(
         identity: None,
         hints: Vec::new(),
     };
-    run.to_the_end().await
+    run.finish().await
 }
 
 /// What the upkeep does: domains that wait, those first that were looked at longest ago. Answers how many became ACTIVE and the hints.
@@ -411,58 +411,8 @@ fn taken() -> ActionError {
     )
 }
 
-impl Run<'_> {
-    /// Of the tenant at SES, of its configuration set.
-    fn name(&self) -> String {
-        format!("comms-{}", self.attempt.tenant)
-    }
-
-    async fn to_the_end(mut self) -> Result<(Registered, Vec<Hint>), ChannelError> {
-        let (tenant, account) = (self.attempt.tenant, self.attempt.account);
-        let mut tx = self.database.begin().await?;
-        let standing = provisioning::steps(&mut tx, tenant, account).await?;
-        tx.commit().await?;
-        let mut failed_step = None;
-        for name in STEPS {
-            let is_done = |step: &Step| step.step == *name && step.state == "DONE";
-            if *name != "CHECK" && standing.iter().any(is_done) {
-                continue;
-            }
-            let outcome = match self.take(name).await {
-                Ok(outcome) => outcome,
-                Err(Stopped::Failed(failure)) => Outcome::Failed(failure),
-                Err(Stopped::Error(error)) => {
-                    let mut tx = self.database.begin().await?;
-                    self.attempt.end(&mut tx).await?;
-                    tx.commit().await?;
-                    return Err(error);
-                }
-            };
-            let mut tx = self.database.begin().await?;
-            self.attempt.write(&mut tx, name, &outcome).await?;
-            tx.commit().await?;
-            if outcome != Outcome::Done {
-                failed_step = matches!(outcome, Outcome::Failed(_)).then(|| (*name).to_owned());
-                break;
-            }
-        }
-        let mut tx = self.database.begin().await?;
-        self.attempt.end(&mut tx).await?;
-        let registered = Registered {
-            channel_account_id: account,
-            status: lifecycle::lock(&mut tx, tenant, account).await?.status,
-            failed_step,
-            steps: provisioning::steps(&mut tx, tenant, account).await?,
-            records: self.identity.as_ref().map_or_else(Vec::new, |identity| {
-                let all = records(identity, &self.mail.region, None);
-                all.into_iter().map(Record::from).collect()
-            }),
-        };
-        tx.commit().await?;
-        Ok((registered, self.hints))
-    }
-
-    async fn take(&mut self, step: &str) -> Result<Outcome, Stopped> {
+impl Steps for Run<'_> {
+    async fn take(&mut self, step: &str) -> Result<Option<Outcome>, Stopped> {
         let ses = &self.mail.ses;
         let tags = [(TENANT_TAG.to_owned(), self.attempt.tenant.to_string())];
         let (name, domain) = (self.name(), self.domain.clone());
@@ -503,9 +453,37 @@ impl Run<'_> {
                     associated.map_err(|error| failed(&error))?;
                 }
             }
-            _ => return self.find_records().await,
+            _ => return self.find_records().await.map(Some),
         }
-        Ok(Outcome::Done)
+        Ok(Some(Outcome::Done))
+    }
+
+    /// Looking is never over.
+    fn again(&self, step: &str) -> bool {
+        step == "CHECK"
+    }
+}
+
+impl Run<'_> {
+    /// Of the tenant at SES, of its configuration set.
+    fn name(&self) -> String {
+        format!("comms-{}", self.attempt.tenant)
+    }
+
+    async fn finish(mut self) -> Result<(Registered, Vec<Hint>), ChannelError> {
+        let (database, attempt) = (self.database, self.attempt);
+        let walked = provisioning::walk(database, &attempt, STEPS, &mut self).await?;
+        let registered = Registered {
+            channel_account_id: attempt.account,
+            status: walked.status,
+            failed_step: walked.failed_step,
+            steps: walked.steps,
+            records: self.identity.as_ref().map_or_else(Vec::new, |identity| {
+                let all = records(identity, &self.mail.region, None);
+                all.into_iter().map(Record::from).collect()
+            }),
+        };
+        Ok((registered, self.hints))
     }
 
     /// A setting of the account's sends; null takes it away.

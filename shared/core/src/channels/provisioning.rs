@@ -4,9 +4,9 @@
 //! superseded attempt still does is not written. A step's network call is never inside a transaction: the account is taken, the step is
 //! done, its outcome is written. Every step may therefore be done twice, and must bear it.
 
-use super::ChannelError;
+use super::{ChannelError, lifecycle};
 use crate::model::{AccountId, TenantId, UserId};
-use crate::platform::{DatabaseError, Tx, hasura::ActionError};
+use crate::platform::{Database, DatabaseError, Tx, hasura::ActionError};
 use comms_providers::ProvisionError;
 use http::StatusCode;
 use serde::Serialize;
@@ -282,6 +282,79 @@ impl Attempt {
         .await?;
         Ok(())
     }
+}
+
+/// What an account's provisioning consists of.
+pub(super) trait Steps {
+    /// Does one step, outside every transaction but its own; `None` where it has written what became of it together with what it changed.
+    async fn take(&mut self, step: &str) -> Result<Option<Outcome>, Stopped>;
+
+    /// Is a step that is DONE to be done once more?
+    fn again(&self, _step: &str) -> bool {
+        false
+    }
+}
+
+/// How a walk ended.
+pub(super) struct Walked {
+    pub status: String,
+    /// The step that failed, if one did.
+    pub failed_step: Option<String>,
+    pub steps: Vec<Step>,
+}
+
+/// Takes the steps that are left, in their order, up to the first that is not done. The account is free again afterwards.
+///
+/// # Errors
+/// `in-progress` when the account is somebody else's by now; when the database or KMS does not answer. The steps that were done stay so.
+pub(super) async fn walk(
+    database: &Database,
+    attempt: &Attempt,
+    names: &[&str],
+    steps: &mut impl Steps,
+) -> Result<Walked, ChannelError> {
+    let mut tx = database.begin().await?;
+    let standing = self::steps(&mut tx, attempt.tenant, attempt.account).await?;
+    tx.commit().await?;
+    let is_done = |name: &str| {
+        let mut known = standing.iter();
+        known.any(|step| step.step == name && step.state == "DONE")
+    };
+    let mut failed_step = None;
+    for name in names {
+        if is_done(name) && !steps.again(name) {
+            continue;
+        }
+        let outcome = match steps.take(name).await {
+            Ok(None) => continue,
+            Ok(Some(outcome)) => outcome,
+            Err(Stopped::Failed(failure)) => Outcome::Failed(failure),
+            Err(Stopped::Error(error)) => {
+                let mut tx = database.begin().await?;
+                attempt.end(&mut tx).await?;
+                tx.commit().await?;
+                return Err(error);
+            }
+        };
+        let mut tx = database.begin().await?;
+        attempt.write(&mut tx, name, &outcome).await?;
+        tx.commit().await?;
+        if outcome != Outcome::Done {
+            failed_step = matches!(outcome, Outcome::Failed(_)).then(|| (*name).to_owned());
+            break;
+        }
+    }
+    let mut tx = database.begin().await?;
+    attempt.end(&mut tx).await?;
+    let walked = Walked {
+        status: lifecycle::lock(&mut tx, attempt.tenant, attempt.account)
+            .await?
+            .status,
+        failed_step,
+        steps: self::steps(&mut tx, attempt.tenant, attempt.account).await?,
+    };
+    tx.commit().await?;
+    Ok(walked)
 }
 
 /// All steps of an account, in their order.

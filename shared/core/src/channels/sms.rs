@@ -5,7 +5,7 @@
 //! silence every other tenant; AWS looks at it for a number of the tenant's own, and for the rest our own consents do. The cap is the
 //! platform's to raise (`sms_limits`): it pays the bill.
 
-use super::provisioning::{self, Attempt, Outcome, Stopped, failed, is_taken, ours};
+use super::provisioning::{self, Attempt, Outcome, Steps, Stopped, failed, is_taken, ours};
 use super::whatsapp::Provisioned;
 use super::{ChannelError, lifecycle};
 use crate::model::AccountId;
@@ -87,6 +87,7 @@ struct Run<'a> {
     eum: &'a EumProvisioner,
     attempt: Attempt,
     wanted: Enable,
+    was_disabled: bool,
     hints: Vec<Hint>,
 }
 
@@ -105,15 +106,20 @@ pub async fn enable(
     let account = find_or_make(&mut tx, session, &wanted).await?;
     let attempt = provisioning::begin(&mut tx, session.tenant, account, Some(session.user)).await?;
     attempt.plan(&mut tx, STEPS).await?;
+    let status = lifecycle::lock(&mut tx, session.tenant, account)
+        .await?
+        .status;
     tx.commit().await?;
-    let run = Run {
+    let mut run = Run {
         database,
         eum,
         attempt,
         wanted,
+        was_disabled: status == "DISABLED",
         hints: Vec::new(),
     };
-    run.to_the_end().await
+    let walked = provisioning::walk(database, &attempt, STEPS, &mut run).await?;
+    Ok((Provisioned::of(&attempt, walked), run.hints))
 }
 
 async fn find_or_make(
@@ -149,67 +155,32 @@ async fn find_or_make(
     Ok(account)
 }
 
-impl Run<'_> {
-    async fn to_the_end(mut self) -> Result<(Provisioned, Vec<Hint>), ChannelError> {
-        let (tenant, account) = (self.attempt.tenant, self.attempt.account);
-        let mut tx = self.database.begin().await?;
-        let standing = provisioning::steps(&mut tx, tenant, account).await?;
-        let status = lifecycle::lock(&mut tx, tenant, account).await?.status;
-        tx.commit().await?;
-        let mut failed_step = None;
-        for name in STEPS {
-            let is_done = standing
-                .iter()
-                .any(|step| step.step == *name && step.state == "DONE");
-            // Only activating is done again, where somebody had disabled it.
-            if is_done && (*name != "ACTIVATE" || status != "DISABLED") {
-                continue;
-            }
-            let outcome = match self.take(name).await {
-                Ok(()) => Outcome::Done,
-                Err(Stopped::Failed(failure)) => Outcome::Failed(failure),
-                Err(Stopped::Error(error)) => {
-                    let mut tx = self.database.begin().await?;
-                    self.attempt.end(&mut tx).await?;
-                    tx.commit().await?;
-                    return Err(error);
-                }
-            };
-            let mut tx = self.database.begin().await?;
-            self.attempt.write(&mut tx, name, &outcome).await?;
-            tx.commit().await?;
-            if outcome != Outcome::Done {
-                failed_step = Some((*name).to_owned());
-                break;
-            }
+impl Steps for Run<'_> {
+    async fn take(&mut self, step: &str) -> Result<Option<Outcome>, Stopped> {
+        match step {
+            "SENDER" => self.find_sender().await?,
+            "OPT_OUT_LIST" => self.make_list().await?,
+            _ => self.activate().await?,
         }
-        let mut tx = self.database.begin().await?;
-        self.attempt.end(&mut tx).await?;
-        let provisioned = Provisioned {
-            channel_account_id: account,
-            status: lifecycle::lock(&mut tx, tenant, account).await?.status,
-            failed_step,
-            steps: provisioning::steps(&mut tx, tenant, account).await?,
-        };
-        tx.commit().await?;
-        Ok((provisioned, self.hints))
+        Ok(Some(Outcome::Done))
     }
 
-    async fn take(&mut self, step: &str) -> Result<(), Stopped> {
-        match step {
-            "SENDER" => self.find_sender().await,
-            "OPT_OUT_LIST" => {
-                let name = format!("comms-{}", self.attempt.tenant);
-                let made = self.eum.ensure_opt_out_list(&name).await;
-                made.map_err(|error| failed(&error))?;
-                let Some(number) = &self.wanted.phone_number_id else {
-                    return Ok(());
-                };
-                let assigned = self.eum.assign_opt_out_list(number, &name).await;
-                assigned.map_err(|error| failed(&error))
-            }
-            _ => self.activate().await,
-        }
+    /// Where somebody had disabled it.
+    fn again(&self, step: &str) -> bool {
+        step == "ACTIVATE" && self.was_disabled
+    }
+}
+
+impl Run<'_> {
+    async fn make_list(&self) -> Result<(), Stopped> {
+        let name = format!("comms-{}", self.attempt.tenant);
+        let made = self.eum.ensure_opt_out_list(&name).await;
+        made.map_err(|error| failed(&error))?;
+        let Some(number) = &self.wanted.phone_number_id else {
+            return Ok(());
+        };
+        let assigned = self.eum.assign_opt_out_list(number, &name).await;
+        assigned.map_err(|error| failed(&error))
     }
 
     async fn find_sender(&self) -> Result<(), Stopped> {

@@ -4,7 +4,9 @@
 //! without one. What the browser said is no proof: the number is the tenant's when Meta's answer to the token says so, and only then does
 //! the account get its external id, by which what comes in finds it. Each step may be done twice.
 
-use super::provisioning::{self, Attempt, Outcome, Step, Stopped, failed, is_taken, ours};
+use super::provisioning::{
+    self, Attempt, Outcome, Step, Steps, Stopped, Walked, failed, is_taken, ours,
+};
 use super::vault::{Credentials, Owner, Vault};
 use super::{ChannelError, lifecycle, rotation};
 use crate::model::{AccountId, TenantId};
@@ -91,6 +93,17 @@ pub struct Provisioned {
     pub steps: Vec<Step>,
 }
 
+impl Provisioned {
+    pub(super) fn of(attempt: &Attempt, walked: Walked) -> Self {
+        Self {
+            channel_account_id: attempt.account,
+            status: walked.status,
+            failed_step: walked.failed_step,
+            steps: walked.steps,
+        }
+    }
+}
+
 /// One run through the steps.
 struct Run<'a> {
     database: &'a Database,
@@ -152,7 +165,7 @@ pub async fn connect(
         credentials: None,
         hints: Vec::new(),
     };
-    run.to_the_end(CONNECT).await
+    run.finish(CONNECT).await
 }
 
 /// The arguments of `rotateCredentials`.
@@ -217,7 +230,7 @@ pub async fn rotate(
         credentials: None,
         hints: Vec::new(),
     };
-    run.to_the_end(steps).await
+    run.finish(steps).await
 }
 
 fn is_id(field: &str, id: &str) -> Result<(), ActionError> {
@@ -293,69 +306,9 @@ async fn find_or_make(
     Ok(account)
 }
 
-impl Run<'_> {
-    fn owner(&self) -> Owner {
-        Owner {
-            tenant: self.attempt.tenant,
-            account: self.attempt.account,
-        }
-    }
-
-    async fn to_the_end(
-        mut self,
-        steps: &[&str],
-    ) -> Result<(Provisioned, Vec<Hint>), ChannelError> {
-        let mut tx = self.database.begin().await?;
-        let standing =
-            provisioning::steps(&mut tx, self.attempt.tenant, self.attempt.account).await?;
-        tx.commit().await?;
-        let is_done = |name: &str| {
-            standing
-                .iter()
-                .any(|step| step.step == name && step.state == "DONE")
-        };
-        let mut stopped = None;
-        for step in steps.iter().filter(|step| !is_done(step)) {
-            match self.take(step).await {
-                Ok(()) => {}
-                Err(Stopped::Failed(failure)) => {
-                    let mut tx = self.database.begin().await?;
-                    let outcome = Outcome::Failed(failure);
-                    self.attempt.write(&mut tx, step, &outcome).await?;
-                    tx.commit().await?;
-                    stopped = Some((*step).to_owned());
-                    break;
-                }
-                Err(Stopped::Error(error)) => {
-                    let mut tx = self.database.begin().await?;
-                    self.attempt.end(&mut tx).await?;
-                    tx.commit().await?;
-                    return Err(error);
-                }
-            }
-        }
-        self.answer(stopped).await
-    }
-
-    async fn answer(
-        self,
-        failed_step: Option<String>,
-    ) -> Result<(Provisioned, Vec<Hint>), ChannelError> {
-        let (tenant, account) = (self.attempt.tenant, self.attempt.account);
-        let mut tx = self.database.begin().await?;
-        self.attempt.end(&mut tx).await?;
-        let provisioned = Provisioned {
-            channel_account_id: account,
-            status: lifecycle::lock(&mut tx, tenant, account).await?.status,
-            failed_step,
-            steps: provisioning::steps(&mut tx, tenant, account).await?,
-        };
-        tx.commit().await?;
-        Ok((provisioned, self.hints))
-    }
-
-    /// Does one step and writes that it is done, in the transaction of what it changed.
-    async fn take(&mut self, step: &str) -> Result<(), Stopped> {
+impl Steps for Run<'_> {
+    /// Each is written in the transaction of what it changed.
+    async fn take(&mut self, step: &str) -> Result<Option<Outcome>, Stopped> {
         match step {
             "EXCHANGE" => self.exchange().await,
             "DEBUG" => self.debug().await,
@@ -366,6 +319,23 @@ impl Run<'_> {
             "READ" => self.read().await,
             _ => self.activate().await,
         }
+        .map(|()| None)
+    }
+}
+
+impl Run<'_> {
+    fn owner(&self) -> Owner {
+        Owner {
+            tenant: self.attempt.tenant,
+            account: self.attempt.account,
+        }
+    }
+
+    async fn finish(mut self, steps: &[&str]) -> Result<(Provisioned, Vec<Hint>), ChannelError> {
+        let (database, attempt) = (self.database, self.attempt);
+        let walked = provisioning::walk(database, &attempt, steps, &mut self).await?;
+        let provisioned = Provisioned::of(&attempt, walked);
+        Ok((provisioned, self.hints))
     }
 
     async fn done(&self, mut tx: Tx, step: &str) -> Result<(), Stopped> {

@@ -6,6 +6,8 @@
 use super::clock;
 use serde_json::{Map, Value, json};
 use std::error::Error;
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// The CloudWatch namespace of every metric of the service.
@@ -13,6 +15,15 @@ pub const NAMESPACE: &str = "Communications";
 
 /// Starts JSON logging at the given level (`AWS_LAMBDA_LOG_LEVEL`). A second call does nothing, so tests may call it too.
 pub fn init(level: &str) {
+    // Already set: a test binary has many callers.
+    let _ = subscriber(level, std::io::stdout).try_init();
+}
+
+/// What [`init`] starts, with its lines somewhere else.
+pub fn subscriber<W>(level: &str, writer: W) -> impl Subscriber + Send + Sync + 'static
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let level = level.to_ascii_lowercase();
     let filter = EnvFilter::try_new(format!(
         "{level},aws=warn,hyper=warn,sqlx=warn,lambda_runtime=warn"
@@ -22,12 +33,9 @@ pub fn init(level: &str) {
         .json()
         .flatten_event(true)
         .with_current_span(true)
-        .with_span_list(false);
-    // Already set: a test binary has many callers.
-    let _ = tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .try_init();
+        .with_span_list(false)
+        .with_writer(writer);
+    tracing_subscriber::registry().with(filter).with(lines)
 }
 
 /// [`init`] at the level that Lambda's logging configuration asks for.

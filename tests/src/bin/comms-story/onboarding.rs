@@ -270,8 +270,8 @@ async fn withdrawn(stack: &Stack, new: &Newcomer, whatsapp: Uuid) -> Result<Uuid
 }
 
 async fn history(stack: &Stack, new: &Newcomer) -> Result<()> {
-    let moves: Vec<(time::OffsetDateTime, String, String, Option<String>, Option<String>, String)> = sqlx::query_as(
-        "select h.at, a.channel, h.what, h.before, h.after, h.by_kind
+    let moves: Vec<(time::OffsetDateTime, String, String)> = sqlx::query_as(
+        "select h.at, a.channel, concat_ws(' ', h.what, h.before, '→', h.after, 'by', h.by_kind)
            from communications.channel_account_history h
            join communications.channel_accounts a on a.tenant_id = h.tenant_id and a.id = h.account_id
           where h.tenant_id = $1 order by h.at, h.id",
@@ -279,12 +279,7 @@ async fn history(stack: &Stack, new: &Newcomer) -> Result<()> {
     .bind(new.tenant)
     .fetch_all(&stack.pool)
     .await?;
-    for (at, channel, what, before, after, by) in moves {
-        let change = format!(
-            "{what} {} → {} by {by}",
-            before.unwrap_or_default(),
-            after.unwrap_or_default()
-        );
+    for (at, channel, change) in moves {
         line(Some(at), &channel, &change);
     }
     Ok(())

@@ -78,6 +78,7 @@ pub(super) fn ours(step: Step, code: &'static str) -> ProvisionError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::FaultClass;
     use std::collections::HashSet;
     use std::fmt::Write as _;
 
