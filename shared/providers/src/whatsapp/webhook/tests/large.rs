@@ -2,21 +2,15 @@
 
 use super::{ParseError, message, parse_bytes, payload, status, text_from_ana};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
 
 const UPDATES: usize = 1000;
 /// Of one update, so that a thousand make three million bytes.
 const BYTES_EACH: usize = 3000;
 
-/// Unoptimised, on a machine with other work; a release build takes a tenth.
-const LIMIT: Duration = Duration::from_secs(3);
-
 fn parsed(body: &Value) -> Vec<crate::event::ProviderEvent> {
     let body = body.to_string();
     assert!(body.len() > 3_000_000, "{} bytes", body.len());
-    let start = Instant::now();
     let events = parse_bytes(body.as_bytes()).expect("a webhook");
-    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
     assert_eq!(events.len(), UPDATES);
     events
 }
@@ -99,10 +93,8 @@ fn so_many_items_are_read_and_one_more_is_too_many_wherever_they_stand() {
 }
 
 #[test]
-fn three_megabytes_of_nothing_are_refused_at_once() {
+fn three_megabytes_of_nothing_are_refused() {
     let nothing = payload(json!({ "messages": vec![Value::Null; 600_000] })).to_string();
-    let start = Instant::now();
     let read = parse_bytes(nothing.as_bytes());
-    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
     assert!(matches!(read, Err(ParseError::TooMany)));
 }
