@@ -269,3 +269,42 @@ async fn a_clock_does_not_wait_for_an_orchestrator_that_hangs() {
     assert_eq!(timed_triggers::handle(&clock).await.unwrap().gone_on, 10);
     assert_eq!(host.said().await.len(), 2);
 }
+
+/// Whoever carries a reminder out, and however late: it ends with the departure.
+#[tokio::test]
+async fn a_reminder_that_is_handed_over_ends_with_its_departure() {
+    let world = World::new().await;
+    Host::of(&world).await;
+    world
+        .execute("update communications.notification_rules set orchestrator = 'N8N', quiet_hours = null where trigger_event = 'TRIP_REMINDER_24H'")
+        .await;
+    for by_itself in [true, false] {
+        world
+            .execute("update operations.trips set departure_at = departure_at - interval '1 minute' where departure_at < now() + interval '24 hours'")
+            .await;
+        world
+            .execute("update operations.trips set departure_at = now() + interval '4 hours' where departure_at > now() + interval '24 hours'")
+            .await;
+        timed_triggers::handle(&world.clock()).await.unwrap();
+        let run: Uuid = world
+            .scalar("select id from communications.trigger_runs where status = 'HANDED_OVER'")
+            .await;
+        if by_itself {
+            overdue(&world).await;
+            let fired = timed_triggers::handle(&world.clock()).await.unwrap();
+            assert_eq!(fired.gone_on, 1);
+        } else {
+            let request = json!({"run_id": run, "idempotency_key": run, "trigger_event": "TRIP_REMINDER_24H", "channels": ["SMS"],
+                                 "context": {"trip_id": trip(&world).await}});
+            Program::all(&world).await.gets(&request).await;
+        }
+        let ends: Vec<bool> = sqlx::query_scalar(
+            "select m.expires_at <= now() + interval '4 hours' from communications.messages m where m.run_id = $1",
+        )
+        .bind(run)
+        .fetch_all(&world.pool)
+        .await
+        .unwrap();
+        assert_eq!(ends, [true, true], "by itself: {by_itself}");
+    }
+}

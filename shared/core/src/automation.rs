@@ -37,7 +37,7 @@ use crate::platform::{DatabaseError, Tx, queue::Hint};
 use hand_off::About;
 use intake::{Addressed, Run};
 use rules::{Found, Rule};
-use subject::{Facts, Which};
+use subject::Facts;
 use time::{Duration, OffsetDateTime};
 
 /// Why an event could not be taken in now.
@@ -97,21 +97,15 @@ async fn people_of(
     tx: &mut Tx,
     run: &Run,
     trigger: &Trigger,
-    audiences: &[Audience],
-    (which, facts): (Which, &Facts),
+    about: &About,
+    facts: &Facts,
 ) -> Result<Accepted, AutomationError> {
-    let rules = rules_of(tx, run, audiences).await?;
+    let rules = rules_of(tx, run, about).await?;
     let first = rules.first().and_then(|(_, rule)| rule.hand_over_within);
     let Some(deadline) = first else {
         return write_to(tx, run, trigger, &rules, facts).await;
     };
-    let about = About {
-        subject: which.subject,
-        id: which.id,
-        profile: which.profile,
-        audiences: audiences.to_vec(),
-    };
-    hand_off::hand_over(tx, run, &about, &facts.context, deadline).await
+    hand_off::hand_over(tx, run, about, &facts.context, deadline).await
 }
 
 /// The same, whatever the rules say of an orchestrator.
@@ -119,10 +113,10 @@ async fn natively(
     tx: &mut Tx,
     run: &Run,
     trigger: &Trigger,
-    audiences: &[Audience],
+    about: &About,
     facts: &Facts,
 ) -> Result<Accepted, AutomationError> {
-    let rules = rules_of(tx, run, audiences).await?;
+    let rules = rules_of(tx, run, about).await?;
     write_to(tx, run, trigger, &rules, facts).await
 }
 
@@ -130,12 +124,13 @@ async fn natively(
 async fn rules_of(
     tx: &mut Tx,
     run: &Run,
-    audiences: &[Audience],
+    about: &About,
 ) -> Result<Vec<(Audience, Rule)>, AutomationError> {
     let mut rules = Vec::new();
-    for audience in audiences {
+    for audience in &about.audiences {
         let found = rules::look_up(tx, run.tenant, &run.trigger_event, audience.as_str()).await?;
-        if let Found::Rule(rule) = found {
+        if let Found::Rule(mut rule) = found {
+            rule.end_by(about.not_after);
             rules.push((*audience, rule));
         }
     }

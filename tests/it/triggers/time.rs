@@ -66,6 +66,68 @@ async fn an_outage_is_made_up_for_as_long_as_it_is_news() {
     );
 }
 
+/// Whatever holds it up: nobody is reminded of a trip that has left, by no channel of the chain.
+#[tokio::test]
+async fn a_reminder_ends_with_the_moment_that_it_is_about() {
+    let world = World::new().await;
+    Host::of(&world).await;
+    awake(&world).await;
+    for left in ["4 hours", "90 minutes"] {
+        leaves_in(&world, left).await;
+        assert_eq!(clock(&world).await.messages, 2, "{left}");
+        let ends: bool = world
+            .scalar("select bool_and(m.expires_at <= t.departure_at) from communications.messages m, operations.trips t")
+            .await;
+        assert!(ends, "{left} before departure");
+        // The provider is away until the trip has left.
+        world.time_passes(4 * 60 + 1).await;
+        stuck_scan::handle(&world.scan).await.unwrap();
+        world.hints_are_followed().await;
+        world.execute("delete from communications.repairs").await;
+        world
+            .execute("delete from communications.message_fallbacks")
+            .await;
+        let statuses = world.outbound().await;
+        assert_eq!(statuses, ["EXPIRED", "EXPIRED"], "{left}");
+        world.execute("delete from communications.messages").await;
+    }
+    assert!(world.simulator.calls().is_empty());
+    // What is about the time after its moment is worth something until that is over.
+    world.execute("update operations.invoices set status = 'ISSUED', due_at = now() - interval '29 days 12 hours'").await;
+    clock(&world).await;
+    let ends: bool = world
+        .scalar("select bool_and(m.expires_at between now() + interval '11 hours' and now() + interval '12 hours') from communications.messages m")
+        .await;
+    assert!(ends);
+}
+
+/// The night ends after the trip has left: nothing is said.
+#[tokio::test]
+async fn a_reminder_is_not_held_beyond_the_departure() {
+    let world = World::new().await;
+    Host::of(&world).await;
+    world
+        .execute(
+            "update communications.notification_rules
+                set quiet_hours = jsonb_build_object('from', to_char(now() at time zone 'UTC' - interval '4 hours', 'HH24:MI'),
+                                                     'to', to_char(now() at time zone 'UTC' + interval '6 hours', 'HH24:MI'),
+                                                     'action', 'HOLD')
+              where trigger_event = 'TRIP_REMINDER_24H'",
+        )
+        .await;
+    world
+        .execute("update operations.passenger_profiles set timezone = 'UTC'")
+        .await;
+    leaves_in(&world, "5 hours").await;
+    let fired = clock(&world).await;
+    assert_eq!((fired.runs, fired.messages), (1, 0));
+    let outcomes: Vec<String> = world
+        .scalar("select array_agg(r ->> 'outcome') from communications.trigger_runs, jsonb_array_elements(answer -> 'recipients') r")
+        .await;
+    assert_eq!(outcomes, ["QUIET_HOURS", "QUIET_HOURS"]);
+    assert_eq!(world.count("messages").await, 0);
+}
+
 #[tokio::test]
 async fn a_trip_that_is_put_off_is_another_occurrence_and_a_late_one_is_not() {
     let world = World::new().await;

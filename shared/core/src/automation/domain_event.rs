@@ -3,6 +3,7 @@
 //! Events come at least once and in any order, so nothing of the payload is believed but the row's identity: the row's
 //! state of now is read from the domain views, and an event that it has overtaken is recorded as stale.
 
+use super::hand_off::About;
 use super::intake::Run;
 use super::registry::{Condition, Firing, Subject, Trigger, by_hasura_name};
 use super::subject::{Facts, Which};
@@ -260,7 +261,8 @@ async fn fan_out(
     facts: &Facts,
 ) -> Result<Accepted, AutomationError> {
     let audiences = wanted.firing.audiences.unwrap_or(wanted.trigger.audiences);
-    people_of(tx, run, wanted.trigger, audiences, (wanted.which, facts)).await
+    let about = About::new(wanted.which, audiences);
+    people_of(tx, run, wanted.trigger, &about, facts).await
 }
 
 /// What the host's views lack, if that is why something was not found.

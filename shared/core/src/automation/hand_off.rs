@@ -32,13 +32,36 @@ pub struct HandOff {
     pub deadline_at: OffsetDateTime,
 }
 
-/// What the run is about, for when it goes on here.
+/// What a run is about and for whom; kept with one that is handed over, for when it goes on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct About {
     pub subject: Subject,
     pub id: Uuid,
     pub profile: Option<PassengerProfileId>,
     pub audiences: Vec<Audience>,
+    /// Worth nothing from then on.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub not_after: Option<OffsetDateTime>,
+}
+
+impl About {
+    pub(super) fn new(which: Which, audiences: &[Audience]) -> Self {
+        Self {
+            subject: which.subject,
+            id: which.id,
+            profile: which.profile,
+            audiences: audiences.to_vec(),
+            not_after: None,
+        }
+    }
+
+    fn which(&self) -> Which {
+        Which {
+            subject: self.subject,
+            id: self.id,
+            profile: self.profile,
+        }
+    }
 }
 
 /// Where runs are announced.
@@ -143,16 +166,10 @@ async fn carry_out(
         return Ok(None);
     };
     let run = Run::continued(waiting.run, waiting.tenant, &trigger_event);
-    let about: About = serde_json::from_value(about)
-        .map_err(|error| DatabaseError::from(sqlx::Error::Decode(error.into())))?;
-    let which = Which {
-        subject: about.subject,
-        id: about.id,
-        profile: about.profile,
-    };
+    let which = about.which();
     let facts = subject::read(&mut tx, waiting.tenant, which).await?;
     let accepted = if let (Some(facts), Some(trigger)) = (facts, by_event(&trigger_event)) {
-        natively(&mut tx, &run, trigger, &about.audiences, &facts).await?
+        natively(&mut tx, &run, trigger, &about, &facts).await?
     } else {
         let context = subject::context(which);
         run.ends(&mut tx, RunStatus::Stale, &context).await?
@@ -165,7 +182,7 @@ async fn carry_out(
 pub(super) enum Taken {
     Waiting {
         trigger_event: String,
-        about: Value,
+        about: About,
     },
     /// Carried out before, or never handed over.
     Over(Value),
@@ -189,7 +206,8 @@ pub(super) async fn take(
         None => Taken::Unknown,
         Some(row) if row.status == "HANDED_OVER" => Taken::Waiting {
             trigger_event: row.trigger_event,
-            about: row.hand_off.unwrap_or_default(),
+            about: serde_json::from_value(row.hand_off.unwrap_or_default())
+                .map_err(|error| sqlx::Error::Decode(error.into()))?,
         },
         Some(row) => Taken::Over(row.answer),
     })

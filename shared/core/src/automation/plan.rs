@@ -16,7 +16,7 @@ use crate::model::{AccountId, Channel, ContactId, MessageId, RunId};
 use crate::outbox::{Author, FallbackStep, NewMessage, TemplateUse, units};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 /// What a run knows when it decides.
 pub(super) struct Planner<'a> {
@@ -124,7 +124,7 @@ impl Planner<'_> {
             lane: self.rule.lane,
             category: self.rule.category,
             send_at,
-            expires_after: self.rule.expires_after,
+            expires_after: self.life(send_at),
             run: Some(self.run),
             idempotency_key: None,
             reply_to: None,
@@ -156,10 +156,20 @@ impl Planner<'_> {
         else {
             return Ok(self.send_at);
         };
+        let in_time = self.rule.not_after.is_none_or(|end| until < end);
         match hours.action {
-            QuietAction::Hold if until - at < self.rule.expires_after => Ok(Some(until)),
+            QuietAction::Hold if in_time && until - at < self.rule.expires_after => Ok(Some(until)),
             QuietAction::Hold | QuietAction::Drop => Err(()),
         }
+    }
+
+    /// How long it is worth sending, counted from when it may leave.
+    fn life(&self, send_at: Option<OffsetDateTime>) -> Duration {
+        let from = send_at.unwrap_or(self.now).max(self.now);
+        let left = self.rule.not_after.map(|end| end - from);
+        left.map_or(self.rule.expires_after, |left| {
+            left.min(self.rule.expires_after)
+        })
     }
 
     fn walk(

@@ -139,14 +139,18 @@ pub async fn accept(
 ) -> Result<Accepted, RequestError> {
     let now = intake::now(tx).await?;
     // A repeat that comes after its time gets its answer all the same.
-    let run = match begin(tx, tenant, client, request).await? {
-        Begun::Run(run) => run,
+    let (run, end) = match begin(tx, tenant, client, request).await? {
+        Begun::Run(run) => (run, None),
+        Begun::HandedOver(run, end) => (run, end),
         Begun::Answered(answer) => return Ok(Accepted::settled(answer)),
     };
     request.check(now)?;
     let trigger = by_event(&request.trigger_event);
     let facts = facts(tx, tenant, &request.context).await?;
-    let parts = rule::addressed(tx, tenant, request, trigger, &facts, now).await?;
+    let mut parts = rule::addressed(tx, tenant, request, trigger, &facts, now).await?;
+    for (rule, _) in &mut parts {
+        rule.end_by(end);
+    }
     if parts.is_empty() {
         return Ok(run.ends(tx, RunStatus::Ignored, &facts.context).await?);
     }
@@ -164,6 +168,8 @@ pub async fn accept(
 /// Whether there is anything left to do.
 enum Begun {
     Run(Run),
+    /// And when what it is about has come.
+    HandedOver(Run, Option<OffsetDateTime>),
     Answered(RunAnswer),
 }
 
@@ -176,9 +182,13 @@ async fn begin(
     let event = &request.trigger_event;
     if let Some(run) = request.run_id {
         return match hand_off::take(tx, tenant, run).await? {
-            Taken::Waiting { trigger_event, .. } if trigger_event == *event => {
-                Ok(Begun::Run(Run::continued(run, tenant, event)))
-            }
+            Taken::Waiting {
+                trigger_event,
+                about,
+            } if trigger_event == *event => Ok(Begun::HandedOver(
+                Run::continued(run, tenant, event),
+                about.not_after,
+            )),
             Taken::Waiting { .. } => Err(invalid("trigger_event", "is not the run's").into()),
             Taken::Over(answer) => Ok(Begun::Answered(
                 serde_json::from_value(answer)

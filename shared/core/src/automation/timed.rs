@@ -4,6 +4,7 @@
 //! more. The run's key is the occurrence (row and moment), so that two clocks, or one that ticks twice, write to nobody twice, and a
 //! trip that is put off is a new occurrence.
 
+use super::hand_off::About;
 use super::intake::Run;
 use super::registry::{BEFORE_DEPARTURE, Moment, Subject, Trigger, timed};
 use super::subject::{self, Which};
@@ -11,7 +12,7 @@ use super::{Accepted, AutomationError, Orchestrator, RunStatus, announce, go_on,
 use crate::model::TenantId;
 use crate::platform::{Database, DatabaseError, Queues, Tx, telemetry};
 use serde::Serialize;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 /// The source part of the idempotency key.
@@ -112,7 +113,12 @@ async fn fire(
         profile: None,
     };
     let accepted = if let Some(facts) = subject::read(&mut tx, tenant, which).await? {
-        people_of(&mut tx, &run, trigger, trigger.audiences, (which, &facts)).await?
+        let about = About {
+            // A reminder is worth nothing once the moment is there; what is about the time after it, until that is over.
+            not_after: Some(occurrence.at + moment.until.max(Duration::ZERO)),
+            ..About::new(which, trigger.audiences)
+        };
+        people_of(&mut tx, &run, trigger, &about, &facts).await?
     } else {
         let context = subject::context(which);
         run.ends(&mut tx, RunStatus::Stale, &context).await?

@@ -141,6 +141,7 @@ fn plain(category: Category) -> Rule {
         category,
         lane,
         expires_after,
+        not_after: None,
         quiet_hours: None,
         hand_over_within: None,
     }
