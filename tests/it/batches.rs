@@ -478,3 +478,60 @@ async fn what_is_cancelled_does_not_stop_itself_afterwards() {
     tx.commit().await.unwrap();
     assert_eq!(campaigns.state(batch).await["status"], "CANCELLED");
 }
+
+/// What would be everybody's TEMPLATE_ERROR is known before anybody is decided about.
+#[tokio::test]
+async fn a_text_that_lacks_what_all_share_is_refused_and_its_key_is_free() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    let mut message = news("SMS");
+    let vehicle = message["variables"]["trip"]
+        .as_object_mut()
+        .unwrap()
+        .remove("vehicle");
+    let batch = |start: bool, recipients: Value| json!({"idempotency_key": "1", "message": message, "recipients": recipients, "start": start});
+    for start in [true, false] {
+        let new = batch(start, json!([person(1), person(2)]));
+        let (status, answer) = campaigns.asks("POST", "/api/batches", &new).await;
+        assert_eq!(
+            (status, &answer["extensions"]["field"]),
+            (400, &json!("message.variables.trip.vehicle")),
+            "{answer}"
+        );
+    }
+    assert_eq!(world.count("batches").await, 0);
+    // Nobody is there yet who could bring it: it is asked for when no more are coming.
+    let open = id(&campaigns
+        .gets("POST", "/api/batches", &batch(false, json!([])))
+        .await);
+    let path = format!("/api/batches/{open}/recipients");
+    let add = async |after: i32, who: Value| {
+        let more = json!({"after": after, "recipients": [who]});
+        campaigns.gets("POST", &path, &more).await
+    };
+    add(0, person(1)).await;
+    let (status, answer) = campaigns
+        .asks("POST", &format!("/api/batches/{open}/start"), &Value::Null)
+        .await;
+    assert_eq!(
+        (status, &answer["extensions"]["missing"]),
+        (400, &json!(["trip.vehicle"])),
+        "{answer}"
+    );
+    assert_eq!(campaigns.state(open).await["status"], "OPEN");
+    let mut own = person(2);
+    own["variables"] = json!({"trip": {"vehicle": vehicle}});
+    add(1, own).await;
+    campaigns.does(open, "start").await;
+    work(&world).await;
+    let outcomes: Vec<String> =
+        sqlx::query_scalar("select outcome from communications.batch_recipients order by position")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        outcomes,
+        ["TEMPLATE_ERROR", "QUEUED"],
+        "whoever lacks it alone is skipped"
+    );
+}

@@ -392,3 +392,59 @@ async fn a_preview_shows_every_language_and_names_what_is_missing() {
         (0, 0)
     );
 }
+
+/// What the caller forgot is said at once, and the key is still theirs.
+#[tokio::test]
+async fn a_variable_that_nobody_gives_is_a_refusal_and_one_that_somebody_lacks_is_theirs() {
+    let world = World::new().await;
+    Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let words = json!({"trip": {"code": "1", "origin": "Madrid", "destination": "Valencia", "vehicle": "bus 9"}});
+    let mut request = json!({"idempotency_key": "1", "trigger_event": "TRIP_BOARDING", "channels": ["SMS"],
+        "variables": {"trip": {"code": "1", "origin": "Madrid"}},
+        "recipients": [{"phone": "+34600111222", "locale": "es"}, {"phone": "+34600999000", "locale": "en"}]});
+    let (status, answer) = program.asks(&request).await;
+    assert_eq!(
+        (status, &answer["extensions"]["field"]),
+        (400, &json!("variables.trip.destination")),
+        "{answer}"
+    );
+    assert_eq!(
+        answer["extensions"]["missing"],
+        json!(["trip.destination", "trip.vehicle"])
+    );
+    let stored = (
+        world.count("trigger_runs").await,
+        world.count("messages").await,
+        world.count("contacts").await,
+    );
+    assert_eq!(stored, (0, 0, 0));
+    request["variables"] = words.clone();
+    assert_eq!(
+        outcomes(&program.gets(&request).await),
+        ["QUEUED", "QUEUED"],
+        "mended, under the same key"
+    );
+    // One of them has it.
+    request["idempotency_key"] = json!("2");
+    request["variables"] = json!({});
+    request["recipients"][1]["variables"] = words.clone();
+    let answer = program.gets(&request).await;
+    assert_eq!(outcomes(&answer), ["TEMPLATE_ERROR", "QUEUED"]);
+    assert_eq!(answer["recipients"][0]["reason"], "body: undefined value");
+    // A fallback alone lacks something: the way without it is taken.
+    world
+        .execute(
+            "insert into communications.notification_templates (tenant_id, id, trigger_event, channel, locale, version, status, subject, body)
+             values ('0192f000-0000-7000-8000-00000000000a', communications.uuid_v7(), 'TRIP_BOARDING', 'EMAIL', 'en', 1, 'PUBLISHED', 'Gate', 'Gate {{ gate }}')",
+        )
+        .await;
+    let request = json!({"idempotency_key": "3", "trigger_event": "TRIP_BOARDING", "channels": ["SMS", "EMAIL"], "variables": words,
+                         "recipients": [{"phone": "+34600999000", "email": "eva@example.org", "locale": "en"}]});
+    let answer = program.gets(&request).await;
+    assert_eq!(outcomes(&answer), ["QUEUED"]);
+    assert_eq!(
+        answer["recipients"][0]["skipped"][0]["reason"],
+        "TEMPLATE_ERROR"
+    );
+}

@@ -157,8 +157,8 @@ async fn write_to(
         .map(|((_, rule), recipients)| Addressed { rule, recipients })
         .collect();
     let send_at = later(tx, trigger.after).await?;
-    run.fan_out(tx, &facts.context, &facts.words, &addressed, send_at)
-        .await
+    let planned = run.plan_all(tx, &facts.words, &addressed, send_at).await?;
+    run.carry_out(tx, &facts.context, planned).await
 }
 
 async fn later(tx: &mut Tx, after: Duration) -> Result<Option<OffsetDateTime>, DatabaseError> {

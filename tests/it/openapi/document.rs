@@ -191,7 +191,7 @@ fn operation(schemas: &mut Schemas, call: Call) -> Operation {
             summary: "Makes a batch, once. The same again answers it as it stands.",
             body: Some(schemas.read::<NewBatch>()),
             answer: schemas.written::<BatchState>(),
-            errors: &[409, 413],
+            errors: &[404, 409, 413],
         },
         Call::Batch(_, what) => of_batch(schemas, what),
     }
@@ -287,6 +287,7 @@ fn error() -> Value {
                     "code": {"type": "string", "enum": codes},
                     "retryable": {"type": "boolean", "description": "May the same call succeed later without anybody changing anything?"},
                     "field": {"type": "string", "description": "The path of what is wrong, such as `recipients[1].phone`."},
+                    "missing": {"type": "array", "items": {"type": "string"}, "description": "Of variables: all that templates use and nobody gives, such as `trip.code`."},
                     "recipients": {"type": "integer", "description": "Where `after` is wrong: how many the batch has by now."}
                 },
                 "required": ["code", "retryable"]

@@ -147,7 +147,8 @@ fn message(tenant: TenantId, message: &Value) -> Result<NotificationRequest, Act
 /// Makes the batch, once. The same again answers it as it stands.
 ///
 /// # Errors
-/// `validation-failed` naming the field; `conflict` where the key was used for another batch.
+/// `validation-failed` naming the field, also a variable that the message lacks for everybody; `not-found` for what its `context` names;
+/// `conflict` where the key was used for another batch. Whatever was written by then is to be rolled back.
 pub async fn create(
     tx: &mut Tx,
     tenant: TenantId,
@@ -215,6 +216,9 @@ pub async fn create(
     }
     if new.start {
         return start(tx, tenant, id).await;
+    }
+    if !new.recipients.is_empty() || new.audience.is_some() {
+        control::must_read(tx, tenant, id).await?;
     }
     state(tx, tenant, id).await
 }

@@ -1,9 +1,9 @@
 //! The run: accepted once, fanned out to its recipients, answered the same for ever.
 
-use super::answer::{RecipientAnswer, RunAnswer, RunStatus};
+use super::answer::{RunAnswer, RunStatus};
 use super::audience::Recipient;
 use super::people::People;
-use super::plan::Planner;
+use super::plan::{Planned, Planner};
 use super::quiet::Quiet;
 use super::rules::Rule;
 use super::subject::RunContext;
@@ -11,7 +11,7 @@ use super::templates::{Catalogue, unapproved};
 use super::{Accepted, AutomationError};
 use crate::channels::{ActiveAccount, accounts};
 use crate::model::{ContactId, RunId, TenantId};
-use crate::outbox::{self, NewMessage};
+use crate::outbox;
 use crate::platform::{DatabaseError, Tx};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
@@ -139,35 +139,49 @@ impl Run {
         Ok(Accepted::settled(answer))
     }
 
-    /// Turns the audiences into message rows, each by its rule. Whoever is in two of them is written to by the first.
+    /// Turns the audiences into message rows, each by its rule. Whoever is in two of them is written to by the first. Nothing is
+    /// stored but whom they are.
     ///
     /// # Errors
-    /// When the database does not answer; nothing is then stored.
-    pub async fn fan_out(
+    /// When the database does not answer.
+    pub async fn plan_all(
         &self,
         tx: &mut Tx,
-        context: &RunContext,
         words: &Map<String, Value>,
         addressed: &[Addressed<'_>],
         send_at: Option<OffsetDateTime>,
-    ) -> Result<Accepted, AutomationError> {
+    ) -> Result<Planned, AutomationError> {
         let ground = self.ground(tx).await?;
         let mut taken = HashSet::new();
-        let (mut rows, mut recipients) = (Vec::new(), Vec::new());
+        let mut all = Planned::default();
         for part in addressed {
-            let (more, answers) = self
+            let planned = self
                 .plan(tx, &ground, words, part, send_at, &mut taken)
                 .await?;
-            rows.extend(more);
-            recipients.extend(answers);
+            all.rows.extend(planned.rows);
+            all.answers.extend(planned.answers);
+            all.lacking.extend(planned.lacking);
         }
+        Ok(all)
+    }
+
+    /// Stores what was planned, and the answer.
+    ///
+    /// # Errors
+    /// When the database does not answer; nothing is then stored.
+    pub async fn carry_out(
+        &self,
+        tx: &mut Tx,
+        context: &RunContext,
+        planned: Planned,
+    ) -> Result<Accepted, AutomationError> {
         let answer = RunAnswer {
             run_id: self.id,
             status: RunStatus::Completed,
-            recipients,
+            recipients: planned.answers,
         };
         self.store(tx, context, &answer, None).await?;
-        let hints = outbox::queue(tx, self.tenant, &rows).await?;
+        let hints = outbox::queue(tx, self.tenant, &planned.rows).await?;
         Ok(Accepted {
             hints,
             ..Accepted::settled(answer)
@@ -198,7 +212,7 @@ impl Run {
         part: &Addressed<'_>,
         send_at: Option<OffsetDateTime>,
         taken: &mut HashSet<ContactId>,
-    ) -> Result<(Vec<NewMessage>, Vec<RecipientAnswer>), DatabaseError> {
+    ) -> Result<Planned, DatabaseError> {
         let Addressed { rule, recipients } = *part;
         let people = People::find(tx, self.tenant, recipients, rule).await?;
         let quiet = Quiet::at(

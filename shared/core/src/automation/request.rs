@@ -8,6 +8,7 @@ mod preview;
 mod recipients;
 mod rule;
 mod runs;
+mod words;
 
 pub(in crate::automation) use check::{
     EVENT_PATTERN, KEY_LIMIT, KEY_PATTERN, check_event, check_key, invalid, typed,
@@ -17,6 +18,7 @@ pub use preview::{Preview, PreviewRequest, Previewed, preview};
 pub use recipients::RequestedRecipient;
 pub(super) use recipients::check_listed;
 pub use runs::{CancelledRun, RecipientState, RunState, cancel_run, run_state};
+pub(in crate::automation) use words::{enough, lacking};
 
 use super::audience::Recipient;
 use super::hand_off::{self, Taken};
@@ -129,8 +131,8 @@ impl NotificationRequest {
 /// Takes the request in, once, for the tenant that the caller may speak for. A repeat gets the first answer.
 ///
 /// # Errors
-/// `validation-failed` naming the field; `not-found` for what `context` names; `conflict` where the key was used for another
-/// request.
+/// `validation-failed` naming the field, also a variable that templates use and nobody gave; `not-found` for what `context` names;
+/// `conflict` where the key was used for another request. Whatever was written by then is to be rolled back.
 pub async fn accept(
     tx: &mut Tx,
     tenant: TenantId,
@@ -160,9 +162,9 @@ pub async fn accept(
         .collect();
     let words = over(facts.words, &request.variables);
     let send_at = request.send_at.filter(|at| *at > now);
-    Ok(run
-        .fan_out(tx, &facts.context, &words, &addressed, send_at)
-        .await?)
+    let planned = run.plan_all(tx, &words, &addressed, send_at).await?;
+    enough("variables", &planned.lacking)?;
+    Ok(run.carry_out(tx, &facts.context, planned).await?)
 }
 
 /// Whether there is anything left to do.

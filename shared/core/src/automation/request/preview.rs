@@ -151,7 +151,7 @@ fn shown(template: &Template, variables: &Value, category: Category) -> Preview 
 }
 
 /// A preview is nobody's: it reads as for a passenger of this name.
-fn somebody(name: Option<&str>) -> Recipient {
+pub(super) fn somebody(name: Option<&str>) -> Recipient {
     Recipient {
         who: Who::Passenger(crate::model::PassengerProfileId(uuid::Uuid::nil())),
         full_name: name.unwrap_or("Ana García").to_owned(),
