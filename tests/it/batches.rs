@@ -398,6 +398,10 @@ async fn an_audience_is_found_by_a_query() {
             "audience.trips.departing_from",
             json!({"idempotency_key": "k", "message": news("SMS"), "audience": {"trips": {"departing_from": "x"}}}),
         ),
+        (
+            "audience.contacts.kind",
+            json!({"idempotency_key": "k", "message": news("SMS"), "audience": {"contacts": {"kind": "CUSTOMERS"}}}),
+        ),
     ] {
         let (status, answer) = program.asks("POST", "/api/batches", &body).await;
         assert_eq!(

@@ -57,15 +57,33 @@ pub struct NewBatch {
     pub start: bool,
 }
 
+/// As `contacts.kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ContactKind {
+    Customer,
+    Driver,
+    Vendor,
+}
+
+impl ContactKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "CUSTOMER",
+            Self::Driver => "DRIVER",
+            Self::Vendor => "VENDOR",
+        }
+    }
+}
+
 /// People by what is known of them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum BatchAudience {
     /// Contacts of ours.
     Contacts {
-        /// CUSTOMER, DRIVER or VENDOR.
         #[serde(default)]
-        kind: Option<String>,
+        kind: Option<ContactKind>,
         /// Such as `es`; `es-MX` is among them.
         #[serde(default)]
         locale: Option<String>,
@@ -338,7 +356,7 @@ async fn insert_audience(
                     and ($4::text is null or lower(c.locale) = lower($4) or lower(c.locale) like lower($4) || '-%')",
                 tenant.0,
                 batch,
-                kind.as_deref(),
+                kind.map(ContactKind::as_str),
                 locale.as_deref()
             )
             .fetch_one(tx.conn())
