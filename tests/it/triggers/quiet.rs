@@ -159,3 +159,45 @@ async fn what_would_be_old_by_then_or_is_dropped_is_not_said() {
         "a code has no quiet hours"
     );
 }
+
+/// Who asks for an end gets it, however long the night is.
+#[tokio::test]
+async fn a_request_that_says_its_own_end_is_not_held_beyond_it() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    world.execute(ALWAYS).await;
+    let program = crate::program::Program::all(&world).await;
+    let asks = async |minutes: i32| {
+        let end: String = sqlx::query_scalar(
+            "select to_char(now() at time zone 'UTC' + $1 * interval '1 minute', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+        )
+        .bind(minutes)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        program
+            .gets(&serde_json::json!({
+                "idempotency_key": minutes.to_string(), "trigger_event": "TRIP_CANCELLED", "context": {"trip_id": host.trip},
+                "recipients": [{"passenger_profile_id": host.ana}], "expires_at": end
+            }))
+            .await
+    };
+    let answer = asks(20).await;
+    assert_eq!(
+        crate::requests::outcomes(&answer),
+        ["QUIET_HOURS"],
+        "{answer}"
+    );
+    let answer = asks(40).await;
+    assert_eq!(crate::requests::outcomes(&answer), ["QUEUED"], "{answer}");
+    let (held, ends): (bool, bool) = sqlx::query_as(
+        "select due_at > now() + interval '28 minutes', expires_at <= now() + interval '40 minutes' from communications.messages",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert!(
+        held && ends,
+        "held {held}, and ends when it was asked to {ends}"
+    );
+}

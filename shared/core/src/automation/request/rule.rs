@@ -125,6 +125,8 @@ pub(super) async fn rule(
     }
     if let Some(at) = request.expires_at {
         rule.expires_after = at - request.send_at.unwrap_or(now).max(now);
+        // Also of what quiet hours hold.
+        rule.not_after = Some(at);
     }
     Ok(Some(rule))
 }
