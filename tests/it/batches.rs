@@ -1,6 +1,7 @@
 //! Batches: everybody once, whatever dies on the way; honest totals; paused, resumed, cancelled; stopped by itself.
 
 use crate::program::Program;
+use crate::triggers::quiet;
 use comms_core::automation::batches::{self, Stepped};
 use comms_core::model::BatchDispatchJob;
 use comms_simulator::{Answer, Script};
@@ -538,4 +539,32 @@ async fn a_text_that_lacks_what_all_share_is_refused_and_its_key_is_free() {
         ["TEMPLATE_ERROR", "QUEUED"],
         "whoever lacks it alone is skipped"
     );
+}
+
+/// A batch is released for hours, and the night falls meanwhile; and a step that is made by night plans for the morning.
+#[tokio::test]
+async fn what_a_batch_has_not_sent_by_night_waits_for_the_morning() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    quiet::by_day(&world).await;
+    let by_day = campaigns.sms(3).await;
+    work(&world).await;
+    let waits = "messages where status = 'QUEUED' and due_at > now() + interval '28 minutes' and due_at < 'infinity'";
+    assert_eq!(world.count(waits).await, 0);
+    quiet::night_falls(&world).await;
+    campaigns.does(by_day, "pause").await;
+    campaigns.does(by_day, "resume").await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    world.step_dispatch().await;
+    assert_eq!(world.count(waits).await, 3);
+    world
+        .execute(
+            "update communications.notification_rules r set quiet_hours = m.quiet_hours - 'zone' from communications.messages m
+              where r.trigger_event = 'TRIP_BOARDING'",
+        )
+        .await;
+    world.execute("delete from communications.messages").await;
+    campaigns.sms(2).await;
+    work(&world).await;
+    assert_eq!(world.count(waits).await, 2, "planned for the morning");
 }

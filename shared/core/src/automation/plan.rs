@@ -159,6 +159,7 @@ impl Planner<'_> {
             category: self.rule.category,
             send_at,
             expires_after: self.life(send_at),
+            quiet_hours: self.quiet_hours(recipient),
             run: Some(self.run),
             idempotency_key: None,
             reply_to: None,
@@ -196,6 +197,11 @@ impl Planner<'_> {
             QuietAction::Hold if in_time && until - at < self.rule.expires_after => Ok(Some(until)),
             QuietAction::Hold | QuietAction::Drop => Err(()),
         }
+    }
+
+    fn quiet_hours(&self, recipient: &Recipient) -> Option<Value> {
+        let hours = self.rule.quiet_hours.as_ref()?;
+        Some(self.quiet.of_message(hours, recipient.timezone.as_deref()))
     }
 
     /// How long it is worth sending, counted from when it may leave.
