@@ -568,3 +568,51 @@ async fn what_a_batch_has_not_sent_by_night_waits_for_the_morning() {
     work(&world).await;
     assert_eq!(world.count(waits).await, 2, "planned for the morning");
 }
+
+/// A send that fails after the pause: neither it nor what it falls back to leaves before somebody resumes.
+#[tokio::test]
+async fn what_comes_back_unsent_rests_with_its_batch() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    let mut message = news("WHATSAPP");
+    message["channels"] = json!(["WHATSAPP", "SMS"]);
+    let batch = json!({"idempotency_key": "1", "message": message, "recipients": [person(1), person(2)], "start": true});
+    let batch = id(&campaigns.gets("POST", "/api/batches", &batch).await);
+    work(&world).await;
+    for (who, code) in [(1, 131_016), (2, 131_026)] {
+        world.simulator.script(Script {
+            recipient: person(who)["phone"].as_str().map(str::to_owned),
+            delay_ms: 500,
+            ..crate::planted::fails(code)
+        });
+    }
+    let paused = async {
+        world.simulator.wait_for_calls(2).await;
+        campaigns.does(batch, "pause").await;
+    };
+    futures_util::join!(world.step_dispatch(), paused);
+    assert_eq!(world.outbound().await, ["QUEUED", "FAILED", "QUEUED"]);
+    assert_eq!(
+        world
+            .count("messages where status = 'QUEUED' and due_at = 'infinity' and held_due_at is not null")
+            .await,
+        2,
+        "the second try, and the next channel"
+    );
+    world.time_passes(5).await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    world.hints_are_followed().await;
+    assert_eq!(world.outbound().await, ["QUEUED", "FAILED", "QUEUED"]);
+    campaigns.does(batch, "resume").await;
+    world.time_passes(5).await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    world.step_dispatch().await;
+    assert_eq!(world.outbound().await[..2], ["SENT", "FAILED"]);
+    assert_eq!(
+        world
+            .count("messages where fallback_of is not null and due_at < 'infinity' and held_due_at is null")
+            .await,
+        1,
+        "and the next channel has its turn"
+    );
+}

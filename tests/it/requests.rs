@@ -2,6 +2,7 @@
 
 use crate::program::Program;
 use crate::triggers::host::Host;
+use comms_simulator::Script;
 use comms_tests::calls;
 use comms_tests::world::World;
 use futures_util::future::join_all;
@@ -446,5 +447,58 @@ async fn a_variable_that_nobody_gives_is_a_refusal_and_one_that_somebody_lacks_i
     assert_eq!(
         answer["recipients"][0]["skipped"][0]["reason"],
         "TEMPLATE_ERROR"
+    );
+}
+
+/// It was being sent when its run was taken back, and its provider did not take it, or nobody knows: that was the last try.
+#[tokio::test]
+async fn what_comes_back_unsent_of_a_cancelled_run_is_not_tried_again() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let run = program.gets(&boarding(&host, "1")).await["run_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let cancel = format!("/api/notifications/{run}/cancel");
+    for (who, script) in [
+        ("+34600111222", crate::planted::fails(131_016)),
+        ("+447700900123", crate::planted::doubt()),
+    ] {
+        world.simulator.script(Script {
+            recipient: Some(who.to_owned()),
+            delay_ms: 500,
+            ..script
+        });
+    }
+    let taken_back = async {
+        world.simulator.wait_for_calls(2).await;
+        program.calls("POST", &cancel, &Value::Null).await.1
+    };
+    let ((), answer) = futures_util::join!(world.step_dispatch(), taken_back);
+    assert_eq!(
+        (&answer["cancelled"], &answer["too_late"]),
+        (&json!(0), &json!(2)),
+        "as far as could be said"
+    );
+    assert_eq!(world.outbound().await, ["CANCELLED", "UNCERTAIN"]);
+    world.time_passes(5).await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    world.hints_are_followed().await;
+    assert_eq!(world.outbound().await, ["CANCELLED", "CANCELLED"]);
+    assert_eq!(world.simulator.calls().len(), 2, "nothing is tried again");
+    let evidence: Vec<(String, String)> = sqlx::query_as(
+        "select m.failed_code, a.class from communications.messages m
+           join communications.message_attempts a on a.tenant_id = m.tenant_id and a.message_id = m.id order by m.id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let kept = |class: &str| ("cancelled".to_owned(), class.to_owned());
+    assert_eq!(evidence, [kept("RETRYABLE"), kept("AMBIGUOUS")]);
+    let (_, answer) = program.calls("POST", &cancel, &Value::Null).await;
+    assert_eq!(
+        (&answer["cancelled"], &answer["too_late"]),
+        (&json!(2), &json!(0))
     );
 }
