@@ -308,3 +308,80 @@ async fn a_reminder_that_is_handed_over_ends_with_its_departure() {
         assert_eq!(ends, [true, true], "by itself: {by_itself}");
     }
 }
+
+/// What became of the only run, by the clock, after its deadline.
+async fn goes_on(world: &World) -> (String, i64) {
+    overdue(world).await;
+    timed_triggers::handle(&world.clock()).await.unwrap();
+    let status = world
+        .scalar("select status from communications.trigger_runs order by id desc limit 1")
+        .await;
+    (status, world.count("messages").await)
+}
+
+fn stale() -> (String, i64) {
+    ("STALE".to_owned(), 0)
+}
+
+#[tokio::test]
+async fn what_is_no_news_any_more_at_the_deadline_is_not_told() {
+    let mut world = World::new().await;
+    boards(&mut world, "http://127.0.0.1:9/webhook/runs").await;
+    world
+        .execute("update operations.trips set status = 'COMPLETED'")
+        .await;
+    assert_eq!(goes_on(&world).await, stale(), "they have arrived");
+}
+
+/// As old as it is at its deadline, so much less it is worth; a clock that was away for an hour tells of no boarding.
+#[tokio::test]
+async fn what_is_older_than_its_rule_says_is_not_told() {
+    let mut world = World::new().await;
+    boards(&mut world, "http://127.0.0.1:9/webhook/runs").await;
+    world
+        .execute(
+            "update communications.trigger_runs set created_at = now() - interval '31 minutes'",
+        )
+        .await;
+    assert_eq!(goes_on(&world).await, stale(), "worth half an hour");
+    world
+        .execute("update communications.trigger_runs set status = 'HANDED_OVER', created_at = now() - interval '20 minutes'")
+        .await;
+    assert_eq!(goes_on(&world).await, ("COMPLETED".to_owned(), 2));
+    let left: bool = world
+        .scalar("select bool_and(expires_at < now() + interval '11 minutes') from communications.messages")
+        .await;
+    assert!(left, "and not half an hour from now");
+}
+
+#[tokio::test]
+async fn a_reminder_of_what_has_changed_by_the_deadline_is_not_told() {
+    let world = World::new().await;
+    Host::of(&world).await;
+    world
+        .execute(
+            "update communications.notification_rules set orchestrator = 'N8N', quiet_hours = null
+              where trigger_event in ('TRIP_REMINDER_24H', 'BOOKING_PAYMENT_REMINDER')",
+        )
+        .await;
+    let near = "update operations.trips set departure_at = now() + interval '20 hours'";
+    let due = "update operations.bookings set balance_due_at = now() + interval '40 hours'";
+    for (comes, changes) in [
+        (near, "update operations.trips set status = 'CANCELLED'"),
+        (
+            "update operations.trips set status = 'SCHEDULED', departure_at = now() + interval '19 hours'",
+            "update operations.trips set departure_at = now() + interval '50 hours'",
+        ),
+        (due, "update operations.bookings set balance_due = 0"),
+        (
+            "update operations.bookings set balance_due = 5, balance_due_at = now() + interval '39 hours'",
+            "update operations.bookings set status = 'CANCELLED'",
+        ),
+    ] {
+        world.execute(comes).await;
+        let fired = timed_triggers::handle(&world.clock()).await.unwrap();
+        assert_eq!(fired.runs, 1, "{comes}");
+        world.execute(changes).await;
+        assert_eq!(goes_on(&world).await, stale(), "{changes}");
+    }
+}

@@ -8,6 +8,7 @@ mod domain_event;
 pub mod editing;
 mod hand_off;
 mod intake;
+mod news;
 mod people;
 mod plan;
 mod quiet;
@@ -103,21 +104,37 @@ async fn people_of(
     let rules = rules_of(tx, run, about).await?;
     let first = rules.first().and_then(|(_, rule)| rule.hand_over_within);
     let Some(deadline) = first else {
-        return write_to(tx, run, trigger, &rules, facts).await;
+        let send_at = later(tx, trigger.after).await?;
+        return write_to(tx, run, &rules, facts, send_at).await;
     };
     hand_off::hand_over(tx, run, about, &facts.context, deadline).await
 }
 
-/// The same, whatever the rules say of an orchestrator.
+/// The same, whatever the rules say of an orchestrator, of what happened at `since`. What is said then is worth as much less as it is
+/// late; a run that is worth nothing any more is STALE.
 async fn natively(
     tx: &mut Tx,
     run: &Run,
-    trigger: &Trigger,
+    (trigger, since): (&Trigger, OffsetDateTime),
     about: &About,
     facts: &Facts,
 ) -> Result<Accepted, AutomationError> {
-    let rules = rules_of(tx, run, about).await?;
-    write_to(tx, run, trigger, &rules, facts).await
+    let now = intake::now(tx).await?;
+    let at = since + trigger.after;
+    let late = (now - at).max(Duration::ZERO);
+    let mut rules = rules_of(tx, run, about).await?;
+    let known = !rules.is_empty();
+    rules.retain(|(_, rule)| {
+        rule.expires_after > late && rule.not_after.is_none_or(|end| end > now)
+    });
+    if known && rules.is_empty() {
+        return run.ends(tx, RunStatus::Stale, &facts.context).await;
+    }
+    for (_, rule) in &mut rules {
+        rule.expires_after -= late;
+    }
+    let send_at = Some(at).filter(|at| *at > now);
+    write_to(tx, run, &rules, facts, send_at).await
 }
 
 /// The audiences that have a rule, with it.
@@ -140,9 +157,9 @@ async fn rules_of(
 async fn write_to(
     tx: &mut Tx,
     run: &Run,
-    trigger: &Trigger,
     rules: &[(Audience, Rule)],
     facts: &Facts,
+    send_at: Option<OffsetDateTime>,
 ) -> Result<Accepted, AutomationError> {
     if rules.is_empty() {
         return run.ends(tx, RunStatus::Ignored, &facts.context).await;
@@ -156,7 +173,6 @@ async fn write_to(
         .zip(&people)
         .map(|((_, rule), recipients)| Addressed { rule, recipients })
         .collect();
-    let send_at = later(tx, trigger.after).await?;
     let planned = run.plan_all(tx, &facts.words, &addressed, send_at).await?;
     run.carry_out(tx, &facts.context, planned).await
 }

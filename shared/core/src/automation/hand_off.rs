@@ -4,8 +4,9 @@
 
 use super::answer::{RunAnswer, RunStatus};
 use super::intake::{self, Run};
-use super::registry::{Audience, Subject, by_event};
-use super::subject::{self, RunContext, Which};
+use super::news::is_news;
+use super::registry::{Audience, Subject, Trigger, by_event};
+use super::subject::{self, Facts, RunContext, Which};
 use super::{Accepted, AutomationError, natively};
 use crate::model::{PassengerProfileId, RunId, TenantId};
 use crate::platform::config::Secret;
@@ -14,7 +15,7 @@ use comms_providers::http::client;
 use comms_providers::orchestrator::{NotAUrl, OrchestratorClient};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -42,6 +43,12 @@ pub(super) struct About {
     /// Worth nothing from then on.
     #[serde(default, with = "time::serde::rfc3339::option")]
     pub not_after: Option<OffsetDateTime>,
+    /// The Hasura event trigger behind it; none of the clock's.
+    #[serde(default)]
+    pub firing: Option<String>,
+    /// What the row must still say for it to be news.
+    #[serde(default)]
+    pub said: Map<String, Value>,
 }
 
 impl About {
@@ -52,6 +59,8 @@ impl About {
             profile: which.profile,
             audiences: audiences.to_vec(),
             not_after: None,
+            firing: None,
+            said: Map::new(),
         }
     }
 
@@ -61,6 +70,12 @@ impl About {
             id: self.id,
             profile: self.profile,
         }
+    }
+
+    fn is_news(&self, trigger: &Trigger, facts: &Facts) -> bool {
+        let said = self.said.iter();
+        let said = said.map(|(column, said)| (column.as_str(), said));
+        is_news(trigger, self.firing.as_deref(), said, facts)
     }
 }
 
@@ -161,6 +176,7 @@ async fn carry_out(
     let Taken::Waiting {
         trigger_event,
         about,
+        since,
     } = take(&mut tx, waiting.tenant, waiting.run).await?
     else {
         return Ok(None);
@@ -168,8 +184,11 @@ async fn carry_out(
     let run = Run::continued(waiting.run, waiting.tenant, &trigger_event);
     let which = about.which();
     let facts = subject::read(&mut tx, waiting.tenant, which).await?;
-    let accepted = if let (Some(facts), Some(trigger)) = (facts, by_event(&trigger_event)) {
-        natively(&mut tx, &run, trigger, &about, &facts).await?
+    let news = facts
+        .zip(by_event(&trigger_event))
+        .filter(|(facts, trigger)| about.is_news(trigger, facts));
+    let accepted = if let Some((facts, trigger)) = news {
+        natively(&mut tx, &run, (trigger, since), &about, &facts).await?
     } else {
         let context = subject::context(which);
         run.ends(&mut tx, RunStatus::Stale, &context).await?
@@ -183,6 +202,8 @@ pub(super) enum Taken {
     Waiting {
         trigger_event: String,
         about: About,
+        /// When it was taken in.
+        since: OffsetDateTime,
     },
     /// Carried out before, or never handed over.
     Over(Value),
@@ -195,7 +216,7 @@ pub(super) async fn take(
     run: RunId,
 ) -> Result<Taken, DatabaseError> {
     let row = sqlx::query!(
-        "select status, trigger_event, answer, hand_off from communications.trigger_runs
+        "select status, trigger_event, answer, hand_off, created_at from communications.trigger_runs
           where tenant_id = $1 and id = $2 for update",
         tenant.0,
         run.0
@@ -208,6 +229,7 @@ pub(super) async fn take(
             trigger_event: row.trigger_event,
             about: serde_json::from_value(row.hand_off.unwrap_or_default())
                 .map_err(|error| sqlx::Error::Decode(error.into()))?,
+            since: row.created_at,
         },
         Some(row) => Taken::Over(row.answer),
     })

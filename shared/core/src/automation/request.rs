@@ -187,6 +187,7 @@ async fn begin(
             Taken::Waiting {
                 trigger_event,
                 about,
+                ..
             } if trigger_event == *event => Ok(Begun::HandedOver(
                 Run::continued(run, tenant, event),
                 about.not_after,

@@ -6,7 +6,7 @@
 
 use super::hand_off::About;
 use super::intake::Run;
-use super::registry::{BEFORE_DEPARTURE, Moment, Subject, Trigger, timed};
+use super::registry::{Moment, Subject, Trigger, timed};
 use super::subject::{self, Which};
 use super::{Accepted, AutomationError, Orchestrator, RunStatus, announce, go_on, people_of};
 use crate::model::TenantId;
@@ -116,6 +116,12 @@ async fn fire(
         let about = About {
             // A reminder is worth nothing once the moment is there; what is about the time after it, until that is over.
             not_after: Some(occurrence.at + moment.until.max(Duration::ZERO)),
+            said: facts
+                .row
+                .get(moment.column)
+                .map(|at| (moment.column.to_owned(), at.clone()))
+                .into_iter()
+                .collect(),
             ..About::new(which, trigger.audiences)
         };
         people_of(&mut tx, &run, trigger, &about, &facts).await?
@@ -137,37 +143,36 @@ async fn due(
     let mut tx = database.begin().await?;
     let now = super::intake::now(&mut tx).await?;
     let window = (now - moment.until, now - moment.from);
-    let due = of_subject(&mut tx, trigger.event, moment.subject, window).await?;
+    let due = of_subject(&mut tx, trigger.event, moment, window).await?;
     tx.commit().await?;
     Ok(due)
 }
 
-/// Due is what has its time after the first and not after the second.
-type Window = (OffsetDateTime, OffsetDateTime);
+/// Due is what has its time after the first and not after the second, while it has one of these statuses.
+type Due<'a> = (OffsetDateTime, OffsetDateTime, &'a [String]);
 type Found = Result<Vec<Occurrence>, sqlx::Error>;
 
 async fn of_subject(
     tx: &mut Tx,
     event: &str,
-    subject: Subject,
-    window: Window,
+    moment: &Moment,
+    (after, until): (OffsetDateTime, OffsetDateTime),
 ) -> Result<Vec<Occurrence>, DatabaseError> {
-    Ok(match subject {
-        Subject::Trip => trips(tx, event, window).await?,
-        Subject::Booking => balances(tx, event, window).await?,
-        Subject::Invoice => invoices(tx, event, window).await?,
-        Subject::Shift => shifts(tx, event, window).await?,
+    let statuses = moment.while_status.iter();
+    let statuses: Vec<String> = statuses.map(|&status| status.to_owned()).collect();
+    let due = (after, until, statuses.as_slice());
+    Ok(match moment.subject {
+        Subject::Trip => trips(tx, event, due).await?,
+        Subject::Booking => balances(tx, event, due).await?,
+        Subject::Invoice => invoices(tx, event, due).await?,
+        Subject::Shift => shifts(tx, event, due).await?,
         // Nothing of theirs is due at a time; a test holds the registry to it.
         Subject::Seat | Subject::Payment | Subject::Incident | Subject::VendorOrder => Vec::new(),
     })
 }
 
 /// Departures, by when they are expected; a trip that is put off by its timetable is another occurrence, a delayed one is not.
-async fn trips(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
-    let statuses: Vec<String> = BEFORE_DEPARTURE
-        .iter()
-        .map(|&status| status.to_owned())
-        .collect();
+async fn trips(tx: &mut Tx, event: &str, (after, until, statuses): Due<'_>) -> Found {
     sqlx::query_as!(
         Occurrence,
         r#"select d.tenant_id as "tenant!: TenantId", d.id as "id!", d.at as "at!", d.key as "key!"
@@ -182,7 +187,7 @@ async fn trips(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
         event,
         after,
         until,
-        &statuses,
+        statuses,
         MOST
     )
     .fetch_all(tx.conn())
@@ -192,20 +197,21 @@ async fn trips(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
 // One statement for each view, alike as they are: a host that lacks one loses the triggers of that one alone.
 
 /// What is still to be paid of bookings.
-async fn balances(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
+async fn balances(tx: &mut Tx, event: &str, (after, until, statuses): Due<'_>) -> Found {
     sqlx::query_as!(
         Occurrence,
         r#"select d.tenant_id as "tenant!: TenantId", d.id as "id!", d.at as "at!", d.key as "key!"
              from (select b.tenant_id, b.booking_id as id, b.balance_due_at as at,
                           $1::text || '/' || b.booking_id || '/' || extract(epoch from b.balance_due_at)::bigint as key
                      from communications.domain_bookings b
-                    where b.balance_due_at > $2 and b.balance_due_at <= $3 and b.status = 'CONFIRMED' and b.balance_due > 0) d
+                    where b.balance_due_at > $2 and b.balance_due_at <= $3 and b.status = any($4) and b.balance_due > 0) d
             where not exists (select from communications.trigger_runs r
                                where r.tenant_id = d.tenant_id and r.source = 'schedule' and r.idempotency_key = d.key)
-            order by d.at limit $4"#,
+            order by d.at limit $5"#,
         event,
         after,
         until,
+        statuses,
         MOST
     )
     .fetch_all(tx.conn())
@@ -213,20 +219,21 @@ async fn balances(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
 }
 
 /// Invoices that nobody has paid.
-async fn invoices(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
+async fn invoices(tx: &mut Tx, event: &str, (after, until, statuses): Due<'_>) -> Found {
     sqlx::query_as!(
         Occurrence,
         r#"select d.tenant_id as "tenant!: TenantId", d.id as "id!", d.at as "at!", d.key as "key!"
              from (select i.tenant_id, i.invoice_id as id, i.due_at as at,
                           $1::text || '/' || i.invoice_id || '/' || extract(epoch from i.due_at)::bigint as key
                      from communications.domain_invoices i
-                    where i.due_at > $2 and i.due_at <= $3 and i.status in ('ISSUED', 'OVERDUE')) d
+                    where i.due_at > $2 and i.due_at <= $3 and i.status = any($4)) d
             where not exists (select from communications.trigger_runs r
                                where r.tenant_id = d.tenant_id and r.source = 'schedule' and r.idempotency_key = d.key)
-            order by d.at limit $4"#,
+            order by d.at limit $5"#,
         event,
         after,
         until,
+        statuses,
         MOST
     )
     .fetch_all(tx.conn())
@@ -234,20 +241,21 @@ async fn invoices(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
 }
 
 /// Shifts that have not begun.
-async fn shifts(tx: &mut Tx, event: &str, (after, until): Window) -> Found {
+async fn shifts(tx: &mut Tx, event: &str, (after, until, statuses): Due<'_>) -> Found {
     sqlx::query_as!(
         Occurrence,
         r#"select d.tenant_id as "tenant!: TenantId", d.id as "id!", d.at as "at!", d.key as "key!"
              from (select h.tenant_id, h.shift_id as id, h.starts_at as at,
                           $1::text || '/' || h.shift_id || '/' || extract(epoch from h.starts_at)::bigint as key
                      from communications.domain_driver_shifts h
-                    where h.starts_at > $2 and h.starts_at <= $3 and h.status = 'PLANNED') d
+                    where h.starts_at > $2 and h.starts_at <= $3 and h.status = any($4)) d
             where not exists (select from communications.trigger_runs r
                                where r.tenant_id = d.tenant_id and r.source = 'schedule' and r.idempotency_key = d.key)
-            order by d.at limit $4"#,
+            order by d.at limit $5"#,
         event,
         after,
         until,
+        statuses,
         MOST
     )
     .fetch_all(tx.conn())
