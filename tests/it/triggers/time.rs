@@ -2,6 +2,7 @@
 
 use super::host::Host;
 use comms_core::automation::Fired;
+use comms_tests::seed::Traveller;
 use comms_tests::world::World;
 use futures_util::future::join_all;
 
@@ -222,4 +223,57 @@ async fn what_is_broken_holds_up_nothing_else() {
         2,
         "mended: the next tick makes up for it"
     );
+}
+
+/// More than a round of one tenant's trips cannot be read. Another tenant's is reminded of, and so is the one of theirs that can.
+#[tokio::test]
+async fn what_fails_by_the_hundred_holds_up_nobody() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    awake(&world).await;
+    let eva = Traveller::new("Eva Ruiz", Some("+447700900456"), Some("en"));
+    world
+        .albion
+        .schedule(&world.pool, "LHR-1", vec![eva])
+        .await
+        .unwrap();
+    leaves_in(&world, "23 hours").await;
+    world
+        .execute(
+            "insert into operations.trips (id, tenant_id, code, origin, destination, departure_at, timezone)
+             select communications.uuid_v7(), tenant_id, 'X' || n, origin, destination, now() + interval '20 hours', 'Mars/Phobos'
+               from operations.trips, generate_series(1, 510) n where code = 'MAD-VLC-0815'",
+        )
+        .await;
+    let fired = clock(&world).await;
+    assert_eq!((fired.messages, fired.failed), (3, 510), "{fired:?}");
+    assert_eq!(host.said().await.len(), 3);
+}
+
+/// The same of what an orchestrator had.
+#[tokio::test]
+async fn what_cannot_go_on_holds_up_nobody() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    world
+        .execute("update communications.notification_rules set orchestrator = 'N8N', quiet_hours = null where trigger_event = 'TRIP_REMINDER_24H'")
+        .await;
+    leaves_in(&world, "20 hours").await;
+    assert_eq!(clock(&world).await.runs, 1);
+    world
+        .execute(
+            "insert into communications.trigger_runs
+                 (tenant_id, id, source, idempotency_key, body_hash, trigger_event, status, context, answer, hand_off, deadline_at)
+             select tenant_id, communications.uuid_v7(), source, n::text, body_hash, trigger_event, status, context, answer, '{}',
+                    now() - interval '1 hour'
+               from communications.trigger_runs, generate_series(1, 510) n",
+        )
+        .await;
+    world
+        .execute(
+            "update communications.trigger_runs set deadline_at = least(deadline_at, now() - interval '1 second')",
+        )
+        .await;
+    assert_eq!(clock(&world).await.gone_on, 1);
+    assert_eq!(host.said().await.len(), 2);
 }

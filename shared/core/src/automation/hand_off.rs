@@ -19,8 +19,10 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Runs that go on in one run of the clock.
-const MOST: i64 = 500;
+/// Runs that go on in one round, the tenants in turn.
+const LIMIT: usize = 500;
+/// Rounds in one run of the clock: another one only where something failed.
+const ROUNDS: usize = 4;
 
 /// What is told to the orchestrator: ids, and no address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -126,24 +128,34 @@ pub async fn announce(orchestrator: Option<&Orchestrator>, accepted: &Accepted) 
     told.is_ok()
 }
 
-/// Carries out every run whose deadline is over, each in a transaction of its own. Answers how many.
+/// Carries out every run whose deadline is over, each in a transaction of its own. Answers how many. What fails makes room for what comes
+/// after it.
 ///
 /// # Errors
 /// When the database does not answer. What was carried out stays so.
 pub async fn go_on(database: &Database, queues: &Queues) -> Result<usize, DatabaseError> {
     let mut done = 0;
-    for waiting in waiting(database).await? {
-        match carry_out(database, &waiting).await {
-            Ok(Some(accepted)) => {
-                tracing::warn!(tenant.id = %waiting.tenant, run.id = %waiting.run, "the orchestrator did not answer in time");
-                queues.publish_or_leave_to_scan(&accepted.hints).await;
-                done += 1;
+    let mut failed: Vec<Uuid> = Vec::new();
+    for _ in 0..ROUNDS {
+        let waiting = waiting(database, &failed).await?;
+        let (all, before) = (waiting.len() < LIMIT, failed.len());
+        for waiting in waiting {
+            match carry_out(database, &waiting).await {
+                Ok(Some(accepted)) => {
+                    tracing::warn!(tenant.id = %waiting.tenant, run.id = %waiting.run, "the orchestrator did not answer in time");
+                    queues.publish_or_leave_to_scan(&accepted.hints).await;
+                    done += 1;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let error = telemetry::chain(&error);
+                    tracing::error!(tenant.id = %waiting.tenant, run.id = %waiting.run, error, "a run does not go on");
+                    failed.push(waiting.run.0);
+                }
             }
-            Ok(None) => {}
-            Err(error) => {
-                let error = telemetry::chain(&error);
-                tracing::error!(tenant.id = %waiting.tenant, run.id = %waiting.run, error, "a run does not go on");
-            }
+        }
+        if all || failed.len() == before {
+            break;
         }
     }
     Ok(done)
@@ -154,13 +166,18 @@ struct Waiting {
     run: RunId,
 }
 
-async fn waiting(database: &Database) -> Result<Vec<Waiting>, DatabaseError> {
+async fn waiting(database: &Database, failed: &[Uuid]) -> Result<Vec<Waiting>, DatabaseError> {
     let mut tx = database.begin().await?;
     let waiting = sqlx::query_as!(
         Waiting,
-        r#"select tenant_id as "tenant: TenantId", id as "run: RunId" from communications.trigger_runs
-            where status = 'HANDED_OVER' and deadline_at <= now() order by deadline_at limit $1"#,
-        MOST
+        r#"select w.tenant_id as "tenant: TenantId", w.id as "run: RunId"
+             from (select r.tenant_id, r.id, r.deadline_at,
+                          row_number() over (partition by r.tenant_id order by r.deadline_at, r.id) as turn
+                     from communications.trigger_runs r
+                    where r.status = 'HANDED_OVER' and r.deadline_at <= now() and r.id <> all($1)) w
+            order by w.turn, w.deadline_at limit $2"#,
+        failed,
+        i64::try_from(LIMIT).unwrap_or(i64::MAX)
     )
     .fetch_all(tx.conn())
     .await?;
