@@ -385,3 +385,114 @@ async fn a_reminder_of_what_has_changed_by_the_deadline_is_not_told() {
         assert_eq!(goes_on(&world).await, stale(), "{changes}");
     }
 }
+
+/// An incident that is handed over: its run, and what asks for the driver as the workflow does, by SMS alone.
+async fn incident(world: &World) -> (Uuid, Value, Value) {
+    let host = Host::of(world).await;
+    world
+        .execute("update communications.notification_rules set orchestrator = 'N8N' where trigger_event = 'INCIDENT_CREATED'")
+        .await;
+    let row = host.row("incidents", host.incident).await;
+    let answer = host.reports("incident_created", &(Value::Null, row)).await;
+    let run = answer["run"]["run_id"].clone();
+    let base =
+        json!({"trigger_event": "INCIDENT_CREATED", "context": {"incident_id": host.incident}});
+    let with = |more: Value| {
+        let mut request = base.clone();
+        request
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        request
+    };
+    let driver = with(
+        json!({"beside": run, "idempotency_key": "driver", "audience": "DRIVER", "channels": ["SMS"]}),
+    );
+    let everybody = with(
+        json!({"run_id": run, "idempotency_key": run, "audience": "TRIP_PASSENGERS", "channels": ["WHATSAPP", "SMS"]}),
+    );
+    (run.as_str().unwrap().parse().unwrap(), everybody, driver)
+}
+
+/// What Rosa is written to on, at once and if that does not reach her.
+async fn rosa_hears(world: &World) -> Vec<String> {
+    sqlx::query_scalar(
+        "select m.channel from communications.messages m where m.address = '+34600333444'
+         union all
+         select s ->> 'channel' from communications.message_fallbacks f, jsonb_array_elements(f.steps) s
+          where s ->> 'address' = '+34600333444' order by 1",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn whoever_is_told_beside_a_run_hears_of_it_once_whichever_comes_first() {
+    // The workflow is in time: the passengers by the run, the driver beside it.
+    let world = World::new().await;
+    let (run, everybody, driver) = incident(&world).await;
+    let program = Program::all(&world).await;
+    program.gets(&driver).await;
+    program.gets(&everybody).await;
+    assert_eq!(rosa_hears(&world).await, ["SMS"]);
+    assert_eq!(world.count("messages where step = 0").await, 3);
+    let again = json!({"beside": run, "idempotency_key": "again", "trigger_event": "INCIDENT_CREATED", "context": driver["context"],
+                       "audience": "TRIP_PASSENGERS", "channels": ["SMS"]});
+    let answer = program.gets(&again).await;
+    assert_eq!(
+        crate::requests::outcomes(&answer),
+        ["DUPLICATE", "DUPLICATE"],
+        "the run may yet fall back to it"
+    );
+    assert_eq!(
+        answer["recipients"][0]["skipped"][0]["reason"],
+        "ALREADY_TOLD"
+    );
+
+    // It comes after the deadline: the run has gone on, and has told her.
+    let world = World::new().await;
+    let (_, _, driver) = incident(&world).await;
+    overdue(&world).await;
+    timed_triggers::handle(&world.clock()).await.unwrap();
+    let heard = rosa_hears(&world).await;
+    let answer = Program::all(&world).await.gets(&driver).await;
+    assert_eq!(crate::requests::outcomes(&answer), ["DUPLICATE"]);
+    assert_eq!(rosa_hears(&world).await, heard);
+
+    // It told the driver and died: the run goes on with the others.
+    let world = World::new().await;
+    let (_, _, driver) = incident(&world).await;
+    Program::all(&world).await.gets(&driver).await;
+    overdue(&world).await;
+    timed_triggers::handle(&world.clock()).await.unwrap();
+    assert_eq!(rosa_hears(&world).await, ["SMS"]);
+    assert_eq!(world.count("messages where step = 0").await, 3);
+}
+
+#[tokio::test]
+async fn only_a_run_of_ones_own_can_be_added_to() {
+    let world = World::new().await;
+    let (run, everybody, mut driver) = incident(&world).await;
+    let program = Program::all(&world).await;
+    let mut both = everybody.clone();
+    both["beside"] = json!(run);
+    let (status, answer) = program.asks(&both).await;
+    assert_eq!(
+        (status, &answer["extensions"]["field"]),
+        (400, &json!("beside"))
+    );
+    driver["beside"] = json!(Uuid::now_v7());
+    let (status, answer) = program.asks(&driver).await;
+    assert_eq!(
+        (status, &answer["extensions"]["field"]),
+        (404, &json!("beside"))
+    );
+    driver["beside"] = json!(run);
+    sqlx::query("update communications.trigger_runs set tenant_id = $1")
+        .bind(world.albion.tenant)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(program.asks(&driver).await.0, 404, "another tenant's");
+}

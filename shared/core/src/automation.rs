@@ -16,6 +16,7 @@ mod registry;
 pub(crate) mod render;
 pub mod request;
 mod rules;
+mod story;
 mod subject;
 mod templates;
 mod timed;
@@ -34,10 +35,12 @@ pub use rules::RuleError;
 pub use subject::RunContext;
 pub use timed::{Fired, fire_due};
 
+use crate::model::ContactId;
 use crate::platform::{DatabaseError, Tx, queue::Hint};
 use hand_off::About;
 use intake::{Addressed, Run};
 use rules::{Found, Rule};
+use std::collections::HashSet;
 use subject::Facts;
 use time::{Duration, OffsetDateTime};
 
@@ -105,7 +108,8 @@ async fn people_of(
     let first = rules.first().and_then(|(_, rule)| rule.hand_over_within);
     let Some(deadline) = first else {
         let send_at = later(tx, trigger.after).await?;
-        return write_to(tx, run, &rules, facts, send_at).await;
+        let part = (rules, send_at, HashSet::new());
+        return write_to(tx, run, facts, part).await;
     };
     hand_off::hand_over(tx, run, about, &facts.context, deadline).await
 }
@@ -134,7 +138,9 @@ async fn natively(
         rule.expires_after -= late;
     }
     let send_at = Some(at).filter(|at| *at > now);
-    write_to(tx, run, &rules, facts, send_at).await
+    // Whom the orchestrator has written to beside it hears of it by that.
+    let taken = story::told_beside(tx, run.tenant, run.id).await?;
+    write_to(tx, run, facts, (rules, send_at, taken)).await
 }
 
 /// The audiences that have a rule, with it.
@@ -154,18 +160,24 @@ async fn rules_of(
     Ok(rules)
 }
 
+/// By which rules, not before when, and who hears of it otherwise.
+type Part = (
+    Vec<(Audience, Rule)>,
+    Option<OffsetDateTime>,
+    HashSet<ContactId>,
+);
+
 async fn write_to(
     tx: &mut Tx,
     run: &Run,
-    rules: &[(Audience, Rule)],
     facts: &Facts,
-    send_at: Option<OffsetDateTime>,
+    (rules, send_at, taken): Part,
 ) -> Result<Accepted, AutomationError> {
     if rules.is_empty() {
         return run.ends(tx, RunStatus::Ignored, &facts.context).await;
     }
     let mut people = Vec::new();
-    for (audience, _) in rules {
+    for (audience, _) in &rules {
         people.push(audience::of(tx, run.tenant, *audience, facts).await?);
     }
     let addressed: Vec<Addressed<'_>> = rules
@@ -173,7 +185,9 @@ async fn write_to(
         .zip(&people)
         .map(|((_, rule), recipients)| Addressed { rule, recipients })
         .collect();
-    let planned = run.plan_all(tx, &facts.words, &addressed, send_at).await?;
+    let planned = run
+        .plan_all(tx, &facts.words, &addressed, send_at, taken)
+        .await?;
     run.carry_out(tx, &facts.context, planned).await
 }
 

@@ -42,7 +42,8 @@ pub struct NewBatch {
     /// The caller's own: the same again answers the same batch.
     #[schemars(length(min = 1, max = KEY_LIMIT), regex(pattern = KEY_PATTERN))]
     pub idempotency_key: String,
-    /// Everything that a `NotificationRequest` says, but for `tenant_id`, `idempotency_key`, `run_id`, `audience` and `recipients`.
+    /// Everything that a `NotificationRequest` says, but for `tenant_id`, `idempotency_key`, `run_id`, `beside`, `audience` and
+    /// `recipients`.
     #[schemars(schema_with = "message_schema")]
     pub message: Value,
     /// The first of them, at most 5,000.
@@ -125,10 +126,11 @@ pub struct MoreRecipients {
 }
 
 /// The members of a request that a batch gives.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
     "tenant_id",
     "idempotency_key",
     "run_id",
+    "beside",
     "audience",
     "recipients",
 ];

@@ -29,6 +29,8 @@ pub struct Run {
     pub(super) trigger_event: String,
     /// Is its row there already?
     continues: bool,
+    /// The first run of the story that it is a part of.
+    pub(super) beside: Option<RunId>,
 }
 
 /// What a run stands on, whomever it writes to: read once.
@@ -63,6 +65,7 @@ impl Run {
             body_hash,
             trigger_event: trigger_event.to_owned(),
             continues: false,
+            beside: None,
         }
     }
 
@@ -113,6 +116,11 @@ impl Run {
         }
     }
 
+    /// The run that begins it, where it may have other parts.
+    fn story(&self) -> Option<RunId> {
+        self.beside.or(self.continues.then_some(self.id))
+    }
+
     async fn lock(&self, tx: &mut Tx, key: &str) -> Result<(), DatabaseError> {
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", key)
             .execute(tx.conn())
@@ -139,8 +147,8 @@ impl Run {
         Ok(Accepted::settled(answer))
     }
 
-    /// Turns the audiences into message rows, each by its rule. Whoever is in two of them is written to by the first. Nothing is
-    /// stored but whom they are.
+    /// Turns the audiences into message rows, each by its rule. Whoever is in two of them is written to by the first, and whoever is
+    /// `taken` by none. Nothing is stored but whom they are.
     ///
     /// # Errors
     /// When the database does not answer.
@@ -150,9 +158,9 @@ impl Run {
         words: &Map<String, Value>,
         addressed: &[Addressed<'_>],
         send_at: Option<OffsetDateTime>,
+        mut taken: HashSet<ContactId>,
     ) -> Result<Planned, AutomationError> {
         let ground = self.ground(tx).await?;
-        let mut taken = HashSet::new();
         let mut all = Planned::default();
         for part in addressed {
             let planned = self
@@ -214,7 +222,10 @@ impl Run {
         taken: &mut HashSet<ContactId>,
     ) -> Result<Planned, DatabaseError> {
         let Addressed { rule, recipients } = *part;
-        let people = People::find(tx, self.tenant, recipients, rule).await?;
+        let mut people = People::find(tx, self.tenant, recipients, rule).await?;
+        if let Some(first) = self.story() {
+            people.have_heard(tx, self.tenant, first).await?;
+        }
         let quiet = Quiet::at(
             tx,
             rule.quiet_hours.as_ref(),
@@ -261,8 +272,8 @@ impl Run {
         sqlx::query!(
             "insert into communications.trigger_runs
                  (tenant_id, id, source, idempotency_key, body_hash, trigger_event, status, context, answer,
-                  hand_off, deadline_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                  hand_off, deadline_at, beside_run_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             self.tenant.0,
             self.id.0,
             self.source,
@@ -273,7 +284,8 @@ impl Run {
             json!(context),
             json!(answer),
             about,
-            deadline_at
+            deadline_at,
+            self.beside.map(|first| first.0)
         )
         .execute(tx.conn())
         .await?;

@@ -223,6 +223,7 @@ impl Planner<'_> {
         let mut walk = Walk::default();
         for step in &self.rule.steps {
             let skip: Skip = match self.ready(step, recipient, variables) {
+                Ok(_) if people.is_told(contact, step.channel) => SkipReason::AlreadyTold.into(),
                 Ok(ready) if people.is_suppressed(step.channel, &ready.address) => {
                     SkipReason::AddressSuppressed.into()
                 }

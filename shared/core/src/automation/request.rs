@@ -26,7 +26,7 @@ use super::intake::{self, Addressed, Run};
 use super::registry::{Subject, by_event};
 use super::rules::Rule;
 use super::subject::{self, Facts, RunContext, Which, over};
-use super::{Accepted, AutomationError, RunAnswer, RunStatus};
+use super::{Accepted, AutomationError, RunAnswer, RunStatus, story};
 use crate::model::{Category, Channel, Lane, RunId, TenantId};
 use crate::platform::{
     DatabaseError, Tx,
@@ -36,6 +36,7 @@ use aws_lc_rs::digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -56,6 +57,10 @@ pub struct NotificationRequest {
     /// of the first.
     #[serde(default)]
     pub run_id: Option<RunId>,
+    /// Instead of `run_id`: a run that this adds to, under a key of its own. Whomever that run, or another request beside it, writes to
+    /// on a channel is not written to on that channel again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<RunId>,
     /// One of the registry's, or a tenant's own: `A-Z`, digits and `_`.
     #[schemars(regex(pattern = EVENT_PATTERN))]
     pub trigger_event: String,
@@ -141,12 +146,16 @@ pub async fn accept(
 ) -> Result<Accepted, RequestError> {
     let now = intake::now(tx).await?;
     // A repeat that comes after its time gets its answer all the same.
-    let (run, end) = match begin(tx, tenant, client, request).await? {
+    let (mut run, end) = match begin(tx, tenant, client, request).await? {
         Begun::Run(run) => (run, None),
         Begun::HandedOver(run, end) => (run, end),
         Begun::Answered(answer) => return Ok(Accepted::settled(answer)),
     };
     request.check(now)?;
+    if let Some(beside) = request.beside {
+        let field = || ActionError::not_found("beside").with_details(json!({"field": "beside"}));
+        run.beside = Some(story::of(tx, tenant, beside).await?.ok_or_else(field)?);
+    }
     let trigger = by_event(&request.trigger_event);
     let facts = facts(tx, tenant, &request.context).await?;
     let mut parts = rule::addressed(tx, tenant, request, trigger, &facts, now).await?;
@@ -162,7 +171,9 @@ pub async fn accept(
         .collect();
     let words = over(facts.words, &request.variables);
     let send_at = request.send_at.filter(|at| *at > now);
-    let planned = run.plan_all(tx, &words, &addressed, send_at).await?;
+    let planned = run
+        .plan_all(tx, &words, &addressed, send_at, HashSet::new())
+        .await?;
     enough("variables", &planned.lacking)?;
     Ok(run.carry_out(tx, &facts.context, planned).await?)
 }
