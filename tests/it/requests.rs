@@ -502,3 +502,31 @@ async fn what_comes_back_unsent_of_a_cancelled_run_is_not_tried_again() {
         (&json!(2), &json!(0))
     );
 }
+
+#[tokio::test]
+async fn what_a_request_makes_an_advertisement_of_stands_before_no_notice() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    program.gets(&boarding(&host, "1")).await;
+    world
+        .execute(
+            "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source)
+             select tenant_id, communications.uuid_v7(), id, 'WHATSAPP', 'MARKETING', true, 'test', 'agent' from communications.contacts",
+        )
+        .await;
+    let mut request = boarding(&host, "2");
+    request["category"] = json!("MARKETING");
+    request["channels"] = json!(["WHATSAPP"]);
+    assert_eq!(
+        outcomes(&program.gets(&request).await),
+        ["QUEUED", "QUEUED"]
+    );
+    let lanes: Vec<String> = sqlx::query_scalar(
+        "select distinct category || ' ' || lane from communications.messages order by 1",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(lanes, ["MARKETING BULK", "TRANSACTIONAL TRANSACTIONAL"]);
+}

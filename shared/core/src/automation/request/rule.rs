@@ -116,6 +116,10 @@ pub(super) async fn rule(
         rule.steps = steps(&rule, channels);
     }
     if let Some(category) = request.category {
+        if category == Category::Marketing && rule.category != category {
+            // An advertisement stands before no notice.
+            rule.lane = Lane::Bulk;
+        }
         rule.category = category;
     }
     if rule.category == Category::Otp {
