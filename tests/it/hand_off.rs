@@ -496,3 +496,39 @@ async fn only_a_run_of_ones_own_can_be_added_to() {
         .unwrap();
     assert_eq!(program.asks(&driver).await.0, 404, "another tenant's");
 }
+
+/// How it was on board is asked two hours later, whoever asks.
+#[tokio::test]
+async fn what_is_told_later_is_told_later_by_an_orchestrator_too() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    world
+        .execute("update communications.notification_rules set orchestrator = 'N8N', quiet_hours = null where trigger_event = 'TRIP_COMPLETED_FEEDBACK'")
+        .await;
+    for by_itself in [true, false] {
+        host.changes("trips", host.trip, "status = 'SCHEDULED'")
+            .await;
+        let change = host
+            .changes("trips", host.trip, "status = 'COMPLETED'")
+            .await;
+        let answer = host.reports("trip_completed_feedback", &change).await;
+        let run = &answer["run"]["run_id"];
+        if by_itself {
+            overdue(&world).await;
+            timed_triggers::handle(&world.clock()).await.unwrap();
+        } else {
+            let request = json!({"run_id": run, "idempotency_key": run, "trigger_event": "TRIP_COMPLETED_FEEDBACK",
+                                 "context": {"trip_id": host.trip}});
+            Program::all(&world).await.gets(&request).await;
+        }
+        let later: Vec<bool> = sqlx::query_scalar(
+            "select due_at between now() + interval '119 minutes' and now() + interval '120 minutes'
+               from communications.messages where run_id = $1",
+        )
+        .bind(run.as_str().unwrap().parse::<Uuid>().unwrap())
+        .fetch_all(&world.pool)
+        .await
+        .unwrap();
+        assert_eq!(later, [true, true], "by itself: {by_itself}");
+    }
+}

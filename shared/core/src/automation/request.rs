@@ -146,9 +146,9 @@ pub async fn accept(
 ) -> Result<Accepted, RequestError> {
     let now = intake::now(tx).await?;
     // A repeat that comes after its time gets its answer all the same.
-    let (mut run, end) = match begin(tx, tenant, client, request).await? {
-        Begun::Run(run) => (run, None),
-        Begun::HandedOver(run, end) => (run, end),
+    let (mut run, given) = match begin(tx, tenant, client, request).await? {
+        Begun::Run(run) => (run, Given::default()),
+        Begun::HandedOver(run, given) => (run, given),
         Begun::Answered(answer) => return Ok(Accepted::settled(answer)),
     };
     request.check(now)?;
@@ -160,7 +160,7 @@ pub async fn accept(
     let facts = facts(tx, tenant, &request.context).await?;
     let mut parts = rule::addressed(tx, tenant, request, trigger, &facts, now).await?;
     for (rule, _) in &mut parts {
-        rule.end_by(end);
+        rule.end_by(given.not_after);
     }
     if parts.is_empty() {
         return Ok(run.ends(tx, RunStatus::Ignored, &facts.context).await?);
@@ -170,7 +170,8 @@ pub async fn accept(
         .map(|(rule, recipients)| Addressed { rule, recipients })
         .collect();
     let words = over(facts.words, &request.variables);
-    let send_at = request.send_at.filter(|at| *at > now);
+    let send_at = request.send_at.or(given.not_before);
+    let send_at = send_at.filter(|at| *at > now);
     let planned = run
         .plan_all(tx, &words, &addressed, send_at, HashSet::new())
         .await?;
@@ -181,9 +182,17 @@ pub async fn accept(
 /// Whether there is anything left to do.
 enum Begun {
     Run(Run),
-    /// And when what it is about has come.
-    HandedOver(Run, Option<OffsetDateTime>),
+    HandedOver(Run, Given),
     Answered(RunAnswer),
+}
+
+/// What a run that was handed over brings with it.
+#[derive(Default)]
+struct Given {
+    /// When its trigger is told of, where the request does not say.
+    not_before: Option<OffsetDateTime>,
+    /// When what it is about has come.
+    not_after: Option<OffsetDateTime>,
 }
 
 async fn begin(
@@ -198,11 +207,14 @@ async fn begin(
             Taken::Waiting {
                 trigger_event,
                 about,
-                ..
-            } if trigger_event == *event => Ok(Begun::HandedOver(
-                Run::continued(run, tenant, event),
-                about.not_after,
-            )),
+                since,
+            } if trigger_event == *event => {
+                let given = Given {
+                    not_before: by_event(event).map(|trigger| since + trigger.after),
+                    not_after: about.not_after,
+                };
+                Ok(Begun::HandedOver(Run::continued(run, tenant, event), given))
+            }
             Taken::Waiting { .. } => Err(invalid("trigger_event", "is not the run's").into()),
             Taken::Over(answer) => Ok(Begun::Answered(
                 serde_json::from_value(answer)
