@@ -62,7 +62,7 @@ async fn carries_out(world: &World, run: &Value) -> (u16, Value) {
     world
         .execute(
             "insert into communications.api_clients (tenant_id, id, name, token_sha256, scopes)
-             values (communications.platform_tenant(), communications.uuid_v7(), 'n8n', sha256('comms_n8n'), '{notifications:write}')
+             values (communications.platform_tenant(), communications.uuid_v7(), 'n8n', sha256('comms_n8n'), '{notifications:read,notifications:write}')
              on conflict do nothing",
         )
         .await;
@@ -531,4 +531,27 @@ async fn what_is_told_later_is_told_later_by_an_orchestrator_too() {
         .unwrap();
         assert_eq!(later, [true, true], "by itself: {by_itself}");
     }
+}
+
+/// A token that may not read learns nothing of a run by naming it, but what it did itself.
+#[tokio::test]
+async fn whoever_may_not_read_is_told_only_of_what_they_carried_out() {
+    let mut world = World::new().await;
+    let (answer, trip) = boards(&mut world, "http://127.0.0.1:9/webhook/runs").await;
+    let run = &answer["run"]["run_id"];
+    let request = json!({"run_id": run, "idempotency_key": run, "trigger_event": "TRIP_BOARDING", "context": {"trip_id": trip}});
+    let writes = ["notifications:write"];
+    let (first, other) = (
+        Program::of(&world, &writes).await,
+        Program::of(&world, &writes).await,
+    );
+    let carried = first.gets(&request).await;
+    assert_eq!(carried["recipients"].as_array().unwrap().len(), 2);
+    assert_eq!(first.gets(&request).await, carried, "a repeat of its own");
+    let told = other.gets(&request).await;
+    assert_eq!(
+        (&told["status"], &told["recipients"]),
+        (&json!("COMPLETED"), &json!([]))
+    );
+    assert_eq!(Program::all(&world).await.gets(&request).await, carried);
 }

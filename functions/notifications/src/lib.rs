@@ -137,7 +137,7 @@ async fn serve(
         Call::Create => {
             let wanted: NotificationRequest = request::parse(request.body())?;
             let tenant = client.tenant(wanted.tenant_id)?;
-            let accepted = request::accept(tx, tenant, client.id, &wanted).await?;
+            let accepted = request::accept(tx, tenant, &client, &wanted).await?;
             tracing::info!(tenant.id = %tenant, run.id = %accepted.answer.run_id, recipients = accepted.answer.recipients.len(), queued = accepted.hints.len(), "notification request");
             Ok(Served {
                 hints: accepted.hints,

@@ -222,8 +222,8 @@ pub(super) enum Taken {
         /// When it was taken in.
         since: OffsetDateTime,
     },
-    /// Carried out before, or never handed over.
-    Over(Value),
+    /// Carried out before, by this API client if by any; or never handed over.
+    Over(Value, Option<Uuid>),
     Unknown,
 }
 
@@ -233,7 +233,7 @@ pub(super) async fn take(
     run: RunId,
 ) -> Result<Taken, DatabaseError> {
     let row = sqlx::query!(
-        "select status, trigger_event, answer, hand_off, created_at from communications.trigger_runs
+        "select status, trigger_event, answer, hand_off, created_at, carried_out_by from communications.trigger_runs
           where tenant_id = $1 and id = $2 for update",
         tenant.0,
         run.0
@@ -248,7 +248,7 @@ pub(super) async fn take(
                 .map_err(|error| sqlx::Error::Decode(error.into()))?,
             since: row.created_at,
         },
-        Some(row) => Taken::Over(row.answer),
+        Some(row) => Taken::Over(row.answer, row.carried_out_by),
     })
 }
 

@@ -16,6 +16,7 @@ use crate::platform::{DatabaseError, Tx};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// A run that is being taken in.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Run {
     continues: bool,
     /// The first run of the story that it is a part of.
     pub(super) beside: Option<RunId>,
+    /// The API client that carries it out, where it was handed over.
+    pub(super) carried_out_by: Option<Uuid>,
 }
 
 /// What a run stands on, whomever it writes to: read once.
@@ -66,6 +69,7 @@ impl Run {
             trigger_event: trigger_event.to_owned(),
             continues: false,
             beside: None,
+            carried_out_by: None,
         }
     }
 
@@ -258,11 +262,13 @@ impl Run {
     ) -> Result<(), DatabaseError> {
         if self.continues {
             sqlx::query!(
-                "update communications.trigger_runs set status = $3, answer = $4 where tenant_id = $1 and id = $2",
+                "update communications.trigger_runs set status = $3, answer = $4, carried_out_by = $5
+                  where tenant_id = $1 and id = $2",
                 self.tenant.0,
                 self.id.0,
                 answer.status.as_str(),
-                json!(answer)
+                json!(answer),
+                self.carried_out_by
             )
             .execute(tx.conn())
             .await?;

@@ -21,6 +21,7 @@ pub use runs::{CancelledRun, RecipientState, RunState, cancel_run, run_state};
 pub(in crate::automation) use words::{enough, lacking};
 
 use super::audience::Recipient;
+use super::clients::{Client, Scope};
 use super::hand_off::{self, Taken};
 use super::intake::{self, Addressed, Run};
 use super::registry::{Subject, by_event};
@@ -38,7 +39,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 /// Whoever is listed; more are a batch.
 pub const MOST_RECIPIENTS: usize = 1_000;
@@ -54,7 +54,7 @@ pub struct NotificationRequest {
     #[schemars(length(min = 1, max = KEY_LIMIT), regex(pattern = KEY_PATTERN))]
     pub idempotency_key: String,
     /// A run that was handed over: this is how it goes on, and its messages are the run's. Once; whoever comes later gets the answer
-    /// of the first.
+    /// of the first, without recipients where it is another's and the token may not read.
     #[serde(default)]
     pub run_id: Option<RunId>,
     /// Instead of `run_id`: a run that this adds to, under a key of its own. Whomever that run, or another request beside it, writes to
@@ -141,7 +141,7 @@ impl NotificationRequest {
 pub async fn accept(
     tx: &mut Tx,
     tenant: TenantId,
-    client: Uuid,
+    client: &Client,
     request: &NotificationRequest,
 ) -> Result<Accepted, RequestError> {
     let now = intake::now(tx).await?;
@@ -198,7 +198,7 @@ struct Given {
 async fn begin(
     tx: &mut Tx,
     tenant: TenantId,
-    client: Uuid,
+    client: &Client,
     request: &NotificationRequest,
 ) -> Result<Begun, RequestError> {
     let event = &request.trigger_event;
@@ -213,19 +213,25 @@ async fn begin(
                     not_before: by_event(event).map(|trigger| since + trigger.after),
                     not_after: about.not_after,
                 };
-                Ok(Begun::HandedOver(Run::continued(run, tenant, event), given))
+                let mut run = Run::continued(run, tenant, event);
+                run.carried_out_by = Some(client.id);
+                Ok(Begun::HandedOver(run, given))
             }
             Taken::Waiting { .. } => Err(invalid("trigger_event", "is not the run's").into()),
-            Taken::Over(answer) => Ok(Begun::Answered(
-                serde_json::from_value(answer)
-                    .map_err(|error| DatabaseError::from(sqlx::Error::Decode(error.into())))?,
-            )),
+            Taken::Over(answer, by) => {
+                let mut answer: RunAnswer = serde_json::from_value(answer)
+                    .map_err(|error| DatabaseError::from(sqlx::Error::Decode(error.into())))?;
+                if by != Some(client.id) && !client.may(Scope::Read) {
+                    answer.recipients.clear();
+                }
+                Ok(Begun::Answered(answer))
+            }
             Taken::Unknown => Err(ActionError::not_found("run_id")
                 .with_details(json!({"field": "run_id"}))
                 .into()),
         };
     }
-    let source = format!("api/{client}");
+    let source = format!("api/{}", client.id);
     let run = Run::new(
         tenant,
         &source,
