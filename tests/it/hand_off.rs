@@ -555,3 +555,29 @@ async fn whoever_may_not_read_is_told_only_of_what_they_carried_out() {
     );
     assert_eq!(Program::all(&world).await.gets(&request).await, carried);
 }
+
+#[tokio::test]
+async fn an_orchestrator_that_comes_after_the_moment_tells_nobody() {
+    let world = World::new().await;
+    Host::of(&world).await;
+    world
+        .execute("update communications.notification_rules set orchestrator = 'N8N', quiet_hours = null where trigger_event = 'TRIP_REMINDER_2H'")
+        .await;
+    world
+        .execute("update operations.trips set departure_at = now() + interval '1 hour'")
+        .await;
+    timed_triggers::handle(&world.clock()).await.unwrap();
+    world
+        .execute("update communications.trigger_runs set hand_off = jsonb_set(hand_off, '{not_after}', to_jsonb(now() - interval '1 second'))")
+        .await;
+    let run: Uuid = world
+        .scalar("select id from communications.trigger_runs")
+        .await;
+    let request = json!({"run_id": run, "idempotency_key": run, "trigger_event": "TRIP_REMINDER_2H",
+                         "context": {"trip_id": trip(&world).await}});
+    let answer = Program::all(&world).await.gets(&request).await;
+    assert_eq!(
+        (&answer["status"], world.count("messages").await),
+        (&json!("STALE"), 0)
+    );
+}

@@ -152,6 +152,9 @@ pub async fn accept(
         Begun::Answered(answer) => return Ok(Accepted::settled(answer)),
     };
     request.check(now)?;
+    if given.not_after.is_some_and(|end| end <= now) {
+        return Ok(run.ends(tx, RunStatus::Stale, &request.context).await?);
+    }
     if let Some(beside) = request.beside {
         let field = || ActionError::not_found("beside").with_details(json!({"field": "beside"}));
         run.beside = Some(story::of(tx, tenant, beside).await?.ok_or_else(field)?);
