@@ -616,3 +616,69 @@ async fn what_comes_back_unsent_rests_with_its_batch() {
         "and the next channel has its turn"
     );
 }
+
+#[tokio::test]
+async fn what_became_of_everybody_is_read_page_by_page() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    let stranger = Uuid::now_v7();
+    let recipients = json!([person(1), person(1), {"contact_id": stranger}, person(2)]);
+    let batch = json!({"idempotency_key": "1", "message": news("WHATSAPP"), "recipients": recipients, "start": true});
+    let batch = id(&campaigns.gets("POST", "/api/batches", &batch).await);
+    let path = format!("/api/batches/{batch}/recipients");
+    let page = async |query: &str| {
+        campaigns
+            .asks("GET", &format!("{path}{query}"), &Value::Null)
+            .await
+    };
+    let (_, undecided) = page("").await;
+    assert_eq!(
+        undecided["recipients"][3],
+        json!({"recipient": 3, "position": 3}),
+        "no outcome yet, and no address"
+    );
+    work(&world).await;
+    world.step_dispatch().await;
+    let (mut seen, mut after) = (Vec::new(), json!(0));
+    while !after.is_null() {
+        let (status, answer) = page(&format!("?after={after}&limit=3")).await;
+        assert_eq!(status, 200, "{answer}");
+        seen.extend(answer["recipients"].as_array().unwrap().clone());
+        after = answer["next"].clone();
+    }
+    let said: Vec<(&Value, &Value)> = seen
+        .iter()
+        .map(|one| (&one["outcome"], &one["message_status"]))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (&json!("QUEUED"), &json!("SENT")),
+            (&json!("DUPLICATE"), &Value::Null),
+            (&json!("UNKNOWN"), &Value::Null),
+            (&json!("QUEUED"), &json!("SENT"))
+        ]
+    );
+    assert_eq!(
+        (&seen[2]["contact_id"], &seen[3]["channel"]),
+        (&json!(stranger), &json!("WHATSAPP"))
+    );
+    assert_eq!(page("?after=9").await.1["recipients"], json!([]));
+    for (query, field) in [
+        ("?after=-1", "after"),
+        ("?limit=1001", "limit"),
+        ("?limit=x", "limit"),
+    ] {
+        let (status, answer) = page(query).await;
+        assert_eq!(
+            (status, &answer["extensions"]["field"]),
+            (400, &json!(field))
+        );
+    }
+    sqlx::query("update communications.api_clients set tenant_id = $1")
+        .bind(world.albion.tenant)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(page("").await.0, 404, "another tenant's is not there");
+}

@@ -1,7 +1,9 @@
 //! The document, put together: the function's routes, the types that it reads and writes, and what neither of them can say.
 
 use comms_core::automation::RunAnswer;
-use comms_core::automation::batches::{BatchState, MoreRecipients, NewBatch};
+use comms_core::automation::batches::{
+    BatchRecipients, BatchState, MOST_A_PAGE, MoreRecipients, NewBatch,
+};
 use comms_core::automation::request::{
     CancelledRun, NotificationRequest, PreviewRequest, Previewed, RunState,
 };
@@ -193,6 +195,13 @@ fn operation(schemas: &mut Schemas, call: Call) -> Operation {
             answer: schemas.written::<BatchState>(),
             errors: &[404, 409, 413],
         },
+        Call::Outcomes(_) => Operation {
+            id: "getBatchRecipients",
+            summary: "What became of its recipients, page by page, in their order.",
+            body: None,
+            answer: schemas.written::<BatchRecipients>(),
+            errors: &[404],
+        },
         Call::Batch(_, what) => of_batch(schemas, what),
     }
 }
@@ -244,6 +253,9 @@ fn written(route: &Route, operation: Operation, goldens: &[(String, Value)]) -> 
     if operation.body.is_none() {
         parameters.push(json!({"$ref": "#/components/parameters/tenant_id"}));
     }
+    if operation.id == "getBatchRecipients" {
+        parameters.extend(page());
+    }
     let mut written = json!({
         "operationId": operation.id,
         "summary": operation.summary,
@@ -259,6 +271,23 @@ fn written(route: &Route, operation: Operation, goldens: &[(String, Value)]) -> 
             json!({"required": true, "content": {"application/json": content}});
     }
     written
+}
+
+/// Which of many.
+fn page() -> [Value; 2] {
+    let one = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
+    [
+        one(
+            "after",
+            "The place of the first: `next` of the page before.",
+            json!({"type": "integer", "minimum": 0, "default": 0}),
+        ),
+        one(
+            "limit",
+            "How many at most.",
+            json!({"type": "integer", "minimum": 1, "maximum": MOST_A_PAGE, "default": MOST_A_PAGE}),
+        ),
+    ]
 }
 
 /// The bodies of events/notifications/ that are for this route and nothing is wrong with.

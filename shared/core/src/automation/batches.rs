@@ -5,9 +5,11 @@
 //! whole steps. A contact gets one message of a batch, however often and under however many names it is listed.
 
 mod control;
+mod outcomes;
 mod step;
 
 pub use control::{BatchState, cancel, pause, resume, start, state, stop, stop_failing};
+pub use outcomes::{BatchRecipient, BatchRecipients, MOST_A_PAGE, outcomes};
 pub use step::{Stepped, lost_steps, step};
 
 use super::RunStatus;
