@@ -1,6 +1,7 @@
 //! Batches: everybody once, whatever dies on the way; honest totals; paused, resumed, cancelled; stopped by itself.
 
 use crate::program::Program;
+use crate::triggers::quiet;
 use comms_core::automation::batches::{self, Stepped};
 use comms_core::model::BatchDispatchJob;
 use comms_simulator::{Answer, Script};
@@ -398,6 +399,10 @@ async fn an_audience_is_found_by_a_query() {
             "audience.trips.departing_from",
             json!({"idempotency_key": "k", "message": news("SMS"), "audience": {"trips": {"departing_from": "x"}}}),
         ),
+        (
+            "audience.contacts.kind",
+            json!({"idempotency_key": "k", "message": news("SMS"), "audience": {"contacts": {"kind": "CUSTOMERS"}}}),
+        ),
     ] {
         let (status, answer) = program.asks("POST", "/api/batches", &body).await;
         assert_eq!(
@@ -477,4 +482,203 @@ async fn what_is_cancelled_does_not_stop_itself_afterwards() {
     assert!(!stopped.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(campaigns.state(batch).await["status"], "CANCELLED");
+}
+
+/// What would be everybody's TEMPLATE_ERROR is known before anybody is decided about.
+#[tokio::test]
+async fn a_text_that_lacks_what_all_share_is_refused_and_its_key_is_free() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    let mut message = news("SMS");
+    let vehicle = message["variables"]["trip"]
+        .as_object_mut()
+        .unwrap()
+        .remove("vehicle");
+    let batch = |start: bool, recipients: Value| json!({"idempotency_key": "1", "message": message, "recipients": recipients, "start": start});
+    for start in [true, false] {
+        let new = batch(start, json!([person(1), person(2)]));
+        let (status, answer) = campaigns.asks("POST", "/api/batches", &new).await;
+        assert_eq!(
+            (status, &answer["extensions"]["field"]),
+            (400, &json!("message.variables.trip.vehicle")),
+            "{answer}"
+        );
+    }
+    assert_eq!(world.count("batches").await, 0);
+    // Nobody is there yet who could bring it: it is asked for when no more are coming.
+    let open = id(&campaigns
+        .gets("POST", "/api/batches", &batch(false, json!([])))
+        .await);
+    let path = format!("/api/batches/{open}/recipients");
+    let add = async |after: i32, who: Value| {
+        let more = json!({"after": after, "recipients": [who]});
+        campaigns.gets("POST", &path, &more).await
+    };
+    add(0, person(1)).await;
+    let (status, answer) = campaigns
+        .asks("POST", &format!("/api/batches/{open}/start"), &Value::Null)
+        .await;
+    assert_eq!(
+        (status, &answer["extensions"]["missing"]),
+        (400, &json!(["trip.vehicle"])),
+        "{answer}"
+    );
+    assert_eq!(campaigns.state(open).await["status"], "OPEN");
+    let mut own = person(2);
+    own["variables"] = json!({"trip": {"vehicle": vehicle}});
+    add(1, own).await;
+    campaigns.does(open, "start").await;
+    work(&world).await;
+    let outcomes: Vec<String> =
+        sqlx::query_scalar("select outcome from communications.batch_recipients order by position")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        outcomes,
+        ["TEMPLATE_ERROR", "QUEUED"],
+        "whoever lacks it alone is skipped"
+    );
+}
+
+/// A batch is released for hours, and the night falls meanwhile; and a step that is made by night plans for the morning.
+#[tokio::test]
+async fn what_a_batch_has_not_sent_by_night_waits_for_the_morning() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    quiet::by_day(&world).await;
+    let by_day = campaigns.sms(3).await;
+    work(&world).await;
+    let waits = "messages where status = 'QUEUED' and due_at > now() + interval '28 minutes' and due_at < 'infinity'";
+    assert_eq!(world.count(waits).await, 0);
+    quiet::night_falls(&world).await;
+    campaigns.does(by_day, "pause").await;
+    campaigns.does(by_day, "resume").await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    world.step_dispatch().await;
+    assert_eq!(world.count(waits).await, 3);
+    world
+        .execute(
+            "update communications.notification_rules r set quiet_hours = m.quiet_hours - 'zone' from communications.messages m
+              where r.trigger_event = 'TRIP_BOARDING'",
+        )
+        .await;
+    world.execute("delete from communications.messages").await;
+    campaigns.sms(2).await;
+    work(&world).await;
+    assert_eq!(world.count(waits).await, 2, "planned for the morning");
+}
+
+/// A send that fails after the pause: neither it nor what it falls back to leaves before somebody resumes.
+#[tokio::test]
+async fn what_comes_back_unsent_rests_with_its_batch() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    let mut message = news("WHATSAPP");
+    message["channels"] = json!(["WHATSAPP", "SMS"]);
+    let batch = json!({"idempotency_key": "1", "message": message, "recipients": [person(1), person(2)], "start": true});
+    let batch = id(&campaigns.gets("POST", "/api/batches", &batch).await);
+    work(&world).await;
+    for (who, code) in [(1, 131_016), (2, 131_026)] {
+        world.simulator.script(Script {
+            recipient: person(who)["phone"].as_str().map(str::to_owned),
+            delay_ms: 500,
+            ..crate::planted::fails(code)
+        });
+    }
+    let paused = async {
+        world.simulator.wait_for_calls(2).await;
+        campaigns.does(batch, "pause").await;
+    };
+    futures_util::join!(world.step_dispatch(), paused);
+    assert_eq!(world.outbound().await, ["QUEUED", "FAILED", "QUEUED"]);
+    assert_eq!(
+        world
+            .count("messages where status = 'QUEUED' and due_at = 'infinity' and held_due_at is not null")
+            .await,
+        2,
+        "the second try, and the next channel"
+    );
+    world.time_passes(5).await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    world.hints_are_followed().await;
+    assert_eq!(world.outbound().await, ["QUEUED", "FAILED", "QUEUED"]);
+    campaigns.does(batch, "resume").await;
+    world.time_passes(5).await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    world.step_dispatch().await;
+    assert_eq!(world.outbound().await[..2], ["SENT", "FAILED"]);
+    assert_eq!(
+        world
+            .count("messages where fallback_of is not null and due_at < 'infinity' and held_due_at is null")
+            .await,
+        1,
+        "and the next channel has its turn"
+    );
+}
+
+#[tokio::test]
+async fn what_became_of_everybody_is_read_page_by_page() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    let stranger = Uuid::now_v7();
+    let recipients = json!([person(1), person(1), {"contact_id": stranger}, person(2)]);
+    let batch = json!({"idempotency_key": "1", "message": news("WHATSAPP"), "recipients": recipients, "start": true});
+    let batch = id(&campaigns.gets("POST", "/api/batches", &batch).await);
+    let path = format!("/api/batches/{batch}/recipients");
+    let page = async |query: &str| {
+        campaigns
+            .asks("GET", &format!("{path}{query}"), &Value::Null)
+            .await
+    };
+    let (_, undecided) = page("").await;
+    assert_eq!(
+        undecided["recipients"][3],
+        json!({"recipient": 3, "position": 3}),
+        "no outcome yet, and no address"
+    );
+    work(&world).await;
+    world.step_dispatch().await;
+    let (mut seen, mut after) = (Vec::new(), json!(0));
+    while !after.is_null() {
+        let (status, answer) = page(&format!("?after={after}&limit=3")).await;
+        assert_eq!(status, 200, "{answer}");
+        seen.extend(answer["recipients"].as_array().unwrap().clone());
+        after = answer["next"].clone();
+    }
+    let said: Vec<(&Value, &Value)> = seen
+        .iter()
+        .map(|one| (&one["outcome"], &one["message_status"]))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (&json!("QUEUED"), &json!("SENT")),
+            (&json!("DUPLICATE"), &Value::Null),
+            (&json!("UNKNOWN"), &Value::Null),
+            (&json!("QUEUED"), &json!("SENT"))
+        ]
+    );
+    assert_eq!(
+        (&seen[2]["contact_id"], &seen[3]["channel"]),
+        (&json!(stranger), &json!("WHATSAPP"))
+    );
+    assert_eq!(page("?after=9").await.1["recipients"], json!([]));
+    for (query, field) in [
+        ("?after=-1", "after"),
+        ("?limit=1001", "limit"),
+        ("?limit=x", "limit"),
+    ] {
+        let (status, answer) = page(query).await;
+        assert_eq!(
+            (status, &answer["extensions"]["field"]),
+            (400, &json!(field))
+        );
+    }
+    sqlx::query("update communications.api_clients set tenant_id = $1")
+        .bind(world.albion.tenant)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(page("").await.0, 404, "another tenant's is not there");
 }

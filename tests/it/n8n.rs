@@ -102,6 +102,20 @@ fn every_workflow_is_whole() {
     }
 }
 
+/// Whatever a workflow asks for is a part of the run that it was given, so that nobody hears of it twice.
+#[test]
+fn no_workflow_asks_for_what_is_no_part_of_its_run() {
+    for (file, workflow) in workflows() {
+        let keys = |part: &str| workflow.to_string().matches(part).count();
+        let named = keys("run_id: run.run_id") + keys("run_id: $json.body.run_id");
+        assert_eq!(
+            keys("idempotency_key:"),
+            named + keys("beside: run.run_id"),
+            "{file}"
+        );
+    }
+}
+
 /// Secrets come from the environment of the deployment.
 #[test]
 fn no_secret_is_in_the_files() {

@@ -43,7 +43,7 @@ impl<'a> Program<'a> {
         Self::of(world, &["notifications:read", "notifications:write"]).await
     }
 
-    /// `path` may end in `?tenant_id=…`; no body where it is null.
+    /// `path` may have a query; no body where it is null.
     pub async fn calls(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let body = if body.is_null() {
             String::new()
@@ -55,12 +55,13 @@ impl<'a> Program<'a> {
 
     /// Holds the call and its answer against docs/openapi.json.
     pub async fn posts(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        let (path, tenant) = match path.split_once("?tenant_id=") {
-            Some((path, tenant)) => (path, vec![("tenant_id", tenant)]),
-            None => (path, Vec::new()),
-        };
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let query: Vec<(&str, &str)> = query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .collect();
         let headers = json!({"authorization": format!("Bearer {}", self.token)});
-        let request = calls::http(method, path, &json!({}), &tenant, &headers, body);
+        let request = calls::http(method, path, &json!({}), &query, &headers, body);
         let response = notifications::handle(&self.world.api(), request).await;
         let answer = serde_json::from_str(response.body()).unwrap();
         let status = response.status().as_u16();

@@ -2,6 +2,7 @@
 
 use crate::program::Program;
 use crate::triggers::host::Host;
+use comms_simulator::Script;
 use comms_tests::calls;
 use comms_tests::world::World;
 use futures_util::future::join_all;
@@ -391,4 +392,141 @@ async fn a_preview_shows_every_language_and_names_what_is_missing() {
         ),
         (0, 0)
     );
+}
+
+/// What the caller forgot is said at once, and the key is still theirs.
+#[tokio::test]
+async fn a_variable_that_nobody_gives_is_a_refusal_and_one_that_somebody_lacks_is_theirs() {
+    let world = World::new().await;
+    Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let words = json!({"trip": {"code": "1", "origin": "Madrid", "destination": "Valencia", "vehicle": "bus 9"}});
+    let mut request = json!({"idempotency_key": "1", "trigger_event": "TRIP_BOARDING", "channels": ["SMS"],
+        "variables": {"trip": {"code": "1", "origin": "Madrid"}},
+        "recipients": [{"phone": "+34600111222", "locale": "es"}, {"phone": "+34600999000", "locale": "en"}]});
+    let (status, answer) = program.asks(&request).await;
+    assert_eq!(
+        (status, &answer["extensions"]["field"]),
+        (400, &json!("variables.trip.destination")),
+        "{answer}"
+    );
+    assert_eq!(
+        answer["extensions"]["missing"],
+        json!(["trip.destination", "trip.vehicle"])
+    );
+    let stored = (
+        world.count("trigger_runs").await,
+        world.count("messages").await,
+        world.count("contacts").await,
+    );
+    assert_eq!(stored, (0, 0, 0));
+    request["variables"] = words.clone();
+    assert_eq!(
+        outcomes(&program.gets(&request).await),
+        ["QUEUED", "QUEUED"],
+        "mended, under the same key"
+    );
+    // One of them has it.
+    request["idempotency_key"] = json!("2");
+    request["variables"] = json!({});
+    request["recipients"][1]["variables"] = words.clone();
+    let answer = program.gets(&request).await;
+    assert_eq!(outcomes(&answer), ["TEMPLATE_ERROR", "QUEUED"]);
+    assert_eq!(answer["recipients"][0]["reason"], "body: undefined value");
+    // A fallback alone lacks something: the way without it is taken.
+    world
+        .execute(
+            "insert into communications.notification_templates (tenant_id, id, trigger_event, channel, locale, version, status, subject, body)
+             values ('0192f000-0000-7000-8000-00000000000a', communications.uuid_v7(), 'TRIP_BOARDING', 'EMAIL', 'en', 1, 'PUBLISHED', 'Gate', 'Gate {{ gate }}')",
+        )
+        .await;
+    let request = json!({"idempotency_key": "3", "trigger_event": "TRIP_BOARDING", "channels": ["SMS", "EMAIL"], "variables": words,
+                         "recipients": [{"phone": "+34600999000", "email": "eva@example.org", "locale": "en"}]});
+    let answer = program.gets(&request).await;
+    assert_eq!(outcomes(&answer), ["QUEUED"]);
+    assert_eq!(
+        answer["recipients"][0]["skipped"][0]["reason"],
+        "TEMPLATE_ERROR"
+    );
+}
+
+/// It was being sent when its run was taken back, and its provider did not take it, or nobody knows: that was the last try.
+#[tokio::test]
+async fn what_comes_back_unsent_of_a_cancelled_run_is_not_tried_again() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    let run = program.gets(&boarding(&host, "1")).await["run_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let cancel = format!("/api/notifications/{run}/cancel");
+    for (who, script) in [
+        ("+34600111222", crate::planted::fails(131_016)),
+        ("+447700900123", crate::planted::doubt()),
+    ] {
+        world.simulator.script(Script {
+            recipient: Some(who.to_owned()),
+            delay_ms: 500,
+            ..script
+        });
+    }
+    let taken_back = async {
+        world.simulator.wait_for_calls(2).await;
+        program.calls("POST", &cancel, &Value::Null).await.1
+    };
+    let ((), answer) = futures_util::join!(world.step_dispatch(), taken_back);
+    assert_eq!(
+        (&answer["cancelled"], &answer["too_late"]),
+        (&json!(0), &json!(2)),
+        "as far as could be said"
+    );
+    assert_eq!(world.outbound().await, ["CANCELLED", "UNCERTAIN"]);
+    world.time_passes(5).await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    world.hints_are_followed().await;
+    assert_eq!(world.outbound().await, ["CANCELLED", "CANCELLED"]);
+    assert_eq!(world.simulator.calls().len(), 2, "nothing is tried again");
+    let evidence: Vec<(String, String)> = sqlx::query_as(
+        "select m.failed_code, a.class from communications.messages m
+           join communications.message_attempts a on a.tenant_id = m.tenant_id and a.message_id = m.id order by m.id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let kept = |class: &str| ("cancelled".to_owned(), class.to_owned());
+    assert_eq!(evidence, [kept("RETRYABLE"), kept("AMBIGUOUS")]);
+    let (_, answer) = program.calls("POST", &cancel, &Value::Null).await;
+    assert_eq!(
+        (&answer["cancelled"], &answer["too_late"]),
+        (&json!(2), &json!(0))
+    );
+}
+
+#[tokio::test]
+async fn what_a_request_makes_an_advertisement_of_stands_before_no_notice() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    program.gets(&boarding(&host, "1")).await;
+    world
+        .execute(
+            "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source)
+             select tenant_id, communications.uuid_v7(), id, 'WHATSAPP', 'MARKETING', true, 'test', 'agent' from communications.contacts",
+        )
+        .await;
+    let mut request = boarding(&host, "2");
+    request["category"] = json!("MARKETING");
+    request["channels"] = json!(["WHATSAPP"]);
+    assert_eq!(
+        outcomes(&program.gets(&request).await),
+        ["QUEUED", "QUEUED"]
+    );
+    let lanes: Vec<String> = sqlx::query_scalar(
+        "select distinct category || ' ' || lane from communications.messages order by 1",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(lanes, ["MARKETING BULK", "TRANSACTIONAL TRANSACTIONAL"]);
 }

@@ -205,3 +205,53 @@ async fn templates_are_their_tenants_and_its_administrators() {
         "template-not-approved"
     );
 }
+
+/// A draft is looked at before it is used.
+#[tokio::test]
+async fn a_draft_is_shown_by_its_version() {
+    let world = World::new().await;
+    let (_, first) = does(&world, "saveTemplate", sms("Sube ya al {{ trip.code }}")).await;
+    let publish = json!({"template_id": first["template_id"]});
+    does(&world, "publishTemplate", publish).await;
+    let (_, draft) = does(
+        &world,
+        "saveTemplate",
+        sms("Todos a bordo de {{ trip.code }}"),
+    )
+    .await;
+    assert_eq!(draft["version"], 2);
+    let shows = async |more: Value| {
+        let mut asked = json!({"trigger_event": "TRIP_BOARDING", "channels": ["SMS"], "locales": ["es"],
+                               "variables": {"trip": {"code": "7"}}});
+        asked
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let (_, shown) = does(&world, "previewTemplate", asked).await;
+        (
+            shown["previews"][0]["version"].clone(),
+            shown["previews"][0]["body"].clone(),
+            shown["extensions"]["field"].clone(),
+        )
+    };
+    let seen = |version: i32, body: &str| (json!(version), json!(body), Value::Null);
+    assert_eq!(shows(json!({})).await, seen(1, "Sube ya al 7"));
+    assert_eq!(
+        shows(json!({"version": 2})).await,
+        seen(2, "Todos a bordo de 7")
+    );
+    assert_eq!(shows(json!({"version": 3})).await.2, "trigger_event");
+    // What another tenant drafts is not there.
+    let input = json!({"trigger_event": "TRIP_BOARDING", "channels": ["SMS"], "locales": ["es"], "version": 2});
+    let albion = &world.albion;
+    let (status, _) = world
+        .asks(
+            "tenant_admin",
+            albion.tenant,
+            albion.agent,
+            "previewTemplate",
+            &input,
+        )
+        .await;
+    assert_eq!(status, 400);
+}

@@ -2,7 +2,7 @@
 
 mod changes;
 pub mod host;
-mod quiet;
+pub mod quiet;
 mod time;
 
 use comms_core::automation::{REGISTRY, editing};

@@ -7,7 +7,7 @@ mod route;
 pub use route::{Call, OfBatch, ROUTES, Route};
 
 use comms_core::automation::AutomationError;
-use comms_core::automation::batches::{self, BatchState, MoreRecipients, NewBatch};
+use comms_core::automation::batches::{self, BatchState, MOST_A_PAGE, MoreRecipients, NewBatch};
 use comms_core::automation::clients::{self, Client, Scope};
 use comms_core::automation::request::{self, NotificationRequest, PreviewRequest, RequestError};
 use comms_core::model::{BatchDispatchJob, TenantId};
@@ -137,7 +137,7 @@ async fn serve(
         Call::Create => {
             let wanted: NotificationRequest = request::parse(request.body())?;
             let tenant = client.tenant(wanted.tenant_id)?;
-            let accepted = request::accept(tx, tenant, client.id, &wanted).await?;
+            let accepted = request::accept(tx, tenant, &client, &wanted).await?;
             tracing::info!(tenant.id = %tenant, run.id = %accepted.answer.run_id, recipients = accepted.answer.recipients.len(), queued = accepted.hints.len(), "notification request");
             Ok(Served {
                 hints: accepted.hints,
@@ -186,6 +186,11 @@ async fn serve(
             let state = batches::add(tx, tenant, batch, &more).await?;
             Ok(Served::only(json!(state)))
         }
+        Call::Outcomes(batch) => {
+            let tenant = client.tenant(named_tenant(request)?)?;
+            let page = batches::outcomes(tx, tenant, batch, page(request)?).await?;
+            Ok(Served::only(json!(page)))
+        }
         Call::Batch(batch, what) => {
             let tenant = client.tenant(named_tenant(request)?)?;
             let state = of_batch(tx, tenant, batch, what).await?;
@@ -220,6 +225,23 @@ fn named_tenant(request: &Request) -> Result<Option<TenantId>, ActionError> {
     named
         .transpose()
         .map_err(|_| ActionError::invalid("tenant_id: must be a UUID"))
+}
+
+/// `?after=…&limit=…`: from which place on, and how many.
+fn page(request: &Request) -> Result<(i32, i32), ActionError> {
+    let parameters = request.query_string_parameters();
+    let number = |name: &str, absent: i32, (least, most): (i32, i32)| {
+        let given = parameters.first(name).map(str::parse);
+        let known = given.unwrap_or(Ok(absent)).ok();
+        known
+            .filter(|number| (least..=most).contains(number))
+            .ok_or_else(|| {
+                let refused = format!("{name}: must be a whole number from {least} to {most}");
+                ActionError::invalid(refused).with_details(json!({"field": name}))
+            })
+    };
+    let after = number("after", 0, (0, i32::MAX))?;
+    Ok((after, number("limit", MOST_A_PAGE, (1, MOST_A_PAGE))?))
 }
 
 async fn client(tx: &mut Tx, request: &Request) -> Result<Client, RequestError> {

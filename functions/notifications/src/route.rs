@@ -16,6 +16,8 @@ pub enum Call {
     OrchestratorError,
     CreateBatch,
     Batch(Uuid, OfBatch),
+    /// Of a batch's recipients.
+    Outcomes(Uuid),
 }
 
 /// What is asked of a batch.
@@ -56,6 +58,9 @@ pub const ROUTES: &[Route] = &[
     post("batches", Scope::Batches, |_| Call::CreateBatch),
     get("batches/{batch_id}", Scope::Read, |id| {
         Call::Batch(id, OfBatch::State)
+    }),
+    get("batches/{batch_id}/recipients", Scope::Read, |id| {
+        Call::Outcomes(id)
     }),
     post("batches/{batch_id}/recipients", Scope::Batches, |id| {
         Call::Batch(id, OfBatch::Add)

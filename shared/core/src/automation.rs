@@ -8,6 +8,7 @@ mod domain_event;
 pub mod editing;
 mod hand_off;
 mod intake;
+mod news;
 mod people;
 mod plan;
 mod quiet;
@@ -15,6 +16,7 @@ mod registry;
 pub(crate) mod render;
 pub mod request;
 mod rules;
+mod story;
 mod subject;
 mod templates;
 mod timed;
@@ -33,11 +35,13 @@ pub use rules::RuleError;
 pub use subject::RunContext;
 pub use timed::{Fired, fire_due};
 
+use crate::model::ContactId;
 use crate::platform::{DatabaseError, Tx, queue::Hint};
 use hand_off::About;
 use intake::{Addressed, Run};
 use rules::{Found, Rule};
-use subject::{Facts, Which};
+use std::collections::HashSet;
+use subject::Facts;
 use time::{Duration, OffsetDateTime};
 
 /// Why an event could not be taken in now.
@@ -97,63 +101,83 @@ async fn people_of(
     tx: &mut Tx,
     run: &Run,
     trigger: &Trigger,
-    audiences: &[Audience],
-    (which, facts): (Which, &Facts),
+    about: &About,
+    facts: &Facts,
 ) -> Result<Accepted, AutomationError> {
-    let rules = rules_of(tx, run, audiences).await?;
+    let rules = rules_of(tx, run, about).await?;
     let first = rules.first().and_then(|(_, rule)| rule.hand_over_within);
     let Some(deadline) = first else {
-        return write_to(tx, run, trigger, &rules, facts).await;
+        let send_at = later(tx, trigger.after).await?;
+        let part = (rules, send_at, HashSet::new());
+        return write_to(tx, run, facts, part).await;
     };
-    let about = About {
-        subject: which.subject,
-        id: which.id,
-        profile: which.profile,
-        audiences: audiences.to_vec(),
-    };
-    hand_off::hand_over(tx, run, &about, &facts.context, deadline).await
+    hand_off::hand_over(tx, run, about, &facts.context, deadline).await
 }
 
-/// The same, whatever the rules say of an orchestrator.
+/// The same, whatever the rules say of an orchestrator, of what happened at `since`. What is said then is worth as much less as it is
+/// late; a run that is worth nothing any more is STALE.
 async fn natively(
     tx: &mut Tx,
     run: &Run,
-    trigger: &Trigger,
-    audiences: &[Audience],
+    (trigger, since): (&Trigger, OffsetDateTime),
+    about: &About,
     facts: &Facts,
 ) -> Result<Accepted, AutomationError> {
-    let rules = rules_of(tx, run, audiences).await?;
-    write_to(tx, run, trigger, &rules, facts).await
+    let now = intake::now(tx).await?;
+    let at = since + trigger.after;
+    let late = (now - at).max(Duration::ZERO);
+    let mut rules = rules_of(tx, run, about).await?;
+    let known = !rules.is_empty();
+    rules.retain(|(_, rule)| {
+        rule.expires_after > late && rule.not_after.is_none_or(|end| end > now)
+    });
+    if known && rules.is_empty() {
+        return run.ends(tx, RunStatus::Stale, &facts.context).await;
+    }
+    for (_, rule) in &mut rules {
+        rule.expires_after -= late;
+    }
+    let send_at = Some(at).filter(|at| *at > now);
+    // Whom the orchestrator has written to beside it hears of it by that.
+    let taken = story::told_beside(tx, run.tenant, run.id).await?;
+    write_to(tx, run, facts, (rules, send_at, taken)).await
 }
 
 /// The audiences that have a rule, with it.
 async fn rules_of(
     tx: &mut Tx,
     run: &Run,
-    audiences: &[Audience],
+    about: &About,
 ) -> Result<Vec<(Audience, Rule)>, AutomationError> {
     let mut rules = Vec::new();
-    for audience in audiences {
+    for audience in &about.audiences {
         let found = rules::look_up(tx, run.tenant, &run.trigger_event, audience.as_str()).await?;
-        if let Found::Rule(rule) = found {
+        if let Found::Rule(mut rule) = found {
+            rule.end_by(about.not_after);
             rules.push((*audience, rule));
         }
     }
     Ok(rules)
 }
 
+/// By which rules, not before when, and who hears of it otherwise.
+type Part = (
+    Vec<(Audience, Rule)>,
+    Option<OffsetDateTime>,
+    HashSet<ContactId>,
+);
+
 async fn write_to(
     tx: &mut Tx,
     run: &Run,
-    trigger: &Trigger,
-    rules: &[(Audience, Rule)],
     facts: &Facts,
+    (rules, send_at, taken): Part,
 ) -> Result<Accepted, AutomationError> {
     if rules.is_empty() {
         return run.ends(tx, RunStatus::Ignored, &facts.context).await;
     }
     let mut people = Vec::new();
-    for (audience, _) in rules {
+    for (audience, _) in &rules {
         people.push(audience::of(tx, run.tenant, *audience, facts).await?);
     }
     let addressed: Vec<Addressed<'_>> = rules
@@ -161,9 +185,10 @@ async fn write_to(
         .zip(&people)
         .map(|((_, rule), recipients)| Addressed { rule, recipients })
         .collect();
-    let send_at = later(tx, trigger.after).await?;
-    run.fan_out(tx, &facts.context, &facts.words, &addressed, send_at)
-        .await
+    let planned = run
+        .plan_all(tx, &facts.words, &addressed, send_at, taken)
+        .await?;
+    run.carry_out(tx, &facts.context, planned).await
 }
 
 async fn later(tx: &mut Tx, after: Duration) -> Result<Option<OffsetDateTime>, DatabaseError> {

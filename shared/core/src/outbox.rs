@@ -34,6 +34,8 @@ pub struct NewMessage {
     pub send_at: Option<OffsetDateTime>,
     /// Counted from then.
     pub expires_after: Duration,
+    /// `{"zone", "from", "to", "action"}`: when its recipient is not to be disturbed, asked whenever it would leave.
+    pub quiet_hours: Option<Value>,
     pub run: Option<RunId>,
     /// The caller's own key: a second message with it is not inserted.
     pub idempotency_key: Option<String>,
@@ -141,19 +143,19 @@ pub async fn queue(
         r#"insert into communications.messages
                (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address,
                 content, body, template_id, template_version, variables, status, lane, category, due_at, expires_at, hint_at,
-                run_id, idempotency_key, reply_to, units)
+                run_id, idempotency_key, reply_to, units, quiet_hours)
            select $1, m.id, 'OUTBOUND', m.channel, m.account_id, m.contact_id, m.conversation_id, m.sender_kind, m.sender_id,
                   m.address, m.content, m.body, m.template_id, m.template_version, m.variables, m.status, m.lane, m.category,
                   greatest(m.send_at, now()), greatest(m.send_at, now()) + m.expires_after * interval '1 second',
                   case when m.send_at > now() or m.lane = 'BULK' then '-infinity' else now() end, m.run_id, m.idempotency_key, m.reply_to,
-                  m.units
+                  m.units, m.quiet_hours
              from unnest($2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::uuid[], $9::text[],
                          $10::jsonb[], $11::text[], $12::uuid[], $13::int[], $14::jsonb[], $15::text[], $16::text[],
                          $17::text[], $18::float8[], $19::uuid[], $20::text[], $21::text[], $22::int2[],
-                         $23::timestamptz[])
+                         $23::timestamptz[], $24::jsonb[])
                   as m(id, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address, content, body,
                        template_id, template_version, variables, status, lane, category, expires_after, run_id,
-                       idempotency_key, reply_to, units, send_at)
+                       idempotency_key, reply_to, units, send_at, quiet_hours)
            on conflict do nothing
            returning id as "id: MessageId", lane as "lane!", status, hint_at = '-infinity' as "waits!""#,
         tenant.0,
@@ -179,6 +181,7 @@ pub async fn queue(
         &rows.reply_to as &[Option<String>],
         &rows.units,
         &rows.send_at as &[Option<OffsetDateTime>],
+        &rows.quiet_hours as &[Option<Value>],
     )
     .fetch_all(tx.conn())
     .await?;
@@ -246,6 +249,7 @@ struct Columns {
     reply_to: Vec<Option<String>>,
     units: Vec<i16>,
     send_at: Vec<Option<OffsetDateTime>>,
+    quiet_hours: Vec<Option<Value>>,
 }
 
 impl Columns {
@@ -293,5 +297,6 @@ impl Columns {
         self.reply_to.push(message.reply_to.clone());
         self.units.push(units(&message.content));
         self.send_at.push(message.send_at);
+        self.quiet_hours.push(message.quiet_hours.clone());
     }
 }

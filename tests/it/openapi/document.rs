@@ -1,7 +1,9 @@
 //! The document, put together: the function's routes, the types that it reads and writes, and what neither of them can say.
 
 use comms_core::automation::RunAnswer;
-use comms_core::automation::batches::{BatchState, MoreRecipients, NewBatch};
+use comms_core::automation::batches::{
+    BatchRecipients, BatchState, MOST_A_PAGE, MoreRecipients, NewBatch,
+};
 use comms_core::automation::request::{
     CancelledRun, NotificationRequest, PreviewRequest, Previewed, RunState,
 };
@@ -191,7 +193,14 @@ fn operation(schemas: &mut Schemas, call: Call) -> Operation {
             summary: "Makes a batch, once. The same again answers it as it stands.",
             body: Some(schemas.read::<NewBatch>()),
             answer: schemas.written::<BatchState>(),
-            errors: &[409, 413],
+            errors: &[404, 409, 413],
+        },
+        Call::Outcomes(_) => Operation {
+            id: "getBatchRecipients",
+            summary: "What became of its recipients, page by page, in their order.",
+            body: None,
+            answer: schemas.written::<BatchRecipients>(),
+            errors: &[404],
         },
         Call::Batch(_, what) => of_batch(schemas, what),
     }
@@ -244,6 +253,9 @@ fn written(route: &Route, operation: Operation, goldens: &[(String, Value)]) -> 
     if operation.body.is_none() {
         parameters.push(json!({"$ref": "#/components/parameters/tenant_id"}));
     }
+    if operation.id == "getBatchRecipients" {
+        parameters.extend(page());
+    }
     let mut written = json!({
         "operationId": operation.id,
         "summary": operation.summary,
@@ -259,6 +271,23 @@ fn written(route: &Route, operation: Operation, goldens: &[(String, Value)]) -> 
             json!({"required": true, "content": {"application/json": content}});
     }
     written
+}
+
+/// Which of many.
+fn page() -> [Value; 2] {
+    let one = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
+    [
+        one(
+            "after",
+            "The place of the first: `next` of the page before.",
+            json!({"type": "integer", "minimum": 0, "default": 0}),
+        ),
+        one(
+            "limit",
+            "How many at most.",
+            json!({"type": "integer", "minimum": 1, "maximum": MOST_A_PAGE, "default": MOST_A_PAGE}),
+        ),
+    ]
 }
 
 /// The bodies of events/notifications/ that are for this route and nothing is wrong with.
@@ -287,6 +316,7 @@ fn error() -> Value {
                     "code": {"type": "string", "enum": codes},
                     "retryable": {"type": "boolean", "description": "May the same call succeed later without anybody changing anything?"},
                     "field": {"type": "string", "description": "The path of what is wrong, such as `recipients[1].phone`."},
+                    "missing": {"type": "array", "items": {"type": "string"}, "description": "Of variables: all that templates use and nobody gives, such as `trip.code`."},
                     "recipients": {"type": "integer", "description": "Where `after` is wrong: how many the batch has by now."}
                 },
                 "required": ["code", "retryable"]

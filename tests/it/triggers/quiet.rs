@@ -159,3 +159,162 @@ async fn what_would_be_old_by_then_or_is_dropped_is_not_said() {
         "a code has no quiet hours"
     );
 }
+
+/// Who asks for an end gets it, however long the night is.
+#[tokio::test]
+async fn a_request_that_says_its_own_end_is_not_held_beyond_it() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    world.execute(ALWAYS).await;
+    let program = crate::program::Program::all(&world).await;
+    let asks = async |minutes: i32| {
+        let end: String = sqlx::query_scalar(
+            "select to_char(now() at time zone 'UTC' + $1 * interval '1 minute', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+        )
+        .bind(minutes)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        program
+            .gets(&serde_json::json!({
+                "idempotency_key": minutes.to_string(), "trigger_event": "TRIP_CANCELLED", "context": {"trip_id": host.trip},
+                "recipients": [{"passenger_profile_id": host.ana}], "expires_at": end
+            }))
+            .await
+    };
+    let answer = asks(20).await;
+    assert_eq!(
+        crate::requests::outcomes(&answer),
+        ["QUIET_HOURS"],
+        "{answer}"
+    );
+    let answer = asks(40).await;
+    assert_eq!(crate::requests::outcomes(&answer), ["QUEUED"], "{answer}");
+    let (held, ends): (bool, bool) = sqlx::query_as(
+        "select due_at > now() + interval '28 minutes', expires_at <= now() + interval '40 minutes' from communications.messages",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert!(
+        held && ends,
+        "held {held}, and ends when it was asked to {ends}"
+    );
+}
+
+/// Quiet in two hours, in every zone of the test's people.
+const LATER: &str = "update communications.notification_rules
+        set quiet_hours = jsonb_build_object('from', to_char(now() at time zone 'UTC' + interval '2 hours', 'HH24:MI'),
+                                             'to', to_char(now() at time zone 'UTC' + interval '3 hours', 'HH24:MI'),
+                                             'action', 'HOLD')
+      where trigger_event in ('TRIP_CANCELLED', 'TRIP_BOARDING')";
+
+/// The hours go by: what was planned by day is looked at by night, half an hour before its end.
+pub async fn night_falls(world: &World) {
+    world
+        .execute(
+            "update communications.messages
+                set quiet_hours = quiet_hours || jsonb_build_object('from', to_char(now() at time zone 'UTC' - interval '1 hour', 'HH24:MI'),
+                                                                    'to', to_char(now() at time zone 'UTC' + interval '30 minutes', 'HH24:MI'))",
+        )
+        .await;
+}
+
+/// By day, with a night to come.
+pub async fn by_day(world: &World) {
+    world.execute(LATER).await;
+    world
+        .execute("update operations.passenger_profiles set timezone = 'UTC'")
+        .await;
+    world
+        .execute("update communications.tenant_settings set timezone = 'UTC'")
+        .await;
+}
+
+async fn cancelled_by_day<'a>(world: &'a World) -> Host<'a> {
+    let host = Host::of(world).await;
+    by_day(world).await;
+    let change = host
+        .changes("trips", host.trip, "status = 'CANCELLED'")
+        .await;
+    host.reports("trip_cancelled", &change).await;
+    assert_eq!(
+        world
+            .count("messages where due_at <= now() and quiet_hours ->> 'zone' = 'UTC'")
+            .await,
+        2,
+        "planned for now"
+    );
+    host
+}
+
+const UNTIL_MORNING: &str = "messages where status = 'QUEUED' and due_at between now() + interval '28 minutes' and now() + interval '31 minutes'";
+
+#[tokio::test]
+async fn what_was_planned_by_day_does_not_leave_by_night() {
+    let world = World::new().await;
+    cancelled_by_day(&world).await;
+    night_falls(&world).await;
+    world.hints_are_followed().await;
+    world.step_dispatch().await;
+    assert_eq!(world.count(UNTIL_MORNING).await, 2);
+    assert_eq!(world.count("message_attempts").await, 0);
+    assert_eq!(world.count("messages where attempts > 0").await, 0);
+    assert!(world.simulator.calls().is_empty());
+    // The morning.
+    world
+        .execute("update communications.messages set quiet_hours = quiet_hours || '{\"from\": \"00:00\", \"to\": \"00:00\"}'")
+        .await;
+    world.time_passes(31).await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    world.step_dispatch().await;
+    assert_eq!(world.outbound().await, ["SENT", "SENT"]);
+}
+
+#[tokio::test]
+async fn what_would_be_too_old_in_the_morning_or_is_dropped_ends() {
+    let world = World::new().await;
+    cancelled_by_day(&world).await;
+    night_falls(&world).await;
+    world
+        .execute("update communications.messages set expires_at = now() + interval '20 minutes' where address = '+34600111222'")
+        .await;
+    world
+        .execute("update communications.messages set quiet_hours = quiet_hours || '{\"action\": \"DROP\"}' where address <> '+34600111222'")
+        .await;
+    world.hints_are_followed().await;
+    assert_eq!(
+        world
+            .count("messages where status = 'EXPIRED' and failed_code = 'quiet-hours' and expired_at is not null and attempts = 0")
+            .await,
+        2
+    );
+    assert_eq!(world.count("message_fallbacks").await, 0);
+    assert!(world.simulator.calls().is_empty());
+}
+
+/// The next channel's turn comes by night: it is its turn in the morning.
+#[tokio::test]
+async fn a_fallback_that_opens_by_night_waits_for_the_morning() {
+    let world = World::new().await;
+    cancelled_by_day(&world).await;
+    world.hints_are_followed().await;
+    assert_eq!(world.outbound().await, ["SENT", "SENT"]);
+    night_falls(&world).await;
+    world
+        .execute("update communications.messages set quiet_hours = quiet_hours || '{\"action\": \"DROP\"}' where address <> '+34600111222'")
+        .await;
+    world.time_passes(6).await;
+    stuck_scan::handle(&world.scan).await.unwrap();
+    world.hints_are_followed().await;
+    let fallbacks = format!(
+        "{UNTIL_MORNING} and fallback_of is not null and channel = 'SMS' and attempts = 0 and deferrals = 0"
+    );
+    assert_eq!(world.count(&fallbacks).await, 1, "held, and not dropped");
+    assert_eq!(world.count("messages").await, 3, "dropped, and not opened");
+    assert_eq!(
+        world.simulator.calls().len(),
+        2,
+        "and nothing more has left"
+    );
+}

@@ -108,6 +108,8 @@ pub enum SkipReason {
     /// Meta has not approved the WhatsApp template, or does not any more.
     TemplateNotApproved,
     NoConsent,
+    /// The run that it is beside, or another part of it, is written to them on this channel.
+    AlreadyTold,
 }
 
 impl SkipReason {
@@ -120,6 +122,7 @@ impl SkipReason {
             Self::TemplateError => RecipientOutcome::TemplateError,
             Self::TemplateNotApproved => RecipientOutcome::TemplateNotApproved,
             Self::NoConsent => RecipientOutcome::Suppressed,
+            Self::AlreadyTold => RecipientOutcome::Duplicate,
         }
     }
 }
@@ -130,7 +133,7 @@ pub enum RecipientOutcome {
     Queued,
     /// A row that never leaves: consent is missing on every channel that could be used.
     Suppressed,
-    /// The same address as another recipient of this run.
+    /// The same address as another recipient of this run, or somebody who hears of it by the run that this is beside.
     Duplicate,
     NoAddress,
     NoActiveAccount,

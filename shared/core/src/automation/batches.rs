@@ -5,9 +5,11 @@
 //! whole steps. A contact gets one message of a batch, however often and under however many names it is listed.
 
 mod control;
+mod outcomes;
 mod step;
 
 pub use control::{BatchState, cancel, pause, resume, start, state, stop, stop_failing};
+pub use outcomes::{BatchRecipient, BatchRecipients, MOST_A_PAGE, outcomes};
 pub use step::{Stepped, lost_steps, step};
 
 use super::RunStatus;
@@ -42,7 +44,8 @@ pub struct NewBatch {
     /// The caller's own: the same again answers the same batch.
     #[schemars(length(min = 1, max = KEY_LIMIT), regex(pattern = KEY_PATTERN))]
     pub idempotency_key: String,
-    /// Everything that a `NotificationRequest` says, but for `tenant_id`, `idempotency_key`, `run_id`, `audience` and `recipients`.
+    /// Everything that a `NotificationRequest` says, but for `tenant_id`, `idempotency_key`, `run_id`, `beside`, `audience` and
+    /// `recipients`.
     #[schemars(schema_with = "message_schema")]
     pub message: Value,
     /// The first of them, at most 5,000.
@@ -57,15 +60,33 @@ pub struct NewBatch {
     pub start: bool,
 }
 
+/// As `contacts.kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ContactKind {
+    Customer,
+    Driver,
+    Vendor,
+}
+
+impl ContactKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "CUSTOMER",
+            Self::Driver => "DRIVER",
+            Self::Vendor => "VENDOR",
+        }
+    }
+}
+
 /// People by what is known of them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum BatchAudience {
     /// Contacts of ours.
     Contacts {
-        /// CUSTOMER, DRIVER or VENDOR.
         #[serde(default)]
-        kind: Option<String>,
+        kind: Option<ContactKind>,
         /// Such as `es`; `es-MX` is among them.
         #[serde(default)]
         locale: Option<String>,
@@ -107,10 +128,11 @@ pub struct MoreRecipients {
 }
 
 /// The members of a request that a batch gives.
-const OWN: [&str; 5] = [
+const OWN: [&str; 6] = [
     "tenant_id",
     "idempotency_key",
     "run_id",
+    "beside",
     "audience",
     "recipients",
 ];
@@ -147,7 +169,8 @@ fn message(tenant: TenantId, message: &Value) -> Result<NotificationRequest, Act
 /// Makes the batch, once. The same again answers it as it stands.
 ///
 /// # Errors
-/// `validation-failed` naming the field; `conflict` where the key was used for another batch.
+/// `validation-failed` naming the field, also a variable that the message lacks for everybody; `not-found` for what its `context` names;
+/// `conflict` where the key was used for another batch. Whatever was written by then is to be rolled back.
 pub async fn create(
     tx: &mut Tx,
     tenant: TenantId,
@@ -215,6 +238,9 @@ pub async fn create(
     }
     if new.start {
         return start(tx, tenant, id).await;
+    }
+    if !new.recipients.is_empty() || new.audience.is_some() {
+        control::must_read(tx, tenant, id).await?;
     }
     state(tx, tenant, id).await
 }
@@ -334,7 +360,7 @@ async fn insert_audience(
                     and ($4::text is null or lower(c.locale) = lower($4) or lower(c.locale) like lower($4) || '-%')",
                 tenant.0,
                 batch,
-                kind.as_deref(),
+                kind.map(ContactKind::as_str),
                 locale.as_deref()
             )
             .fetch_one(tx.conn())

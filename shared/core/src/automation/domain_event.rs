@@ -3,7 +3,9 @@
 //! Events come at least once and in any order, so nothing of the payload is believed but the row's identity: the row's
 //! state of now is read from the domain views, and an event that it has overtaken is recorded as stale.
 
+use super::hand_off::About;
 use super::intake::Run;
+use super::news::{is_news, same};
 use super::registry::{Condition, Firing, Subject, Trigger, by_hasura_name};
 use super::subject::{Facts, Which};
 use super::{Accepted, AutomationError, RunStatus, people_of, subject};
@@ -14,8 +16,6 @@ use crate::quarantine::{self, Misfit};
 use aws_lc_rs::digest;
 use serde_json::Value;
 use std::str::FromStr;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// The source part of the idempotency key.
 const SOURCE: &str = "hasura-event";
@@ -124,13 +124,6 @@ fn fires(
     }
 }
 
-/// One instant can be written in several zones.
-fn same(was: Option<&Value>, is: &Value) -> bool {
-    let instant = |value: &Value| OffsetDateTime::parse(value.as_str()?, &Rfc3339).ok();
-    let Some(was) = was else { return false };
-    was == is || instant(was).is_some_and(|was| instant(is) == Some(was))
-}
-
 fn which(subject: Subject, new: &Value) -> Result<Which, AutomationError> {
     let (column, field) = match subject {
         Subject::Seat => ("booking_id", "event.data.new.booking_id"),
@@ -225,7 +218,7 @@ async fn take_in(database: &Database, wanted: &Wanted) -> Result<Accepted, Autom
         return Ok(Accepted::settled(answer));
     }
     let facts = subject::read(&mut tx, wanted.tenant, wanted.which).await?;
-    let accepted = match facts.filter(|facts| is_news(wanted, facts)) {
+    let accepted = match facts.filter(|facts| stands(wanted, facts)) {
         None => {
             let context = subject::context(wanted.which);
             run.ends(&mut tx, RunStatus::Stale, &context).await?
@@ -236,22 +229,12 @@ async fn take_in(database: &Database, wanted: &Wanted) -> Result<Accepted, Autom
     Ok(accepted)
 }
 
-/// Is the row still as the event says, and still in a state in which that matters? Events come late and in any order.
-fn is_news(wanted: &Wanted, facts: &Facts) -> bool {
-    let status = facts.row.get("status").and_then(Value::as_str);
-    let matters = match wanted.firing.when {
-        Condition::Changes { while_status, .. } if !while_status.is_empty() => {
-            status.is_some_and(|status| while_status.contains(&status))
-        }
-        Condition::Inserted => !status.is_some_and(|status| OVER.contains(&status)),
-        Condition::Changes { .. } | Condition::Becomes(_) => true,
-    };
-    let stands = |(column, said): &(&'static str, Value)| same(facts.row.get(column), said);
-    matters && wanted.said.iter().all(stands)
+/// Is it still news?
+fn stands(wanted: &Wanted, facts: &Facts) -> bool {
+    let firing = Some(wanted.firing.hasura_name);
+    let said = wanted.said.iter().map(|(column, said)| (*column, said));
+    is_news(wanted.trigger, firing, said, facts)
 }
-
-/// Whatever began and has come to this is no news as a beginning.
-const OVER: [&str; 3] = ["RESOLVED", "CANCELLED", "CLOSED"];
 
 async fn fan_out(
     tx: &mut Tx,
@@ -260,7 +243,15 @@ async fn fan_out(
     facts: &Facts,
 ) -> Result<Accepted, AutomationError> {
     let audiences = wanted.firing.audiences.unwrap_or(wanted.trigger.audiences);
-    people_of(tx, run, wanted.trigger, audiences, (wanted.which, facts)).await
+    let said = wanted.said.iter().cloned();
+    let about = About {
+        firing: Some(wanted.firing.hasura_name.to_owned()),
+        said: said
+            .map(|(column, said)| (column.to_owned(), said))
+            .collect(),
+        ..About::new(wanted.which, audiences)
+    };
+    people_of(tx, run, wanted.trigger, &about, facts).await
 }
 
 /// What the host's views lack, if that is why something was not found.

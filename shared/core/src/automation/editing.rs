@@ -384,6 +384,8 @@ pub struct TemplatePreview {
     #[serde(default)]
     pub locales: Option<Vec<String>>,
     #[serde(default)]
+    pub version: Option<i32>,
+    #[serde(default)]
     pub variables: Option<Map<String, Value>>,
     #[serde(default)]
     pub context: Option<RunContext>,
@@ -406,6 +408,7 @@ pub async fn preview_template(
         trigger_event: asked.trigger_event.clone(),
         channels: asked.channels.clone(),
         locales: asked.locales.clone(),
+        version: asked.version,
         variables: asked.variables.clone().unwrap_or_default(),
         context: asked.context.clone().unwrap_or_default(),
         name: asked.name.clone(),

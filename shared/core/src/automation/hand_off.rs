@@ -4,8 +4,9 @@
 
 use super::answer::{RunAnswer, RunStatus};
 use super::intake::{self, Run};
-use super::registry::{Audience, Subject, by_event};
-use super::subject::{self, RunContext, Which};
+use super::news::is_news;
+use super::registry::{Audience, Subject, Trigger, by_event};
+use super::subject::{self, Facts, RunContext, Which};
 use super::{Accepted, AutomationError, natively};
 use crate::model::{PassengerProfileId, RunId, TenantId};
 use crate::platform::config::Secret;
@@ -14,12 +15,14 @@ use comms_providers::http::client;
 use comms_providers::orchestrator::{NotAUrl, OrchestratorClient};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Runs that go on in one run of the clock.
-const MOST: i64 = 500;
+/// Runs that go on in one round, the tenants in turn.
+const LIMIT: usize = 500;
+/// Rounds in one run of the clock: another one only where something failed.
+const ROUNDS: usize = 4;
 
 /// What is told to the orchestrator: ids, and no address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,13 +35,50 @@ pub struct HandOff {
     pub deadline_at: OffsetDateTime,
 }
 
-/// What the run is about, for when it goes on here.
+/// What a run is about and for whom; kept with one that is handed over, for when it goes on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct About {
     pub subject: Subject,
     pub id: Uuid,
     pub profile: Option<PassengerProfileId>,
     pub audiences: Vec<Audience>,
+    /// Worth nothing from then on.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub not_after: Option<OffsetDateTime>,
+    /// The Hasura event trigger behind it; none of the clock's.
+    #[serde(default)]
+    pub firing: Option<String>,
+    /// What the row must still say for it to be news.
+    #[serde(default)]
+    pub said: Map<String, Value>,
+}
+
+impl About {
+    pub(super) fn new(which: Which, audiences: &[Audience]) -> Self {
+        Self {
+            subject: which.subject,
+            id: which.id,
+            profile: which.profile,
+            audiences: audiences.to_vec(),
+            not_after: None,
+            firing: None,
+            said: Map::new(),
+        }
+    }
+
+    fn which(&self) -> Which {
+        Which {
+            subject: self.subject,
+            id: self.id,
+            profile: self.profile,
+        }
+    }
+
+    fn is_news(&self, trigger: &Trigger, facts: &Facts) -> bool {
+        let said = self.said.iter();
+        let said = said.map(|(column, said)| (column.as_str(), said));
+        is_news(trigger, self.firing.as_deref(), said, facts)
+    }
 }
 
 /// Where runs are announced.
@@ -88,24 +128,34 @@ pub async fn announce(orchestrator: Option<&Orchestrator>, accepted: &Accepted) 
     told.is_ok()
 }
 
-/// Carries out every run whose deadline is over, each in a transaction of its own. Answers how many.
+/// Carries out every run whose deadline is over, each in a transaction of its own. Answers how many. What fails makes room for what comes
+/// after it.
 ///
 /// # Errors
 /// When the database does not answer. What was carried out stays so.
 pub async fn go_on(database: &Database, queues: &Queues) -> Result<usize, DatabaseError> {
     let mut done = 0;
-    for waiting in waiting(database).await? {
-        match carry_out(database, &waiting).await {
-            Ok(Some(accepted)) => {
-                tracing::warn!(tenant.id = %waiting.tenant, run.id = %waiting.run, "the orchestrator did not answer in time");
-                queues.publish_or_leave_to_scan(&accepted.hints).await;
-                done += 1;
+    let mut failed: Vec<Uuid> = Vec::new();
+    for _ in 0..ROUNDS {
+        let waiting = waiting(database, &failed).await?;
+        let (all, before) = (waiting.len() < LIMIT, failed.len());
+        for waiting in waiting {
+            match carry_out(database, &waiting).await {
+                Ok(Some(accepted)) => {
+                    tracing::warn!(tenant.id = %waiting.tenant, run.id = %waiting.run, "the orchestrator did not answer in time");
+                    queues.publish_or_leave_to_scan(&accepted.hints).await;
+                    done += 1;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let error = telemetry::chain(&error);
+                    tracing::error!(tenant.id = %waiting.tenant, run.id = %waiting.run, error, "a run does not go on");
+                    failed.push(waiting.run.0);
+                }
             }
-            Ok(None) => {}
-            Err(error) => {
-                let error = telemetry::chain(&error);
-                tracing::error!(tenant.id = %waiting.tenant, run.id = %waiting.run, error, "a run does not go on");
-            }
+        }
+        if all || failed.len() == before {
+            break;
         }
     }
     Ok(done)
@@ -116,13 +166,18 @@ struct Waiting {
     run: RunId,
 }
 
-async fn waiting(database: &Database) -> Result<Vec<Waiting>, DatabaseError> {
+async fn waiting(database: &Database, failed: &[Uuid]) -> Result<Vec<Waiting>, DatabaseError> {
     let mut tx = database.begin().await?;
     let waiting = sqlx::query_as!(
         Waiting,
-        r#"select tenant_id as "tenant: TenantId", id as "run: RunId" from communications.trigger_runs
-            where status = 'HANDED_OVER' and deadline_at <= now() order by deadline_at limit $1"#,
-        MOST
+        r#"select w.tenant_id as "tenant: TenantId", w.id as "run: RunId"
+             from (select r.tenant_id, r.id, r.deadline_at,
+                          row_number() over (partition by r.tenant_id order by r.deadline_at, r.id) as turn
+                     from communications.trigger_runs r
+                    where r.status = 'HANDED_OVER' and r.deadline_at <= now() and r.id <> all($1)) w
+            order by w.turn, w.deadline_at limit $2"#,
+        failed,
+        i64::try_from(LIMIT).unwrap_or(i64::MAX)
     )
     .fetch_all(tx.conn())
     .await?;
@@ -138,21 +193,19 @@ async fn carry_out(
     let Taken::Waiting {
         trigger_event,
         about,
+        since,
     } = take(&mut tx, waiting.tenant, waiting.run).await?
     else {
         return Ok(None);
     };
     let run = Run::continued(waiting.run, waiting.tenant, &trigger_event);
-    let about: About = serde_json::from_value(about)
-        .map_err(|error| DatabaseError::from(sqlx::Error::Decode(error.into())))?;
-    let which = Which {
-        subject: about.subject,
-        id: about.id,
-        profile: about.profile,
-    };
+    let which = about.which();
     let facts = subject::read(&mut tx, waiting.tenant, which).await?;
-    let accepted = if let (Some(facts), Some(trigger)) = (facts, by_event(&trigger_event)) {
-        natively(&mut tx, &run, trigger, &about.audiences, &facts).await?
+    let news = facts
+        .zip(by_event(&trigger_event))
+        .filter(|(facts, trigger)| about.is_news(trigger, facts));
+    let accepted = if let Some((facts, trigger)) = news {
+        natively(&mut tx, &run, (trigger, since), &about, &facts).await?
     } else {
         let context = subject::context(which);
         run.ends(&mut tx, RunStatus::Stale, &context).await?
@@ -165,10 +218,12 @@ async fn carry_out(
 pub(super) enum Taken {
     Waiting {
         trigger_event: String,
-        about: Value,
+        about: About,
+        /// When it was taken in.
+        since: OffsetDateTime,
     },
-    /// Carried out before, or never handed over.
-    Over(Value),
+    /// Carried out before, by this API client if by any; or never handed over.
+    Over(Value, Option<Uuid>),
     Unknown,
 }
 
@@ -178,7 +233,7 @@ pub(super) async fn take(
     run: RunId,
 ) -> Result<Taken, DatabaseError> {
     let row = sqlx::query!(
-        "select status, trigger_event, answer, hand_off from communications.trigger_runs
+        "select status, trigger_event, answer, hand_off, created_at, carried_out_by from communications.trigger_runs
           where tenant_id = $1 and id = $2 for update",
         tenant.0,
         run.0
@@ -189,9 +244,11 @@ pub(super) async fn take(
         None => Taken::Unknown,
         Some(row) if row.status == "HANDED_OVER" => Taken::Waiting {
             trigger_event: row.trigger_event,
-            about: row.hand_off.unwrap_or_default(),
+            about: serde_json::from_value(row.hand_off.unwrap_or_default())
+                .map_err(|error| sqlx::Error::Decode(error.into()))?,
+            since: row.created_at,
         },
-        Some(row) => Taken::Over(row.answer),
+        Some(row) => Taken::Over(row.answer, row.carried_out_by),
     })
 }
 

@@ -1,9 +1,9 @@
 //! The run: accepted once, fanned out to its recipients, answered the same for ever.
 
-use super::answer::{RecipientAnswer, RunAnswer, RunStatus};
+use super::answer::{RunAnswer, RunStatus};
 use super::audience::Recipient;
 use super::people::People;
-use super::plan::Planner;
+use super::plan::{Planned, Planner};
 use super::quiet::Quiet;
 use super::rules::Rule;
 use super::subject::RunContext;
@@ -11,11 +11,12 @@ use super::templates::{Catalogue, unapproved};
 use super::{Accepted, AutomationError};
 use crate::channels::{ActiveAccount, accounts};
 use crate::model::{ContactId, RunId, TenantId};
-use crate::outbox::{self, NewMessage};
+use crate::outbox;
 use crate::platform::{DatabaseError, Tx};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// A run that is being taken in.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ pub struct Run {
     pub(super) trigger_event: String,
     /// Is its row there already?
     continues: bool,
+    /// The first run of the story that it is a part of.
+    pub(super) beside: Option<RunId>,
+    /// The API client that carries it out, where it was handed over.
+    pub(super) carried_out_by: Option<Uuid>,
 }
 
 /// What a run stands on, whomever it writes to: read once.
@@ -63,6 +68,8 @@ impl Run {
             body_hash,
             trigger_event: trigger_event.to_owned(),
             continues: false,
+            beside: None,
+            carried_out_by: None,
         }
     }
 
@@ -113,6 +120,11 @@ impl Run {
         }
     }
 
+    /// The run that begins it, where it may have other parts.
+    fn story(&self) -> Option<RunId> {
+        self.beside.or(self.continues.then_some(self.id))
+    }
+
     async fn lock(&self, tx: &mut Tx, key: &str) -> Result<(), DatabaseError> {
         sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", key)
             .execute(tx.conn())
@@ -139,35 +151,49 @@ impl Run {
         Ok(Accepted::settled(answer))
     }
 
-    /// Turns the audiences into message rows, each by its rule. Whoever is in two of them is written to by the first.
+    /// Turns the audiences into message rows, each by its rule. Whoever is in two of them is written to by the first, and whoever is
+    /// `taken` by none. Nothing is stored but whom they are.
     ///
     /// # Errors
-    /// When the database does not answer; nothing is then stored.
-    pub async fn fan_out(
+    /// When the database does not answer.
+    pub async fn plan_all(
         &self,
         tx: &mut Tx,
-        context: &RunContext,
         words: &Map<String, Value>,
         addressed: &[Addressed<'_>],
         send_at: Option<OffsetDateTime>,
-    ) -> Result<Accepted, AutomationError> {
+        mut taken: HashSet<ContactId>,
+    ) -> Result<Planned, AutomationError> {
         let ground = self.ground(tx).await?;
-        let mut taken = HashSet::new();
-        let (mut rows, mut recipients) = (Vec::new(), Vec::new());
+        let mut all = Planned::default();
         for part in addressed {
-            let (more, answers) = self
+            let planned = self
                 .plan(tx, &ground, words, part, send_at, &mut taken)
                 .await?;
-            rows.extend(more);
-            recipients.extend(answers);
+            all.rows.extend(planned.rows);
+            all.answers.extend(planned.answers);
+            all.lacking.extend(planned.lacking);
         }
+        Ok(all)
+    }
+
+    /// Stores what was planned, and the answer.
+    ///
+    /// # Errors
+    /// When the database does not answer; nothing is then stored.
+    pub async fn carry_out(
+        &self,
+        tx: &mut Tx,
+        context: &RunContext,
+        planned: Planned,
+    ) -> Result<Accepted, AutomationError> {
         let answer = RunAnswer {
             run_id: self.id,
             status: RunStatus::Completed,
-            recipients,
+            recipients: planned.answers,
         };
         self.store(tx, context, &answer, None).await?;
-        let hints = outbox::queue(tx, self.tenant, &rows).await?;
+        let hints = outbox::queue(tx, self.tenant, &planned.rows).await?;
         Ok(Accepted {
             hints,
             ..Accepted::settled(answer)
@@ -199,9 +225,12 @@ impl Run {
         part: &Addressed<'_>,
         send_at: Option<OffsetDateTime>,
         taken: &mut HashSet<ContactId>,
-    ) -> Result<(Vec<NewMessage>, Vec<RecipientAnswer>), DatabaseError> {
+    ) -> Result<Planned, DatabaseError> {
         let Addressed { rule, recipients } = *part;
-        let people = People::find(tx, self.tenant, recipients, rule).await?;
+        let mut people = People::find(tx, self.tenant, recipients, rule).await?;
+        if let Some(first) = self.story() {
+            people.have_heard(tx, self.tenant, first).await?;
+        }
         let quiet = Quiet::at(
             tx,
             rule.quiet_hours.as_ref(),
@@ -234,11 +263,13 @@ impl Run {
     ) -> Result<(), DatabaseError> {
         if self.continues {
             sqlx::query!(
-                "update communications.trigger_runs set status = $3, answer = $4 where tenant_id = $1 and id = $2",
+                "update communications.trigger_runs set status = $3, answer = $4, carried_out_by = $5
+                  where tenant_id = $1 and id = $2",
                 self.tenant.0,
                 self.id.0,
                 answer.status.as_str(),
-                json!(answer)
+                json!(answer),
+                self.carried_out_by
             )
             .execute(tx.conn())
             .await?;
@@ -248,8 +279,8 @@ impl Run {
         sqlx::query!(
             "insert into communications.trigger_runs
                  (tenant_id, id, source, idempotency_key, body_hash, trigger_event, status, context, answer,
-                  hand_off, deadline_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                  hand_off, deadline_at, beside_run_id)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             self.tenant.0,
             self.id.0,
             self.source,
@@ -260,7 +291,8 @@ impl Run {
             json!(context),
             json!(answer),
             about,
-            deadline_at
+            deadline_at,
+            self.beside.map(|first| first.0)
         )
         .execute(tx.conn())
         .await?;

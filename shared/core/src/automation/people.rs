@@ -2,9 +2,10 @@
 
 use super::audience::{Recipient, Who};
 use super::rules::Rule;
+use super::story;
 use crate::contacts::{Alias, AliasKind, Sighting, resolve};
 use crate::inbox;
-use crate::model::{Category, Channel, ContactId, ConversationId, TenantId};
+use crate::model::{Category, Channel, ContactId, ConversationId, RunId, TenantId};
 use crate::platform::{DatabaseError, Tx};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -15,6 +16,7 @@ pub(super) struct People {
     consenting: HashSet<(ContactId, Channel)>,
     suppressed: HashSet<(Channel, String)>,
     threads: HashMap<ContactId, ConversationId>,
+    told: HashSet<(ContactId, Channel)>,
 }
 
 impl People {
@@ -43,7 +45,25 @@ impl People {
             consenting,
             suppressed,
             threads,
+            told: HashSet::new(),
         })
+    }
+
+    /// Looks up who is written to already in the story that begins with this run.
+    pub(super) async fn have_heard(
+        &mut self,
+        tx: &mut Tx,
+        tenant: TenantId,
+        first: RunId,
+    ) -> Result<(), DatabaseError> {
+        let contacts: Vec<ContactId> = self.contacts.values().copied().collect();
+        self.told = story::told(tx, tenant, first, &contacts).await?;
+        Ok(())
+    }
+
+    /// Another part of the story is written to them on this channel.
+    pub(super) fn is_told(&self, contact: ContactId, channel: Channel) -> bool {
+        self.told.contains(&(contact, channel))
     }
 
     /// `None` for somebody without any address.

@@ -7,7 +7,7 @@ use super::answer::{RecipientAnswer, RecipientOutcome, SkipReason, Skipped};
 use super::audience::{Recipient, Who};
 use super::people::People;
 use super::quiet::{Quiet, QuietAction};
-use super::render::{Rendered, render};
+use super::render::{RenderError, Rendered, gives, missing, render};
 use super::rules::{Rule, Step};
 use super::subject::{over, without_gaps};
 use super::templates::{Catalogue, Template};
@@ -15,8 +15,8 @@ use crate::channels::ActiveAccount;
 use crate::model::{AccountId, Channel, ContactId, MessageId, RunId};
 use crate::outbox::{Author, FallbackStep, NewMessage, TemplateUse, units};
 use serde_json::{Map, Value, json};
-use std::collections::HashSet;
-use time::OffsetDateTime;
+use std::collections::{BTreeSet, HashSet};
+use time::{Duration, OffsetDateTime};
 
 /// What a run knows when it decides.
 pub(super) struct Planner<'a> {
@@ -35,6 +35,16 @@ pub(super) struct Planner<'a> {
     pub send_at: Option<OffsetDateTime>,
 }
 
+/// What a run comes to.
+#[derive(Default)]
+pub struct Planned {
+    pub rows: Vec<NewMessage>,
+    /// One for each recipient, in their order.
+    pub answers: Vec<RecipientAnswer>,
+    /// Names that templates use and none of the recipients has, for want of which somebody is not written to: `trip.code`.
+    pub lacking: BTreeSet<String>,
+}
+
 /// A step with everything that it needs, but for consent.
 struct Ready<'a> {
     step: &'a Step,
@@ -51,6 +61,25 @@ struct Walk<'a> {
     /// The first of those that lack nothing but consent.
     unwanted: Option<Ready<'a>>,
     skipped: Vec<Skipped>,
+    lacking: Vec<String>,
+}
+
+/// Why a step cannot be used.
+struct Skip {
+    reason: SkipReason,
+    detail: Option<String>,
+    /// The names that its template lacks.
+    lacking: Vec<String>,
+}
+
+impl From<SkipReason> for Skip {
+    fn from(reason: SkipReason) -> Self {
+        Self {
+            reason,
+            detail: None,
+            lacking: Vec::new(),
+        }
+    }
 }
 
 impl Planner<'_> {
@@ -60,40 +89,44 @@ impl Planner<'_> {
         recipients: &[Recipient],
         people: &People,
         taken: &mut HashSet<ContactId>,
-    ) -> (Vec<NewMessage>, Vec<RecipientAnswer>) {
-        let mut rows: Vec<NewMessage> = Vec::new();
-        let answers = recipients
-            .iter()
-            .map(|recipient| match people.contact(recipient) {
+    ) -> Planned {
+        let mut planned = Planned::default();
+        for recipient in recipients {
+            let answer = match people.contact(recipient) {
                 None => answer(recipient, RecipientOutcome::NoAddress),
                 Some(contact) if !taken.insert(contact) => {
                     answer(recipient, RecipientOutcome::Duplicate)
                 }
-                Some(contact) => {
-                    let (row, answer) = self.decide(recipient, contact, people);
-                    rows.extend(row);
-                    answer
-                }
-            })
-            .collect();
-        (rows, answers)
+                Some(contact) => self.decide(recipient, contact, people, &mut planned),
+            };
+            planned.answers.push(answer);
+        }
+        if !planned.lacking.is_empty() {
+            for recipient in recipients {
+                let own = variables(recipient, self.words);
+                planned.lacking.retain(|name| !gives(&own, name));
+            }
+        }
+        planned
     }
 
-    /// The row, if there is one. Where no step can be used, the first says why.
+    /// The answer; the row is planned, if there is one. Where no step can be used, the first says why.
     fn decide(
         &self,
         recipient: &Recipient,
         contact: ContactId,
         people: &People,
-    ) -> (Option<NewMessage>, RecipientAnswer) {
+        planned: &mut Planned,
+    ) -> RecipientAnswer {
         let Ok(send_at) = self.when(recipient) else {
-            return (None, answer(recipient, RecipientOutcome::QuietHours));
+            return answer(recipient, RecipientOutcome::QuietHours);
         };
         let variables = variables(recipient, self.words);
         let Walk {
             usable,
             unwanted,
             skipped,
+            lacking,
         } = self.walk(recipient, contact, people, &variables);
         let mut steps = usable.into_iter();
         let suppressed = steps.len() == 0;
@@ -103,7 +136,8 @@ impl Planner<'_> {
                 reason: first.and_then(|first| first.detail.clone()),
                 ..answer(recipient, outcome(first))
             };
-            return (None, RecipientAnswer { skipped, ..refusal });
+            planned.lacking.extend(lacking);
+            return RecipientAnswer { skipped, ..refusal };
         };
         let row = NewMessage {
             id: MessageId::generate(),
@@ -124,7 +158,8 @@ impl Planner<'_> {
             lane: self.rule.lane,
             category: self.rule.category,
             send_at,
-            expires_after: self.rule.expires_after,
+            expires_after: self.life(send_at),
+            quiet_hours: self.quiet_hours(recipient),
             run: Some(self.run),
             idempotency_key: None,
             reply_to: None,
@@ -141,7 +176,8 @@ impl Planner<'_> {
             skipped,
             ..answer(recipient, outcome)
         };
-        (Some(row), answer)
+        planned.rows.push(row);
+        answer
     }
 
     /// When it may leave; an error where that would be never. What waits is worth as long as what does not, but nothing is held for
@@ -156,10 +192,25 @@ impl Planner<'_> {
         else {
             return Ok(self.send_at);
         };
+        let in_time = self.rule.not_after.is_none_or(|end| until < end);
         match hours.action {
-            QuietAction::Hold if until - at < self.rule.expires_after => Ok(Some(until)),
+            QuietAction::Hold if in_time && until - at < self.rule.expires_after => Ok(Some(until)),
             QuietAction::Hold | QuietAction::Drop => Err(()),
         }
+    }
+
+    fn quiet_hours(&self, recipient: &Recipient) -> Option<Value> {
+        let hours = self.rule.quiet_hours.as_ref()?;
+        Some(self.quiet.of_message(hours, recipient.timezone.as_deref()))
+    }
+
+    /// How long it is worth sending, counted from when it may leave.
+    fn life(&self, send_at: Option<OffsetDateTime>) -> Duration {
+        let from = send_at.unwrap_or(self.now).max(self.now);
+        let left = self.rule.not_after.map(|end| end - from);
+        left.map_or(self.rule.expires_after, |left| {
+            left.min(self.rule.expires_after)
+        })
     }
 
     fn walk(
@@ -171,9 +222,10 @@ impl Planner<'_> {
     ) -> Walk<'_> {
         let mut walk = Walk::default();
         for step in &self.rule.steps {
-            let skip = match self.ready(step, recipient, variables) {
+            let skip: Skip = match self.ready(step, recipient, variables) {
+                Ok(_) if people.is_told(contact, step.channel) => SkipReason::AlreadyTold.into(),
                 Ok(ready) if people.is_suppressed(step.channel, &ready.address) => {
-                    (SkipReason::AddressSuppressed, None)
+                    SkipReason::AddressSuppressed.into()
                 }
                 Ok(ready) if people.consents(contact, step.channel) => {
                     walk.usable.push(ready);
@@ -181,15 +233,16 @@ impl Planner<'_> {
                 }
                 Ok(ready) => {
                     walk.unwanted.get_or_insert(ready);
-                    (SkipReason::NoConsent, None)
+                    SkipReason::NoConsent.into()
                 }
                 Err(skip) => skip,
             };
             walk.skipped.push(Skipped {
                 channel: step.channel,
-                reason: skip.0,
-                detail: skip.1,
+                reason: skip.reason,
+                detail: skip.detail,
             });
+            walk.lacking.extend(skip.lacking);
         }
         walk
     }
@@ -199,16 +252,16 @@ impl Planner<'_> {
         step: &'a Step,
         recipient: &Recipient,
         variables: &Value,
-    ) -> Result<Ready<'a>, (SkipReason, Option<String>)> {
+    ) -> Result<Ready<'a>, Skip> {
         let mut accounts = self.accounts.iter();
         let account = accounts
             .find(|account| account.channel == step.channel)
-            .ok_or((SkipReason::NoActiveAccount, None))?;
-        let address = address(recipient, step.channel).ok_or((SkipReason::NoAddress, None))?;
+            .ok_or(SkipReason::NoActiveAccount)?;
+        let address = address(recipient, step.channel).ok_or(SkipReason::NoAddress)?;
         let template = self
             .catalogue
             .find(step.channel, recipient.locale.as_deref())
-            .ok_or((SkipReason::NoTemplate, None))?;
+            .ok_or(SkipReason::NoTemplate)?;
         if let Some(whatsapp) = template
             .whatsapp
             .as_ref()
@@ -217,11 +270,14 @@ impl Planner<'_> {
             let named = (whatsapp.name.clone(), whatsapp.language.clone());
             if self.unapproved.contains(&named) {
                 let which = format!("{} in {}", named.0, named.1);
-                return Err((SkipReason::TemplateNotApproved, Some(which)));
+                return Err(Skip {
+                    detail: Some(which),
+                    ..SkipReason::TemplateNotApproved.into()
+                });
             }
         }
         let rendered = render(template, variables, self.rule.category)
-            .map_err(|error| (SkipReason::TemplateError, Some(error.to_string())))?;
+            .map_err(|error| broken(template, variables, &error))?;
         Ok(Ready {
             step,
             account: account.id,
@@ -229,6 +285,19 @@ impl Planner<'_> {
             template,
             rendered,
         })
+    }
+}
+
+fn broken(template: &Template, variables: &Value, error: &RenderError) -> Skip {
+    let undefined = matches!(error, RenderError::Undefined { .. });
+    Skip {
+        reason: SkipReason::TemplateError,
+        detail: Some(error.to_string()),
+        lacking: if undefined {
+            missing(template, variables)
+        } else {
+            Vec::new()
+        },
     }
 }
 

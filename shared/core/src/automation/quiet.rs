@@ -2,6 +2,7 @@
 
 use crate::platform::{DatabaseError, Tx};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use time::OffsetDateTime;
 
@@ -31,7 +32,15 @@ pub enum QuietAction {
 #[derive(Debug, Default)]
 pub(super) struct Quiet {
     tenant_zone: String,
-    until: HashMap<String, OffsetDateTime>,
+    zones: HashMap<String, Zone>,
+}
+
+/// What a recipient's word for their zone comes to.
+#[derive(Debug)]
+struct Zone {
+    /// One that the database knows.
+    name: String,
+    until: Option<OffsetDateTime>,
 }
 
 impl Quiet {
@@ -51,11 +60,12 @@ impl Quiet {
         zones.insert(tenant_zone.clone());
         let zones: Vec<String> = zones.into_iter().collect();
         let rows = sqlx::query!(
-            r#"select z.zone as "zone!",
-                      communications.quiet_until(
-                          case when communications.is_zone(z.zone) then z.zone when communications.is_zone($2) then $2 else 'UTC' end,
-                          $3::text::time, $4::text::time, $5) as until
-                 from unnest($1::text[]) as z(zone)"#,
+            r#"select z.zone as "zone!", k.name as "name!",
+                      communications.quiet_until(k.name, $3::text::time, $4::text::time, $5) as until
+                 from unnest($1::text[]) as z(zone)
+                cross join lateral (
+                   select case when communications.is_zone(z.zone) then z.zone when communications.is_zone($2) then $2 else 'UTC' end
+                       as name) k"#,
             &zones,
             tenant_zone,
             hours.from,
@@ -64,17 +74,32 @@ impl Quiet {
         )
         .fetch_all(tx.conn())
         .await?;
-        let until = rows
-            .into_iter()
-            .filter_map(|row| Some((row.zone, row.until?)));
+        let zones = rows.into_iter().map(|row| {
+            let zone = Zone {
+                name: row.name,
+                until: row.until,
+            };
+            (row.zone, zone)
+        });
         Ok(Self {
-            until: until.collect(),
+            zones: zones.collect(),
             tenant_zone,
         })
     }
 
+    fn zone(&self, zone: Option<&str>) -> Option<&Zone> {
+        self.zones.get(zone.unwrap_or(&self.tenant_zone))
+    }
+
     /// `None` where it is not quiet now.
     pub(super) fn until(&self, zone: Option<&str>) -> Option<OffsetDateTime> {
-        self.until.get(zone.unwrap_or(&self.tenant_zone)).copied()
+        self.zone(zone)?.until
+    }
+
+    /// As a message carries them (`messages.quiet_hours`), so that they are asked again when it leaves.
+    pub(super) fn of_message(&self, hours: &QuietHours, zone: Option<&str>) -> Value {
+        let mut own = json!(hours);
+        own["zone"] = json!(self.zone(zone).map_or(UTC, |zone| zone.name.as_str()));
+        own
     }
 }

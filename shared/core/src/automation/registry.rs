@@ -116,6 +116,10 @@ impl Audience {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Moment {
     pub subject: Subject,
+    /// Of the row, where that time stands.
+    pub column: &'static str,
+    /// Only while the row has one of these.
+    pub while_status: &'static [&'static str],
     pub from: Duration,
     /// Later than that it is not worth saying: what an outage may cost.
     pub until: Duration,
@@ -151,9 +155,17 @@ const fn firing(hasura_name: &'static str, subject: Subject, when: Condition) ->
     }
 }
 
+/// A kind of row, the column with its time, and the statuses in which that is still to come.
+type Coming = (Subject, &'static str, &'static [&'static str]);
+
+const DEPARTURE: Coming = (Subject::Trip, "departure_at", BEFORE_DEPARTURE);
+const BALANCE: Coming = (Subject::Booking, "balance_due_at", &["CONFIRMED"]);
+const INVOICE: Coming = (Subject::Invoice, "due_at", &["ISSUED", "OVERDUE"]);
+const SHIFT: Coming = (Subject::Shift, "starts_at", &["PLANNED"]);
+
 const fn due(
     event: &'static str,
-    subject: Subject,
+    (subject, column, while_status): Coming,
     (from, until): (Duration, Duration),
     audiences: &'static [Audience],
 ) -> Trigger {
@@ -161,6 +173,8 @@ const fn due(
         event,
         fired_by: FiredBy::Time(Moment {
             subject,
+            column,
+            while_status,
             from,
             until,
         }),
@@ -207,7 +221,7 @@ pub const REGISTRY: &[Trigger] = &[
     ),
     due(
         "BOOKING_PAYMENT_REMINDER",
-        Subject::Booking,
+        BALANCE,
         (Duration::hours(-48), Duration::ZERO),
         &[LeadPassenger],
     ),
@@ -241,19 +255,19 @@ pub const REGISTRY: &[Trigger] = &[
     ),
     due(
         "INVOICE_OVERDUE",
-        Subject::Invoice,
+        INVOICE,
         (Duration::ZERO, Duration::days(30)),
         &[BillingContact],
     ),
     due(
         "TRIP_REMINDER_24H",
-        Subject::Trip,
+        DEPARTURE,
         (Duration::hours(-24), Duration::hours(-3)),
         &[TripPassengers],
     ),
     due(
         "TRIP_REMINDER_2H",
-        Subject::Trip,
+        DEPARTURE,
         (Duration::hours(-2), Duration::minutes(-10)),
         &[TripPassengers],
     ),
@@ -339,7 +353,7 @@ pub const REGISTRY: &[Trigger] = &[
     ),
     due(
         "DRIVER_SHIFT_REMINDER",
-        Subject::Shift,
+        SHIFT,
         (Duration::hours(-12), Duration::minutes(-30)),
         &[Driver],
     ),

@@ -33,6 +33,9 @@ pub struct Rendered {
 pub enum RenderError {
     #[error("{part}: {problem}")]
     Template { part: String, problem: String },
+    /// A name that it uses and nobody gave.
+    #[error("{part}: undefined value")]
+    Undefined { part: String },
     #[error("the template has no {0}")]
     Missing(&'static str),
     #[error("nothing is rendered for {0}")]
@@ -83,11 +86,14 @@ pub(super) fn missing(template: &Template, variables: &serde_json::Value) -> Vec
         .filter_map(|(part, source)| used(&part, source).ok())
         .flatten()
         .collect();
-    let has = |name: &String| {
-        let path = format!("/{}", name.replace('.', "/"));
-        variables.pointer(&path).is_some()
-    };
-    names.into_iter().filter(|name| !has(name)).collect()
+    let lacks = |name: &String| !gives(variables, name);
+    names.into_iter().filter(lacks).collect()
+}
+
+/// Do they give a value for the name?
+pub(super) fn gives(variables: &serde_json::Value, name: &str) -> bool {
+    let path = format!("/{}", name.replace('.', "/"));
+    variables.pointer(&path).is_some()
 }
 
 /// Renders the parts of one template with the same variables.
@@ -128,7 +134,12 @@ impl Parts {
         environment
             .render_str(source, self.variables.clone())
             // The kind and not the detail: a detail may quote a variable's value.
-            .map_err(|error| RenderError::of(part, error.kind().to_string()))
+            .map_err(|error| match error.kind() {
+                ErrorKind::UndefinedError => RenderError::Undefined {
+                    part: part.to_owned(),
+                },
+                kind => RenderError::of(part, kind.to_string()),
+            })
     }
 }
 

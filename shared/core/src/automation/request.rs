@@ -8,6 +8,7 @@ mod preview;
 mod recipients;
 mod rule;
 mod runs;
+mod words;
 
 pub(in crate::automation) use check::{
     EVENT_PATTERN, KEY_LIMIT, KEY_PATTERN, check_event, check_key, invalid, typed,
@@ -17,14 +18,16 @@ pub use preview::{Preview, PreviewRequest, Previewed, preview};
 pub use recipients::RequestedRecipient;
 pub(super) use recipients::check_listed;
 pub use runs::{CancelledRun, RecipientState, RunState, cancel_run, run_state};
+pub(in crate::automation) use words::{enough, lacking};
 
 use super::audience::Recipient;
+use super::clients::{Client, Scope};
 use super::hand_off::{self, Taken};
 use super::intake::{self, Addressed, Run};
 use super::registry::{Subject, by_event};
 use super::rules::Rule;
 use super::subject::{self, Facts, RunContext, Which, over};
-use super::{Accepted, AutomationError, RunAnswer, RunStatus};
+use super::{Accepted, AutomationError, RunAnswer, RunStatus, story};
 use crate::model::{Category, Channel, Lane, RunId, TenantId};
 use crate::platform::{
     DatabaseError, Tx,
@@ -34,8 +37,8 @@ use aws_lc_rs::digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 /// Whoever is listed; more are a batch.
 pub const MOST_RECIPIENTS: usize = 1_000;
@@ -51,9 +54,13 @@ pub struct NotificationRequest {
     #[schemars(length(min = 1, max = KEY_LIMIT), regex(pattern = KEY_PATTERN))]
     pub idempotency_key: String,
     /// A run that was handed over: this is how it goes on, and its messages are the run's. Once; whoever comes later gets the answer
-    /// of the first.
+    /// of the first, without recipients where it is another's and the token may not read.
     #[serde(default)]
     pub run_id: Option<RunId>,
+    /// Instead of `run_id`: a run that this adds to, under a key of its own. Whomever that run, or another request beside it, writes to
+    /// on a channel is not written to on that channel again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<RunId>,
     /// One of the registry's, or a tenant's own: `A-Z`, digits and `_`.
     #[schemars(regex(pattern = EVENT_PATTERN))]
     pub trigger_event: String,
@@ -129,24 +136,35 @@ impl NotificationRequest {
 /// Takes the request in, once, for the tenant that the caller may speak for. A repeat gets the first answer.
 ///
 /// # Errors
-/// `validation-failed` naming the field; `not-found` for what `context` names; `conflict` where the key was used for another
-/// request.
+/// `validation-failed` naming the field, also a variable that templates use and nobody gave; `not-found` for what `context` names;
+/// `conflict` where the key was used for another request. Whatever was written by then is to be rolled back.
 pub async fn accept(
     tx: &mut Tx,
     tenant: TenantId,
-    client: Uuid,
+    client: &Client,
     request: &NotificationRequest,
 ) -> Result<Accepted, RequestError> {
     let now = intake::now(tx).await?;
     // A repeat that comes after its time gets its answer all the same.
-    let run = match begin(tx, tenant, client, request).await? {
-        Begun::Run(run) => run,
+    let (mut run, given) = match begin(tx, tenant, client, request).await? {
+        Begun::Run(run) => (run, Given::default()),
+        Begun::HandedOver(run, given) => (run, given),
         Begun::Answered(answer) => return Ok(Accepted::settled(answer)),
     };
     request.check(now)?;
+    if given.not_after.is_some_and(|end| end <= now) {
+        return Ok(run.ends(tx, RunStatus::Stale, &request.context).await?);
+    }
+    if let Some(beside) = request.beside {
+        let field = || ActionError::not_found("beside").with_details(json!({"field": "beside"}));
+        run.beside = Some(story::of(tx, tenant, beside).await?.ok_or_else(field)?);
+    }
     let trigger = by_event(&request.trigger_event);
     let facts = facts(tx, tenant, &request.context).await?;
-    let parts = rule::addressed(tx, tenant, request, trigger, &facts, now).await?;
+    let mut parts = rule::addressed(tx, tenant, request, trigger, &facts, now).await?;
+    for (rule, _) in &mut parts {
+        rule.end_by(given.not_after);
+    }
     if parts.is_empty() {
         return Ok(run.ends(tx, RunStatus::Ignored, &facts.context).await?);
     }
@@ -155,41 +173,68 @@ pub async fn accept(
         .map(|(rule, recipients)| Addressed { rule, recipients })
         .collect();
     let words = over(facts.words, &request.variables);
-    let send_at = request.send_at.filter(|at| *at > now);
-    Ok(run
-        .fan_out(tx, &facts.context, &words, &addressed, send_at)
-        .await?)
+    let send_at = request.send_at.or(given.not_before);
+    let send_at = send_at.filter(|at| *at > now);
+    let planned = run
+        .plan_all(tx, &words, &addressed, send_at, HashSet::new())
+        .await?;
+    enough("variables", &planned.lacking)?;
+    Ok(run.carry_out(tx, &facts.context, planned).await?)
 }
 
 /// Whether there is anything left to do.
 enum Begun {
     Run(Run),
+    HandedOver(Run, Given),
     Answered(RunAnswer),
+}
+
+/// What a run that was handed over brings with it.
+#[derive(Default)]
+struct Given {
+    /// When its trigger is told of, where the request does not say.
+    not_before: Option<OffsetDateTime>,
+    /// When what it is about has come.
+    not_after: Option<OffsetDateTime>,
 }
 
 async fn begin(
     tx: &mut Tx,
     tenant: TenantId,
-    client: Uuid,
+    client: &Client,
     request: &NotificationRequest,
 ) -> Result<Begun, RequestError> {
     let event = &request.trigger_event;
     if let Some(run) = request.run_id {
         return match hand_off::take(tx, tenant, run).await? {
-            Taken::Waiting { trigger_event, .. } if trigger_event == *event => {
-                Ok(Begun::Run(Run::continued(run, tenant, event)))
+            Taken::Waiting {
+                trigger_event,
+                about,
+                since,
+            } if trigger_event == *event => {
+                let given = Given {
+                    not_before: by_event(event).map(|trigger| since + trigger.after),
+                    not_after: about.not_after,
+                };
+                let mut run = Run::continued(run, tenant, event);
+                run.carried_out_by = Some(client.id);
+                Ok(Begun::HandedOver(run, given))
             }
             Taken::Waiting { .. } => Err(invalid("trigger_event", "is not the run's").into()),
-            Taken::Over(answer) => Ok(Begun::Answered(
-                serde_json::from_value(answer)
-                    .map_err(|error| DatabaseError::from(sqlx::Error::Decode(error.into())))?,
-            )),
+            Taken::Over(answer, by) => {
+                let mut answer: RunAnswer = serde_json::from_value(answer)
+                    .map_err(|error| DatabaseError::from(sqlx::Error::Decode(error.into())))?;
+                if by != Some(client.id) && !client.may(Scope::Read) {
+                    answer.recipients.clear();
+                }
+                Ok(Begun::Answered(answer))
+            }
             Taken::Unknown => Err(ActionError::not_found("run_id")
                 .with_details(json!({"field": "run_id"}))
                 .into()),
         };
     }
-    let source = format!("api/{client}");
+    let source = format!("api/{}", client.id);
     let run = Run::new(
         tenant,
         &source,

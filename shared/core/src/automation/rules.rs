@@ -8,7 +8,7 @@ use super::quiet::QuietHours;
 use crate::model::{Category, Channel, Lane, TenantId, UnknownWord};
 use crate::platform::{DatabaseError, Tx};
 use serde_json::Value;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 /// Providers report for three days; a longer wait is for something that cannot come.
@@ -21,9 +21,18 @@ pub struct Rule {
     pub category: Category,
     pub lane: Lane,
     pub expires_after: Duration,
+    /// Worth nothing from then on, however long `expires_after` is: what it is about has come, or the request says so.
+    pub not_after: Option<OffsetDateTime>,
     pub quiet_hours: Option<QuietHours>,
     /// An orchestrator carries it out, within this time.
     pub hand_over_within: Option<Duration>,
+}
+
+impl Rule {
+    /// What is written by it ends then, where it does not end before.
+    pub fn end_by(&mut self, end: Option<OffsetDateTime>) {
+        self.not_after = self.not_after.into_iter().chain(end).min();
+    }
 }
 
 /// One channel in the order of preference. The waits say when to go on to it from the step before (a permanent failure
@@ -92,6 +101,7 @@ pub async fn look_up(
         category: row.category.parse().map_err(unknown)?,
         lane: row.lane.parse().map_err(unknown)?,
         expires_after: Duration::seconds_f64(row.expires_after),
+        not_after: None,
         hand_over_within: (row.orchestrator == "N8N").then(|| Duration::seconds_f64(row.deadline)),
         quiet_hours: row
             .quiet_hours

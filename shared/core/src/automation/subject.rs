@@ -150,7 +150,8 @@ async fn booking(
     let row = sqlx::query!(
         r#"select b.trip_id, b.lead_passenger_profile_id as "lead: PassengerProfileId",
                   jsonb_build_object('status', b.status, 'trip_id', b.trip_id, 'seats', b.seats,
-                                     'lead_passenger_profile_id', b.lead_passenger_profile_id) as "row!",
+                                     'lead_passenger_profile_id', b.lead_passenger_profile_id,
+                                     'balance_due_at', case when b.balance_due > 0 then b.balance_due_at end) as "row!",
                   jsonb_build_object(
                       'reference', b.reference, 'status', b.status, 'seats', b.seats::text, 'currency', b.currency,
                       'balance_due', to_char(b.balance_due, 'FM999999999990.00'),
@@ -244,7 +245,7 @@ async fn invoice(
 ) -> Result<Option<Facts>, DatabaseError> {
     let row = sqlx::query!(
         r#"select i.booking_id, i.billing_profile_id as "billing: PassengerProfileId",
-                  jsonb_build_object('status', i.status) as "row!",
+                  jsonb_build_object('status', i.status, 'due_at', i.due_at) as "row!",
                   jsonb_build_object(
                       'number', i.number, 'status', i.status, 'currency', i.currency,
                       'total', to_char(i.total, 'FM999999999990.00'),

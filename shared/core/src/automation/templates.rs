@@ -93,6 +93,19 @@ impl Catalogue {
         tenant: TenantId,
         trigger_event: &str,
     ) -> Result<Self, DatabaseError> {
+        Self::of_version(tx, tenant, trigger_event, None).await
+    }
+
+    /// The tenant's own of this version instead, published or not.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub async fn of_version(
+        tx: &mut Tx,
+        tenant: TenantId,
+        trigger_event: &str,
+        version: Option<i32>,
+    ) -> Result<Self, DatabaseError> {
         let rows = sqlx::query!(
             r#"select t.id as "id?: TemplateId", t.version as "version?", t.channel as "channel?", t.locale as "locale?",
                       t.subject, t.body as "body?", t.html, t.whatsapp_template as "whatsapp_template?", t.tenant_id = $1 as of_tenant,
@@ -100,10 +113,12 @@ impl Catalogue {
                  from (values (1)) as always(one)
                  left join communications.tenant_settings s on s.tenant_id = $1
                  left join communications.notification_templates t
-                   on t.tenant_id in ($1, communications.platform_tenant()) and t.trigger_event = $2 and t.status = 'PUBLISHED'"#,
+                   on t.tenant_id in ($1, communications.platform_tenant()) and t.trigger_event = $2
+                  and case when $4::integer is null then t.status = 'PUBLISHED' else t.tenant_id = $1 and t.version = $4 end"#,
             tenant.0,
             trigger_event,
-            PLATFORM_LOCALE
+            PLATFORM_LOCALE,
+            version
         )
         .fetch_all(tx.conn())
         .await?;

@@ -82,6 +82,7 @@ pub(super) async fn compose(
         category: Category::Service,
         send_at: None,
         expires_after: WORTH_SENDING,
+        quiet_hours: None,
         run: None,
         idempotency_key: Some(words.key),
         reply_to,

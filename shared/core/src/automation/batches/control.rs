@@ -1,6 +1,7 @@
 //! Starting, pausing, resuming, cancelling a batch; what it has come to; and stopping one whose text its provider refuses.
 
 use super::RequestError;
+use crate::automation::request::{enough, lacking};
 use crate::model::{BatchDispatchJob, RunId, TenantId};
 use crate::platform::{DatabaseError, Tx, hasura::ActionError};
 use schemars::JsonSchema;
@@ -103,16 +104,57 @@ pub async fn state(tx: &mut Tx, tenant: TenantId, batch: Uuid) -> Result<BatchSt
 /// No more recipients come: the fan-out begins. Started before: as it stands.
 ///
 /// # Errors
-/// `not-found`; `conflict` for one without recipients.
+/// `not-found`; `conflict` for one without recipients; `validation-failed` for a variable that templates use and neither the message
+/// nor any recipient gives.
 pub async fn start(tx: &mut Tx, tenant: TenantId, batch: Uuid) -> Result<BatchState, RequestError> {
     let standing = locked(tx, tenant, batch).await?;
     if standing.status == "OPEN" {
         if standing.recipients == 0 {
             return Err(ActionError::conflict("recipients: the batch has none").into());
         }
+        must_read(tx, tenant, batch).await?;
         become_(tx, tenant, batch, "RUNNING", None).await?;
     }
     state(tx, tenant, batch).await
+}
+
+/// Refuses a text that could be read to nobody for want of a variable. What one of the recipients has of their own is theirs to have:
+/// whoever lacks it is skipped.
+///
+/// # Errors
+/// `validation-failed` naming the variable.
+pub(super) async fn must_read(
+    tx: &mut Tx,
+    tenant: TenantId,
+    batch: Uuid,
+) -> Result<(), RequestError> {
+    let request = sqlx::query_scalar!(
+        "select request from communications.batches where tenant_id = $1 and id = $2",
+        tenant.0,
+        batch
+    )
+    .fetch_one(tx.conn())
+    .await
+    .map_err(DatabaseError::from)?;
+    let lacking = lacking(tx, tenant, &super::message(tenant, &request)?).await?;
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = lacking.iter().cloned().collect();
+    let given = sqlx::query_scalar!(
+        r#"select n.name as "name!" from unnest($3::text[]) as n(name)
+            where exists (select from communications.batch_recipients r
+                           where r.tenant_id = $1 and r.batch_id = $2
+                             and r.recipient -> 'variables' #> string_to_array(n.name, '.') is not null)"#,
+        tenant.0,
+        batch,
+        &names
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(DatabaseError::from)?;
+    let nobodys = lacking.into_iter().filter(|name| !given.contains(name));
+    Ok(enough("message.variables", &nobodys.collect())?)
 }
 
 /// Nothing of it leaves until it is resumed, but for what is being sent now.

@@ -2,6 +2,7 @@
 
 use crate::automation::answer::RecipientAnswer;
 use crate::automation::intake::{Addressed, Run};
+use crate::automation::plan::Planned;
 use crate::automation::request::{NotificationRequest, RequestError, RequestedRecipient, prepared};
 use crate::automation::{RecipientOutcome, Who};
 use crate::model::{BatchDispatchJob, ContactId, MessageId, RunId, TenantId};
@@ -137,7 +138,11 @@ async fn decide(
         prepared.send_at,
         &mut taken,
     );
-    let (mut rows, mut answers) = planned.await?;
+    let Planned {
+        mut rows,
+        mut answers,
+        ..
+    } = planned.await?;
     // Whoever was written to by an earlier step is not again.
     let before = written_to(tx, tenant, batch.run, &rows).await?;
     let again: HashSet<MessageId> = rows

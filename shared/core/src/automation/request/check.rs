@@ -34,6 +34,9 @@ impl NotificationRequest {
         check_event(&self.trigger_event)?;
         check_variables(&self.variables)?;
         check_channels(self.channels.as_deref())?;
+        if self.run_id.is_some() && self.beside.is_some() {
+            return Err(invalid("beside", "must not be given with run_id"));
+        }
         match (&self.audience, &self.recipients) {
             (Some(_), Some(_)) => {
                 return Err(invalid("recipients", "must not be given beside audience"));

@@ -27,6 +27,10 @@ pub struct PreviewRequest {
     pub channels: Option<Vec<Channel>>,
     #[serde(default)]
     pub locales: Option<Vec<String>>,
+    /// Of the tenant's own templates this version, a draft or a retired one included; absent: what is published.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub version: Option<i32>,
     /// Over what `context` tells.
     #[serde(default)]
     pub variables: Map<String, Value>,
@@ -45,7 +49,7 @@ pub struct Previewed {
     pub previews: Vec<Preview>,
 }
 
-/// One published template.
+/// One template.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Preview {
     pub channel: Channel,
@@ -93,7 +97,8 @@ pub async fn preview(
     check_event(&request.trigger_event)?;
     let facts = facts(tx, tenant, &request.context).await?;
     let words = over(facts.words, &request.variables);
-    let catalogue = Catalogue::load(tx, tenant, &request.trigger_event).await?;
+    let catalogue =
+        Catalogue::of_version(tx, tenant, &request.trigger_event, request.version).await?;
     let recipient = somebody(request.name.as_deref());
     let variables = variables(&recipient, &words);
     let category = category(tx, tenant, &request.trigger_event).await?;
@@ -110,7 +115,10 @@ pub async fn preview(
         .map(|template| shown(template, &variables, category))
         .collect();
     if previews.is_empty() {
-        let problem = "has no published template on these channels and in these languages";
+        let problem = match request.version {
+            None => "has no published template on these channels and in these languages",
+            Some(_) => "has no template of this version on these channels and in these languages",
+        };
         return Err(invalid("trigger_event", problem).into());
     }
     Ok(Previewed {
@@ -151,7 +159,7 @@ fn shown(template: &Template, variables: &Value, category: Category) -> Preview 
 }
 
 /// A preview is nobody's: it reads as for a passenger of this name.
-fn somebody(name: Option<&str>) -> Recipient {
+pub(super) fn somebody(name: Option<&str>) -> Recipient {
     Recipient {
         who: Who::Passenger(crate::model::PassengerProfileId(uuid::Uuid::nil())),
         full_name: name.unwrap_or("Ana García").to_owned(),

@@ -161,7 +161,8 @@ pub(super) async fn find_each(
 }
 
 impl RequestedRecipient {
-    fn id(&self) -> Option<(&'static str, Who)> {
+    /// Its id, and the member that says it.
+    pub(in crate::automation) fn id(&self) -> Option<(&'static str, Who)> {
         let profile = self
             .passenger_profile_id
             .map(|id| ("passenger_profile_id", Who::Passenger(id)));

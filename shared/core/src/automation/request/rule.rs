@@ -116,6 +116,10 @@ pub(super) async fn rule(
         rule.steps = steps(&rule, channels);
     }
     if let Some(category) = request.category {
+        if category == Category::Marketing && rule.category != category {
+            // An advertisement stands before no notice.
+            rule.lane = Lane::Bulk;
+        }
         rule.category = category;
     }
     if rule.category == Category::Otp {
@@ -125,6 +129,8 @@ pub(super) async fn rule(
     }
     if let Some(at) = request.expires_at {
         rule.expires_after = at - request.send_at.unwrap_or(now).max(now);
+        // Also of what quiet hours hold.
+        rule.not_after = Some(at);
     }
     Ok(Some(rule))
 }
@@ -141,6 +147,7 @@ fn plain(category: Category) -> Rule {
         category,
         lane,
         expires_after,
+        not_after: None,
         quiet_hours: None,
         hand_over_within: None,
     }
