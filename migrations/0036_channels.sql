@@ -13,6 +13,8 @@ alter table communications.channel_accounts
     add column attempt_until timestamptz,
     -- Until when the provider must have verified what was registered.
     add column verify_until timestamptz,
+    -- When it was ACTIVE first. What was only said to be somebody's takes in nothing by it.
+    add column verified_at timestamptz,
     -- Looked at by the upkeep last.
     add column checked_at timestamptz,
     add constraint channel_accounts_requested_key unique (tenant_id, channel, requested_external_id),
@@ -20,6 +22,33 @@ alter table communications.channel_accounts
 
 create index channel_accounts_verifying on communications.channel_accounts (checked_at nulls first)
     where status = 'VERIFYING' and verify_until is not null;
+
+update communications.channel_accounts set verified_at = status_changed_at where status not in ('PENDING', 'VERIFYING');
+
+create function communications.verified_once() returns trigger
+    language plpgsql as
+$$
+begin
+    new.verified_at := now();
+    return new;
+end
+$$;
+
+create trigger verified_once before insert or update on communications.channel_accounts
+    for each row when (new.status = 'ACTIVE' and new.verified_at is null) execute function communications.verified_once();
+
+-- Mail for a domain comes to whom it was proven for (0023).
+do $$
+declare
+    v_old text := pg_get_functiondef('communications.mail_load(jsonb)'::regprocedure);
+    v_new text := replace(v_old, 'on a.channel = ''EMAIL''', 'on a.channel = ''EMAIL'' and a.verified_at is not null');
+begin
+    if v_new = v_old then
+        raise exception 'nothing to replace in mail_load';
+    end if;
+    execute v_new;
+end
+$$;
 
 -- A step of an account's provisioning, as it stands. What failed says why and what to do; neither holds a secret or an address.
 create table communications.channel_provisioning_steps (

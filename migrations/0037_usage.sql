@@ -4,7 +4,7 @@ alter table communications.message_prices
     -- `at` is when the first said it, by which the message belongs to a day for good; said_at when the one that counts did.
     add column said_at timestamptz,
     add column recorded_at timestamptz not null default now();
-update communications.message_prices set said_at = at;
+update communications.message_prices set said_at = at, recorded_at = at;
 alter table communications.message_prices alter column said_at set not null;
 
 -- Whoever inserts a price without said_at says it now for the first time.
@@ -48,20 +48,30 @@ create table communications.usage_progress (
 insert into communications.usage_progress (counted_to) values ('-infinity');
 
 -- Counts anew every day of a tenant of which a price was recorded since the last time, ten minutes before it included: no transaction
--- that writes one lives that long. Counting is repeatable; two who count at once are in line. Answers how many days it counted.
-create function communications.roll_up_usage() returns integer
-    language plpgsql as
-$$
+-- that writes one lives that long. Not more often than every p_every, and at most p_most prices at a time, the oldest first. Counting is
+-- repeatable; two who count at once are in line. Answers how many days it counted.
+create function communications.roll_up_usage(p_every interval, p_most integer) returns integer
+    language plpgsql
+as $$
 declare
-    v_from timestamptz;
-    v_to   timestamptz := now();
+    v_last timestamptz;
+    v_to   timestamptz;
+    v_read integer;
     v_days integer;
 begin
-    select counted_to - interval '10 minutes' into v_from from communications.usage_progress for update;
+    select counted_to into v_last from communications.usage_progress for update;
+    if v_last > now() - p_every then
+        return 0;
+    end if;
+    select max(recorded_at), count(*) into v_to, v_read
+      from (select recorded_at from communications.message_prices where recorded_at > v_last order by recorded_at limit p_most) p;
+    if v_read < p_most then
+        v_to := now();
+    end if;
     with days as materialized (
         select distinct p.tenant_id, (p.at at time zone 'UTC')::date as day
           from communications.message_prices p
-         where p.recorded_at > v_from),
+         where p.recorded_at > v_last - interval '10 minutes' and p.recorded_at <= v_to),
     counted as materialized (
         select d.tenant_id, d.day, m.channel, upper(coalesce(p.category, m.category, 'UNKNOWN')) as category,
                coalesce(p.currency, '') as currency,

@@ -1,5 +1,16 @@
 -- What a tenant's text messages may cost in a month: the sender is the platform's, and so is the bill.
 
+-- Who may send by a sender id or a number of the platform's AWS account: the platform says so, for names of companies can be guessed. One
+-- tenant for each, whatever the country.
+create table communications.sms_senders (
+    -- A sender id, or AWS's id of a number.
+    identity    text primary key,
+    tenant_id   uuid not null,
+    -- ISO 3166-1, two letters.
+    countries   text[] not null check (cardinality(countries) > 0),
+    created_at  timestamptz not null default now()
+);
+
 -- A tenant without a row has no cap.
 create table communications.sms_limits (
     tenant_id       uuid primary key,
@@ -45,8 +56,8 @@ begin
 end
 $$;
 
--- At the claim: what would go beyond the cap stays QUEUED and waits with its account, which is SUSPENDED until the next month or until
--- somebody raises the cap. What was claimed and not accepted costs nothing.
+-- At the claim: what would go beyond the cap stays QUEUED and waits with its account, which is SUSPENDED until the next month, or until
+-- somebody raises the cap and resumes it. What was claimed and not accepted costs nothing.
 create function communications.cap_sms() returns trigger
     language plpgsql as
 $$

@@ -172,6 +172,19 @@ async fn a_domain_is_one_tenants_and_is_given_up_when_its_records_do_not_come() 
     assert_eq!(step(&second, "IDENTITY")["error_code"], "domain-taken");
 }
 
+/// The platform says whose a sender is.
+async fn give(world: &World, operator: &Operator, identity: &str) {
+    sqlx::query(
+        "insert into communications.sms_senders (identity, tenant_id, countries) values ($2, $1, '{ES}')
+         on conflict (identity) do update set tenant_id = excluded.tenant_id",
+    )
+    .bind(operator.tenant)
+    .bind(identity)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+}
+
 #[tokio::test]
 async fn text_messages_are_enabled_with_a_list_and_a_cap_of_the_tenants_own() {
     let world = World::new().await;
@@ -179,6 +192,9 @@ async fn text_messages_are_enabled_with_a_list_and_a_cap_of_the_tenants_own() {
         world.administers(operator, "enableSms", input).await
     };
     let input = json!({"country": "ES", "sender_id": "IBERIA"});
+    let guessed = enable(&world.iberia, &input).await.unwrap();
+    assert_eq!(step(&guessed, "SENDER")["error_code"], "sender-not-given");
+    give(&world, &world.iberia, "IBERIA").await;
     let unknown = enable(&world.iberia, &input).await.unwrap();
     assert_eq!(step(&unknown, "SENDER")["error_code"], "sender-id-unknown");
     let pool = json!({"country": "ES"});
@@ -294,11 +310,18 @@ async fn a_sender_is_one_tenants() {
             let enabled = world.administers(operator, "enableSms", &input).await;
             enabled.unwrap()
         };
+        let identity = input["sender_id"].as_str().unwrap_or("phone-1");
+        give(&world, &world.iberia, identity).await;
         let enabled = enable(&world.iberia).await;
         assert_eq!(enabled["status"], "ACTIVE", "{enabled}");
         let refused = enable(&world.albion).await;
-        assert_eq!(step(&refused, "SENDER")["error_code"], "sender-taken");
+        assert_eq!(step(&refused, "SENDER")["error_code"], "sender-not-given");
         assert_eq!(refused["status"], "PENDING");
+        // Given to another while the first still sends by it: not before that is over.
+        give(&world, &world.albion, identity).await;
+        let refused = enable(&world.albion).await;
+        assert_eq!(step(&refused, "SENDER")["error_code"], "sender-taken");
+        give(&world, &world.iberia, identity).await;
         let kept: String = sqlx::query_scalar(
             "select sender from communications.channel_accounts where tenant_id = $1 and id = $2::uuid",
         )
@@ -316,12 +339,19 @@ async fn a_sender_is_one_tenants() {
         let refused = world.administers(&world.iberia, "enableSms", &wrong).await;
         assert_eq!(refused, Err("validation-failed".to_owned()), "{wrong}");
     }
-    let elsewhere = json!({"country": "FR", "phone_number_id": "phone-1"});
-    let refused = world
-        .administers(&world.iberia, "enableSms", &elsewhere)
-        .await;
-    assert_eq!(
-        step(&refused.unwrap(), "SENDER")["error_code"],
-        "number-unknown"
-    );
+    for identity in ["phone-1", "IBERIA"] {
+        let field = if identity == "IBERIA" {
+            "sender_id"
+        } else {
+            "phone_number_id"
+        };
+        let elsewhere = json!({"country": "FR", field: identity});
+        let refused = world
+            .administers(&world.iberia, "enableSms", &elsewhere)
+            .await;
+        assert_eq!(
+            step(&refused.unwrap(), "SENDER")["error_code"],
+            "sender-not-given"
+        );
+    }
 }

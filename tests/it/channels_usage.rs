@@ -6,7 +6,9 @@ use comms_tests::world::World;
 use serde_json::{Value, json};
 
 async fn roll_up(world: &World) {
-    world.execute("select communications.roll_up_usage()").await;
+    world
+        .execute("select communications.roll_up_usage('0', 50000)")
+        .await;
 }
 
 async fn usage(world: &World) -> Value {

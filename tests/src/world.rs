@@ -34,6 +34,7 @@ pub use faults::{End, Moment, Reports, killed_at};
 pub use files::{Row, Sent};
 
 pub const HASURA_SECRET: &str = "local-hasura-secret";
+const SMS_POOL: &str = "pool-shared";
 const EVENTS_TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:provider-events";
 /// Of the Meta app that operators connect their accounts to.
 pub const APP_ID: &str = "300000000000001";
@@ -225,6 +226,7 @@ impl World {
             vault: self.vault(),
             connector: connector(&self.simulator.url()),
             aws: self.aws.clone(),
+            events_topic: EVENTS_TOPIC.to_owned(),
             cloud: OnceCell::new_with(Some(cloud(&self.aws, &self.simulator.url()).await)),
         }
     }
@@ -379,6 +381,7 @@ async fn channels(backend: Backend, aws: &Aws, simulator: &str) -> channel_actio
         connector: connector(simulator),
         aws: aws.clone(),
         events_topic: EVENTS_TOPIC.to_owned(),
+        sms_pool: SMS_POOL.to_owned(),
         cloud: OnceCell::new_with(Some(cloud(aws, simulator).await)),
     }
 }
@@ -402,7 +405,7 @@ async fn cloud(aws: &Aws, simulator: &str) -> Cloud {
         .credentials_provider(shared.credentials_provider().unwrap())
         .endpoint_url(simulator)
         .build();
-    Cloud::of(&config, EVENTS_TOPIC)
+    Cloud::of(&config, EVENTS_TOPIC, SMS_POOL)
 }
 
 fn webhook(database: Database, media: MediaQueue) -> meta_webhook::Deps {

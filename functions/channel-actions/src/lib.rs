@@ -46,6 +46,8 @@ pub struct Deps {
     pub connector: Connector,
     pub aws: Aws,
     pub events_topic: String,
+    /// What tenants without a sender of their own share; empty where there is none.
+    pub sms_pool: String,
     /// Made for the first domain or sender.
     pub cloud: OnceCell<Cloud>,
 }
@@ -64,6 +66,7 @@ impl Deps {
             vault: Vault::new(&aws, &settings.required("KMS_KEY_ID")),
             connector: Connector::from_settings(&mut settings, &aws)?,
             events_topic: settings.required("EVENTS_TOPIC_ARN"),
+            sms_pool: settings.or("SMS_POOL", ""),
             aws: aws.clone(),
             cloud: OnceCell::new(),
         };
@@ -72,7 +75,7 @@ impl Deps {
     }
 
     async fn cloud(&self) -> &Cloud {
-        let made = async || Cloud::of(self.aws.config().await, &self.events_topic);
+        let made = async || Cloud::of(self.aws.config().await, &self.events_topic, &self.sms_pool);
         self.cloud.get_or_init(made).await
     }
 }
@@ -153,7 +156,7 @@ async fn act(
         "rotateCredentials" => Box::pin(whatsapp::rotate(with, session, call.arguments()?)).await?,
         "enableSms" => {
             let enabled = sms::enable(
-                (database, &deps.cloud().await.eum),
+                (database, &deps.cloud().await.sms),
                 session,
                 call.arguments()?,
             );

@@ -9,6 +9,7 @@ use comms_core::channels::{ChannelError, Cloud, Vault, email, templates, usage};
 use comms_core::platform::{Aws, Database, Queues, Settings};
 use serde::Serialize;
 use serde_json::Value;
+use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// Made once per sandbox.
@@ -19,6 +20,8 @@ pub struct Deps {
     pub vault: Vault,
     pub connector: Connector,
     pub aws: Aws,
+    /// Where configuration sets publish.
+    pub events_topic: String,
     /// Made for the first domain that waits.
     pub cloud: OnceCell<Cloud>,
 }
@@ -34,6 +37,7 @@ impl Deps {
             vault: Vault::new(&aws, &settings.required("KMS_KEY_ID")),
             connector: Connector::from_settings(&mut settings, &aws)?,
             aws: aws.clone(),
+            events_topic: settings.required("EVENTS_TOPIC_ARN"),
             cloud: OnceCell::new(),
         };
         settings.done()?;
@@ -54,6 +58,9 @@ pub struct Summary {
     pub days_counted: i32,
 }
 
+/// The whole current day of every tenant is counted each time.
+const COUNTED_EVERY: Duration = Duration::from_mins(10);
+
 /// What EventBridge sends where SES has changed its mind; the clock's ticks have another.
 const SES: &str = "aws.ses";
 
@@ -68,24 +75,24 @@ pub async fn handle(deps: &Deps, event: &Value) -> Result<Summary, ChannelError>
         email::doubt_reputations(&mut tx).await?;
     }
     tx.commit().await?;
-    let mut tx = deps.database.begin().await?;
-    let days_counted = usage::roll_up(&mut tx).await?;
-    tx.commit().await?;
-    // Only looks: nothing of a configuration set is made here, so its topic is not needed.
-    let cloud = async || Cloud::of(deps.aws.config().await, "");
+    let cloud = async || Cloud::of(deps.aws.config().await, &deps.events_topic, "");
     let mail = &deps.cloud.get_or_init(cloud).await.mail;
-    let (domains_verified, mut hints) =
-        Box::pin(email::check_waiting((&deps.database, mail))).await?;
-    let (reputations_moved, released) =
+    let (domains_verified, hints) = Box::pin(email::check_waiting((&deps.database, mail))).await?;
+    deps.queues.publish_or_leave_to_scan(&hints).await;
+    let (reputations_moved, hints) =
         Box::pin(email::check_reputation((&deps.database, mail))).await?;
-    hints.extend(released);
     deps.queues.publish_or_leave_to_scan(&hints).await;
     let means = (&deps.database, &deps.vault, &deps.connector);
+    let templates_listed = Box::pin(templates::sync_due(means)).await?;
+    // Last, because it is the longest and nothing waits for it.
+    let mut tx = deps.database.begin().await?;
+    let days_counted = usage::roll_up(&mut tx, COUNTED_EVERY).await?;
+    tx.commit().await?;
     let summary = Summary {
         credentials,
         domains_verified,
         reputations_moved,
-        templates_listed: Box::pin(templates::sync_due(means)).await?,
+        templates_listed,
         days_counted,
     };
     if credentials.dropped > 0 {

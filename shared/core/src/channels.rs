@@ -24,20 +24,23 @@ use comms_providers::ses::provision::SesProvisioner;
 #[derive(Debug)]
 pub struct Cloud {
     pub mail: email::Mail,
-    pub eum: EumProvisioner,
+    pub sms: sms::Texts,
 }
 
 impl Cloud {
-    /// `events_topic` is where configuration sets publish.
+    /// `events_topic` is where configuration sets publish; `sms_pool` what tenants without a sender of their own share.
     #[must_use]
-    pub fn of(config: &SdkConfig, events_topic: &str) -> Self {
+    pub fn of(config: &SdkConfig, events_topic: &str, sms_pool: &str) -> Self {
         Self {
             mail: email::Mail {
                 ses: SesProvisioner::new(config),
                 region: config.region().map(ToString::to_string).unwrap_or_default(),
                 events_topic: events_topic.to_owned(),
             },
-            eum: EumProvisioner::new(config),
+            sms: sms::Texts {
+                eum: EumProvisioner::new(config),
+                pool: sms_pool.to_owned(),
+            },
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{ChannelError, lifecycle};
 use crate::model::{AccountId, TenantId, UserId};
 use crate::platform::hasura::{ActionError, Session, administrators};
 use crate::platform::queue::Hint;
-use crate::platform::{Database, DatabaseError, Tx};
+use crate::platform::{Database, DatabaseError, Tx, telemetry};
 use comms_providers::ses::provision::dns::{DnsRecord, records};
 use comms_providers::ses::provision::{DomainIdentity, SesProvisioner};
 use http::StatusCode;
@@ -31,6 +31,8 @@ const CHECKED_EVERY_MINUTES: i32 = 5;
 const REPUTATION_EVERY_MINUTES: f64 = 30.0;
 /// At so many at a time.
 const CHECKED_AT_ONCE: i64 = 20;
+/// Domains of a tenant whose records are waited for.
+const WAITING_AT_MOST: i64 = 20;
 /// The tag that says whose a domain is.
 const TENANT_TAG: &str = "tenant_id";
 
@@ -95,12 +97,15 @@ struct Run<'a> {
     attempt: Attempt,
     domain: String,
     mail_from: String,
+    /// Somebody has said what bounces come to, maybe something else than before.
+    registers: bool,
     identity: Option<DomainIdentity>,
     hints: Vec<Hint>,
 }
 
 /// # Errors
-/// `forbidden` for all but administrators; `validation-failed`; `domain-taken` for one of another operator's; `in-progress`.
+/// `forbidden` for all but administrators; `validation-failed`; `domain-taken` for one of another operator's; `too-many-domains`;
+/// `in-progress`.
 pub async fn register(
     (database, mail): (&Database, &Mail),
     session: &Session,
@@ -121,6 +126,7 @@ pub async fn register(
         return Err(ActionError::invalid("mail_from must be a subdomain of the domain").into());
     }
     let mut tx = database.begin().await?;
+    may_claim(&mut tx, session, &domain).await?;
     let account = claim(
         &mut tx,
         session,
@@ -138,6 +144,7 @@ pub async fn register(
         attempt,
         domain,
         mail_from,
+        registers: true,
         identity: None,
         hints: Vec::new(),
     };
@@ -190,6 +197,7 @@ async fn look(
         attempt,
         domain,
         mail_from,
+        registers: false,
         identity: None,
         hints: Vec::new(),
     };
@@ -228,7 +236,9 @@ pub async fn check_waiting(
             }
             // Somebody is at work on it, or has disabled it meanwhile.
             Err(ChannelError::Refused(_)) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                tracing::error!(account.id = %account.id, error = telemetry::chain(&error), "a domain was not looked at");
+            }
         }
     }
     Ok((verified, hints))
@@ -327,6 +337,49 @@ fn is_domain(name: &str) -> bool {
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     name.len() <= 253 && name.split('.').count() > 1 && name.split('.').all(label)
+}
+
+/// What was not found in time is nobody's again, whatever step it stopped at.
+async fn give_up(tx: &mut Tx, attempt: &Attempt) -> Result<bool, DatabaseError> {
+    let given_up = sqlx::query!(
+        "update communications.channel_accounts
+            set status = 'PENDING', status_reason = 'records-not-found: given up', external_account_id = null, verify_until = null
+          where tenant_id = $1 and id = $2 and status = 'VERIFYING' and verify_until <= now()",
+        attempt.tenant.0,
+        attempt.account.0
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(given_up.rows_affected() > 0)
+}
+
+/// May the tenant say that this domain is its own? Not where another has its answers come to it, or has proven a domain that it is below.
+async fn may_claim(tx: &mut Tx, session: &Session, domain: &str) -> Result<(), ChannelError> {
+    let found = sqlx::query!(
+        r#"select exists (select from communications.channel_accounts a
+                           where a.channel = 'EMAIL' and a.tenant_id <> $1 and a.verified_at is not null
+                             and (lower(a.provider_config #>> '{public,reply_domain}') = $2
+                                  or right($2, length(a.external_account_id) + 1) = '.' || a.external_account_id)) as "taken!",
+                  (select count(*) from communications.channel_accounts a
+                    where a.tenant_id = $1 and a.channel = 'EMAIL' and a.status = 'VERIFYING' and a.external_account_id <> $2) as "waiting!""#,
+        session.tenant.0,
+        domain
+    )
+    .fetch_one(tx.conn())
+    .await
+    .map_err(DatabaseError::from)?;
+    if found.taken {
+        return Err(taken().into());
+    }
+    if found.waiting >= WAITING_AT_MOST {
+        return Err(ActionError::new(
+            StatusCode::CONFLICT,
+            "too-many-domains",
+            format!("the records of {WAITING_AT_MOST} domains are waited for: publish them, or disable the accounts"),
+        )
+        .into());
+    }
+    Ok(())
 }
 
 /// The tenant's account of this domain. Another's, or one that another was faster to claim, is refused.
@@ -434,6 +487,7 @@ impl Steps for Run<'_> {
                 let claimed = ses.create_identity(&domain, Some(&name), &tags).await;
                 let claimed = claimed.map_err(|error| failed(&error))?;
                 if claimed.existed && !claimed.identity.tags.contains(&tags[0]) {
+                    self.let_go().await?;
                     return Err(ours(
                         "domain-taken",
                         "The domain is in use at this AWS account already, and not by this operator.",
@@ -460,7 +514,7 @@ impl Steps for Run<'_> {
 
     /// Looking is never over.
     fn again(&self, step: &str) -> bool {
-        step == "CHECK"
+        step == "CHECK" || step == "MAIL_FROM" && self.registers
     }
 }
 
@@ -472,7 +526,12 @@ impl Run<'_> {
 
     async fn finish(mut self) -> Result<(Registered, Vec<Hint>), ChannelError> {
         let (database, attempt) = (self.database, self.attempt);
-        let walked = provisioning::walk(database, &attempt, STEPS, &mut self).await?;
+        let mut walked = provisioning::walk(database, &attempt, STEPS, &mut self).await?;
+        let mut tx = database.begin().await?;
+        if give_up(&mut tx, &attempt).await? {
+            "PENDING".clone_into(&mut walked.status);
+        }
+        tx.commit().await?;
         let registered = Registered {
             channel_account_id: attempt.account,
             status: walked.status,
@@ -506,6 +565,23 @@ impl Run<'_> {
         Ok(tx.commit().await?)
     }
 
+    /// It is somebody else's at SES, so it is not this tenant's here.
+    async fn let_go(&self) -> Result<(), Stopped> {
+        let mut tx = self.database.begin().await?;
+        self.attempt.holds(&mut tx).await?;
+        sqlx::query!(
+            "update communications.channel_accounts
+                set external_account_id = null, verify_until = null, status = case status when 'VERIFYING' then 'PENDING' else status end
+              where tenant_id = $1 and id = $2 and verified_at is null",
+            self.attempt.tenant.0,
+            self.attempt.account.0
+        )
+        .execute(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        Ok(tx.commit().await?)
+    }
+
     async fn find_records(&mut self) -> Result<Outcome, Stopped> {
         let found = self.mail.ses.identity(&self.domain).await;
         let Some(identity) = found.map_err(|error| failed(&error))? else {
@@ -519,6 +595,11 @@ impl Run<'_> {
             ));
         };
         let verified = identity.verified_for_sending;
+        if !verified && identity.dkim.status.as_deref() == Some("FAILED") {
+            // SES has given up, and looks again only when it is told to.
+            let restarted = self.mail.ses.restart_dkim(&self.domain).await;
+            restarted.map_err(|error| failed(&error))?;
+        }
         self.identity = Some(identity);
         let (tenant, account) = (self.attempt.tenant, self.attempt.account);
         let mut tx = self.database.begin().await?;
@@ -529,7 +610,8 @@ impl Run<'_> {
                       status_reason = case when not $3 and a.verify_until <= now() then 'records-not-found: given up' end,
                       external_account_id = case when not $3 and a.verify_until <= now() then null else a.external_account_id end,
                       verify_until = case when $3 or a.verify_until <= now() then null else a.verify_until end,
-                      checked_at = now(), acted_by = $4
+                      -- What SES thinks of the tenant is asked next.
+                      checked_at = case when not $3 then now() end, acted_by = $4
                 where tenant_id = $1 and id = $2 and status = 'VERIFYING'
                returning status = 'PENDING' as "late!""#,
             tenant.0,

@@ -98,7 +98,7 @@ pub struct Disabling {
     pub reason: Option<String>,
 }
 
-/// Nothing is sent by it any more; what is queued waits. An attempt that is at work on it writes nothing any more. Disabled before:
+/// Nothing is sent by it any more; what is queued waits; what was never proven is nobody's again. An attempt that is at work on it writes nothing any more. Disabled before:
 /// the same answer.
 ///
 /// # Errors
@@ -122,7 +122,8 @@ pub async fn disable_channel(
     }
     sqlx::query!(
         "update communications.channel_accounts
-            set status = 'DISABLED', status_reason = $3, acted_by = $4, attempt_id = null, attempt_until = null, verify_until = null
+            set status = 'DISABLED', status_reason = $3, acted_by = $4, attempt_id = null, attempt_until = null, verify_until = null,
+                external_account_id = case when verified_at is not null then external_account_id end
           where tenant_id = $1 and id = $2",
         session.tenant.0,
         locked.id.0,
@@ -187,7 +188,8 @@ fn refused_by_provider(locked: &Locked) -> ActionError {
     .with_details(serde_json::json!({"status_reason": locked.status_reason}))
 }
 
-/// Did the provider stop it since it was ACTIVE last, by its newest word about that? A DISABLED account hears and does not move.
+/// Did the provider stop it before it was disabled, or since it was ACTIVE last by its newest word about that? A DISABLED account hears and
+/// does not move.
 async fn stopped_meanwhile(
     tx: &mut Tx,
     tenant: TenantId,
@@ -201,7 +203,11 @@ async fn stopped_meanwhile(
                                and e.received_at > coalesce((select max(h.at) from communications.channel_account_history h
                                                               where h.tenant_id = $1 and h.account_id = $2 and h.after = 'ACTIVE'),
                                                             '-infinity')
-                             order by e.occurred_at desc, e.id desc limit 1), false) as "stopped!""#,
+                             order by e.occurred_at desc, e.id desc limit 1), false)
+                  or coalesce((select h.after = 'SUSPENDED' and h.reason like 'provider: %'
+                                 from communications.channel_account_history h
+                                where h.tenant_id = $1 and h.account_id = $2 and h.what = 'STATUS' and h.after <> 'DISABLED'
+                                order by h.at desc, h.id desc limit 1), false) as "stopped!""#,
         tenant.0,
         account.0
     )

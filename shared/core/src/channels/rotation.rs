@@ -93,7 +93,7 @@ pub async fn promote(
 pub struct Settled {
     /// Whose canary went out.
     pub promoted: i64,
-    /// Whose canary did not: the account has what it had.
+    /// Whose canary did not, or was not sent in a day: the account has what it had.
     pub dropped: i64,
     /// Versions of a day ago that nobody needs any more.
     pub retired: i64,
@@ -128,21 +128,38 @@ pub async fn settle(tx: &mut Tx) -> Result<Settled, DatabaseError> {
                  from canaries c
                 where not c.sang and a.tenant_id = c.tenant_id and a.id = c.id
                returning 1),
-           retired as (
+           -- Nobody has sent their canary in a day, or they were not proven: whoever wants them gets them anew.
+           forgotten as (
                update communications.channel_accounts a
-                  set provider_config = jsonb_set(a.provider_config, '{secrets}', jsonb_path_query_array(a.provider_config, '$.secrets[0]'))
-                where jsonb_array_length(a.provider_config -> 'secrets') > 1
-                  and not a.provider_config ? 'candidate'
-                  and coalesce((select max(h.at) from communications.channel_account_history h
-                                 where h.tenant_id = a.tenant_id and h.account_id = a.id and h.what = 'CREDENTIALS'), '-infinity')
-                      < now() - interval '1 day'
+                  set provider_config = a.provider_config - 'candidate'
+                where a.status = 'ACTIVE' and a.provider_config ? 'candidate'
+                  and not (a.provider_config -> 'public') ? 'canary_message_id'
+                  and (a.attempt_until is null or a.attempt_until <= now())
+                  and exists (select from communications.channel_provisioning_steps s
+                               where s.tenant_id = a.tenant_id and s.account_id = a.id and s.step = 'EXCHANGE'
+                                 and s.done_at < now() - interval '1 day')
                returning 1)
-           select (select count(*) from promoted) as "promoted!", (select count(*) from dropped) as "dropped!",
-                  (select count(*) from retired) as "retired!""#
+           select (select count(*) from promoted) as "promoted!",
+                  (select count(*) from dropped) + (select count(*) from forgotten) as "dropped!",
+                  0::bigint as "retired!""#
     )
     .fetch_one(tx.conn())
     .await?;
-    Ok(settled)
+    // By itself, because a row is changed once in a statement.
+    let retired = sqlx::query!(
+        "update communications.channel_accounts a
+            set provider_config = jsonb_set(a.provider_config, '{secrets}', jsonb_path_query_array(a.provider_config, '$.secrets[0]'))
+          where jsonb_array_length(a.provider_config -> 'secrets') > 1
+            and coalesce((select max(h.at) from communications.channel_account_history h
+                           where h.tenant_id = a.tenant_id and h.account_id = a.id and h.what = 'CREDENTIALS'), '-infinity')
+                < now() - interval '1 day'"
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(Settled {
+        retired: i64::try_from(retired.rows_affected()).unwrap_or(i64::MAX),
+        ..settled
+    })
 }
 
 /// What [`rewrap`] did.

@@ -1,7 +1,7 @@
 //! `enableSms`: a sender that the platform manages, with an opt-out list of the tenant's own and a cap on what its texts may cost.
 //!
-//! A sender id or a number is one tenant's: whoever has it connected keeps it until they disable it and the platform moves it. Without one a
-//! text leaves by whatever the platform's account picks for the country. The list is the tenant's own because a stop on a shared one would
+//! A sender id or a number is one tenant's, and which one's the platform says (`sms_senders`): names of companies can be guessed. Without one
+//! a text leaves by the pool that the platform shares. The list is the tenant's own because a stop on a shared one would
 //! silence every other tenant; AWS looks at it for a number of the tenant's own, and for the rest our own consents do. The cap is the
 //! platform's to raise (`sms_limits`): it pays the bill.
 
@@ -13,6 +13,7 @@ use crate::platform::hasura::{ActionError, Session, administrators};
 use crate::platform::queue::Hint;
 use crate::platform::{Database, DatabaseError, Tx};
 use comms_providers::eum::provision::{EumProvisioner, check_sender_id};
+use http::StatusCode;
 use serde::Deserialize;
 
 const STEPS: &[&str] = &["SENDER", "OPT_OUT_LIST", "ACTIVATE"];
@@ -27,7 +28,7 @@ const NUMBER_ID_LIMIT: usize = 64;
 pub struct Enable {
     /// ISO 3166-1, two letters: where its messages go.
     pub country: String,
-    /// What recipients see; absent, with no number either: what the platform's account picks for the country.
+    /// What recipients see; absent, with no number either: something of the platform's shared pool.
     #[serde(default)]
     pub sender_id: Option<String>,
     /// AWS's id of a number that the platform leases for this tenant, instead of a sender id.
@@ -82,11 +83,21 @@ impl Enable {
     }
 }
 
+/// What provisioning text messages stands on.
+#[derive(Debug)]
+pub struct Texts {
+    pub eum: EumProvisioner,
+    /// The pool that tenants without a sender of their own share; empty where there is none.
+    pub pool: String,
+}
+
 struct Run<'a> {
     database: &'a Database,
     eum: &'a EumProvisioner,
     attempt: Attempt,
     wanted: Enable,
+    /// What it leaves from.
+    origination: String,
     was_disabled: bool,
     hints: Vec<Hint>,
 }
@@ -96,14 +107,23 @@ struct Run<'a> {
 /// # Errors
 /// `forbidden` for all but administrators; `validation-failed`; `in-progress`. A step that fails is no error: the answer has it.
 pub async fn enable(
-    (database, eum): (&Database, &EumProvisioner),
+    (database, sms): (&Database, &Texts),
     session: &Session,
     wanted: Enable,
 ) -> Result<(Provisioned, Vec<Hint>), ChannelError> {
     administrators(session, "enable text messages")?;
     wanted.check()?;
+    let origination = wanted.origination().unwrap_or(&sms.pool).to_owned();
+    if origination.is_empty() {
+        return Err(ActionError::new(
+            StatusCode::CONFLICT,
+            "not-configured",
+            "the platform has no shared pool of numbers: name a sender_id or a phone_number_id",
+        )
+        .into());
+    }
     let mut tx = database.begin().await?;
-    let account = find_or_make(&mut tx, session, &wanted).await?;
+    let account = find_or_make(&mut tx, session, &wanted, &origination).await?;
     let attempt = provisioning::begin(&mut tx, session.tenant, account, Some(session.user)).await?;
     attempt.plan(&mut tx, STEPS).await?;
     let status = lifecycle::lock(&mut tx, session.tenant, account)
@@ -112,9 +132,10 @@ pub async fn enable(
     tx.commit().await?;
     let mut run = Run {
         database,
-        eum,
+        eum: &sms.eum,
         attempt,
         wanted,
+        origination,
         was_disabled: status == "DISABLED",
         hints: Vec::new(),
     };
@@ -126,9 +147,10 @@ async fn find_or_make(
     tx: &mut Tx,
     session: &Session,
     wanted: &Enable,
+    origination: &str,
 ) -> Result<AccountId, DatabaseError> {
     let requested = wanted.requested();
-    let public = serde_json::json!({"origination_identity": wanted.origination()});
+    let public = serde_json::json!({"origination_identity": origination});
     sqlx::query!(
         "insert into communications.channel_accounts
              (tenant_id, id, channel, provider, display_name, sender, requested_external_id, provider_config, created_by)
@@ -185,6 +207,9 @@ impl Run<'_> {
 
     async fn find_sender(&self) -> Result<(), Stopped> {
         let country = &self.wanted.country;
+        if self.wanted.origination().is_some() {
+            self.is_ours().await?;
+        }
         if let Some(sender_id) = &self.wanted.sender_id {
             let found = self.eum.sender_id(sender_id, country).await;
             if found.map_err(|error| failed(&error))?.is_none() {
@@ -212,10 +237,43 @@ impl Run<'_> {
         }
     }
 
-    /// The sender is the tenant's from now on, unless another has it.
+    /// Has the platform given it to this tenant, for this country?
+    async fn is_ours(&self) -> Result<(), Stopped> {
+        let mut tx = self.database.begin().await?;
+        let ours_it_is = sqlx::query_scalar!(
+            r#"select exists (select from communications.sms_senders
+                               where identity = $2 and tenant_id = $1 and $3 = any(countries)) as "ours!""#,
+            self.attempt.tenant.0,
+            self.origination,
+            self.wanted.country
+        )
+        .fetch_one(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        tx.commit().await?;
+        if ours_it_is {
+            return Ok(());
+        }
+        Err(ours(
+            "sender-not-given",
+            "The platform has not given this sender to this operator for this country.",
+            "Ask support for it, then enable text messages again.",
+        ))
+    }
+
+    /// The sender is the tenant's from now on, unless another has it; who has it disabled has it no more.
     async fn claim(&self, external: &str, sender: &str) -> Result<(), Stopped> {
         let mut tx = self.database.begin().await?;
         self.attempt.holds(&mut tx).await?;
+        sqlx::query!(
+            "update communications.channel_accounts set external_account_id = null
+              where channel = 'SMS' and external_account_id = $2 and tenant_id <> $1 and status = 'DISABLED'",
+            self.attempt.tenant.0,
+            external
+        )
+        .execute(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
         let claimed = sqlx::query!(
             "update communications.channel_accounts set external_account_id = $3, sender = $4 where tenant_id = $1 and id = $2",
             self.attempt.tenant.0,

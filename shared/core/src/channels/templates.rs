@@ -10,7 +10,7 @@ use super::whatsapp::{Connector, client};
 use super::{ChannelError, lifecycle};
 use crate::model::{AccountId, TenantId};
 use crate::platform::hasura::{ActionError, Session, administrators};
-use crate::platform::{Database, DatabaseError};
+use crate::platform::{Database, DatabaseError, telemetry};
 use comms_providers::whatsapp::onboarding::{NewTemplate, OnboardingClient, Template};
 use http::StatusCode;
 use secrecy::SecretString;
@@ -218,10 +218,10 @@ pub async fn submit(
         Ok(created) => created,
         Err(error) => {
             // It may have been taken by a call whose answer was lost.
-            speaker.sync(means.0).await?;
+            let listed = speaker.sync(means.0).await;
             return match speaker.kept(means.0, &wanted).await? {
-                Some(known) => same_or_taken(known, &wanted),
-                None => Err(refused(&error).into()),
+                Some(known) if listed.is_ok() => same_or_taken(known, &wanted),
+                _ => Err(refused(&error).into()),
             };
         }
     };
@@ -322,9 +322,9 @@ pub async fn sync_due(means: Means<'_>) -> Result<usize, ChannelError> {
         };
         match synced {
             Ok(_) => listed += 1,
-            Err(ChannelError::Database(error)) => return Err(error.into()),
             Err(error) => {
-                tracing::warn!(account.id = %account.id, %error, "templates were not listed");
+                let error = telemetry::chain(&error);
+                tracing::warn!(account.id = %account.id, error, "templates were not listed");
             }
         }
     }

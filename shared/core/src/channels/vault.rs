@@ -46,13 +46,18 @@ impl ProviderConfig {
     /// not at all (channels/rotation.rs).
     #[must_use]
     pub fn usable(&self, message: Option<MessageId>) -> Vec<&Envelope> {
-        let canary = self.public.get(CANARY).and_then(|id| id.as_str());
-        match (canary, message) {
-            (Some(canary), Some(message)) if canary == message.to_string() => {
-                self.candidate.iter().collect()
-            }
-            _ => self.secrets.iter().take(LIVE_VERSIONS).collect(),
+        if message.is_some_and(|message| self.is_canary(message)) {
+            self.candidate.iter().collect()
+        } else {
+            self.secrets.iter().take(LIVE_VERSIONS).collect()
         }
+    }
+
+    /// Does the candidate wait for this message?
+    #[must_use]
+    pub fn is_canary(&self, message: MessageId) -> bool {
+        let canary = self.public.get(CANARY).and_then(|id| id.as_str());
+        canary.is_some_and(|canary| canary == message.to_string())
     }
 
     /// Of what is sealed next.

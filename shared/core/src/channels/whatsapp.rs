@@ -39,6 +39,8 @@ const ROTATE: &[&str] = &["EXCHANGE", "DEBUG", "OWNERSHIP", "READ", "ACTIVATE"];
 const STAGE: &[&str] = &["EXCHANGE", "DEBUG", "OWNERSHIP", "READ"];
 /// Registering is rationed, and a number that is registered says so: it is not repeated for a new code alone.
 const ONCE: &str = "REGISTER";
+/// What is proven again of an account that somebody had disabled.
+const ANEW: &[&str] = &["OWNERSHIP", "READ", "ACTIVATE"];
 /// Digits of Meta's ids, with room.
 const ID_LIMIT: usize = 32;
 
@@ -115,6 +117,8 @@ struct Run<'a> {
     number: String,
     code: Option<SecretString>,
     pin: Option<SecretString>,
+    /// What the account is stays as it is, whatever was said of it meanwhile.
+    rotates: bool,
     /// Once it is exchanged, or opened.
     credentials: Option<Credentials>,
     hints: Vec<Hint>,
@@ -143,6 +147,9 @@ pub async fn connect(
     let account = find_or_make(&mut tx, session, &wanted.phone_number_id).await?;
     let attempt = provisioning::begin(&mut tx, session.tenant, account, Some(session.user)).await?;
     attempt.plan(&mut tx, CONNECT).await?;
+    let status = lifecycle::lock(&mut tx, session.tenant, account)
+        .await?
+        .status;
     if wanted.code.is_some() {
         let again: Vec<&str> = CONNECT
             .iter()
@@ -150,6 +157,8 @@ pub async fn connect(
             .filter(|step| *step != ONCE)
             .collect();
         attempt.repeat(&mut tx, &again).await?;
+    } else if status == "DISABLED" {
+        attempt.repeat(&mut tx, ANEW).await?;
     }
     tx.commit().await?;
     let run = Run {
@@ -162,6 +171,7 @@ pub async fn connect(
         number: wanted.phone_number_id,
         code: wanted.code,
         pin: wanted.pin,
+        rotates: false,
         credentials: None,
         hints: Vec::new(),
     };
@@ -227,6 +237,7 @@ pub async fn rotate(
         number,
         code: Some(wanted.code),
         pin: None,
+        rotates: true,
         credentials: None,
         hints: Vec::new(),
     };
@@ -441,6 +452,42 @@ impl Run<'_> {
         let number = number.map_err(|error| failed(&error))?;
         let sender = number.display_phone_number.as_deref().map(e164);
         let mut tx = self.begin().await?;
+        // All webhooks of a business account go to one place: it is one tenant's. Two who prove it at once are in line.
+        sqlx::query!(
+            "select pg_advisory_xact_lock(hashtextextended('waba/' || $1, 0))",
+            self.waba
+        )
+        .fetch_one(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        let elsewhere = sqlx::query_scalar!(
+            r#"select exists (select from communications.channel_accounts a
+                               where a.channel = 'WHATSAPP' and a.waba_id = $2 and a.tenant_id <> $1
+                                 and a.external_account_id is not null and a.status <> 'DISABLED') as "elsewhere!""#,
+            self.attempt.tenant.0,
+            self.waba
+        )
+        .fetch_one(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        if elsewhere {
+            tx.rollback().await?;
+            return Err(ours(
+                "waba-taken",
+                "Another operator of this platform has connected a number of this business account.",
+                "Move the number to a business account of your own, or have them disable their number.",
+            ));
+        }
+        // Whoever disabled it had it, and whoever proves it has it.
+        sqlx::query!(
+            "update communications.channel_accounts set external_account_id = null, status_reason = 'the number was connected elsewhere'
+              where channel = 'WHATSAPP' and external_account_id = $2 and tenant_id <> $1 and status = 'DISABLED'",
+            self.attempt.tenant.0,
+            self.number
+        )
+        .execute(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
         let proven = sqlx::query!(
             "update communications.channel_accounts
                 set external_account_id = $3, requested_external_id = $3, waba_id = $4, sender = coalesce($5, sender),
@@ -466,7 +513,7 @@ impl Run<'_> {
                 Err(ours(
                     "number-taken",
                     "Another operator of this platform has connected this number.",
-                    "Have them disconnect it, or ask support to move it.",
+                    "Have them disable it, and connect it again.",
                 ))
             }
             Err(error) => Err(DatabaseError::from(error).into()),
@@ -574,12 +621,14 @@ impl Run<'_> {
         sqlx::query!(
             "with mended as (delete from communications.breakers where tenant_id = $1 and account_id = $2)
              update communications.channel_accounts
-                set status = 'ACTIVE', status_reason = null, resume_at = null, templates_tried_at = null, send_health = 'UNKNOWN', media_health = 'UNKNOWN',
+                set status = case when $4 then status else 'ACTIVE' end, status_reason = case when $4 then status_reason end,
+                    resume_at = case when $4 then resume_at end, templates_tried_at = null, templates_synced_at = null, send_health = 'UNKNOWN', media_health = 'UNKNOWN',
                     template_health = 'UNKNOWN', acted_by = $3
               where tenant_id = $1 and id = $2",
             tenant.0,
             account.0,
-            self.attempt.by.map(|user| user.0)
+            self.attempt.by.map(|user| user.0),
+            self.rotates
         )
         .execute(tx.conn())
         .await

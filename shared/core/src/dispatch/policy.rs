@@ -18,7 +18,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    const fn end(status: MessageStatus) -> Self {
+    pub(super) const fn end(status: MessageStatus) -> Self {
         Self {
             status,
             retry_in: Duration::ZERO,

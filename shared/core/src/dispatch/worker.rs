@@ -2,10 +2,11 @@
 
 use super::claim::{Claimed, claim};
 use super::metrics::Counts;
-use super::policy::{decide, grace};
+use super::policy::{Decision, decide, grace};
 use super::send::Adapters;
 use super::settle::{Settlement, follow_ups, settle};
 use super::{doubts, fallback};
+use crate::channels::vault::ProviderConfig;
 use crate::model::{DispatchMessageJob, Effect, MessageStatus};
 use crate::platform::queue::Hint;
 use crate::platform::{Database, DatabaseError, Queues, telemetry};
@@ -103,7 +104,7 @@ impl Worker {
             .map(|(claimed, outcome)| Settlement {
                 claimed,
                 outcome,
-                decision: decide(outcome, claimed.lane, claimed.attempt, jitter()),
+                decision: decided(claimed, outcome),
             })
             .collect();
         // Said before it is written: what a provider answered must not be lost with the database.
@@ -162,6 +163,17 @@ impl Worker {
         tx.commit().await?;
         Ok(hints)
     }
+}
+
+/// Credentials that are being tried and are refused say nothing about the account, and are not tried again.
+fn decided(claimed: &Claimed, outcome: &SendOutcome) -> Decision {
+    let decision = decide(outcome, claimed.lane, claimed.attempt, jitter());
+    let is_canary = |config: &ProviderConfig| config.is_canary(claimed.message);
+    if decision.effect == Effect::ParkAuth && claimed.sender.config.as_ref().is_some_and(is_canary)
+    {
+        return Decision::end(MessageStatus::Failed);
+    }
+    decision
 }
 
 /// When to decide about a doubtful send, if nobody reports on it before.

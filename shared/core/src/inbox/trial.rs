@@ -122,6 +122,7 @@ pub async fn send_test_message(
         idempotency_key: Some(key),
         reply_to: None,
         fallback: Vec::new(),
+        quiet_hours: None,
     };
     let hints = outbox::queue(tx, session.tenant, std::slice::from_ref(&message)).await?;
     if test.canary {

@@ -200,6 +200,12 @@ async fn domain(stack: &Stack, new: &Newcomer) -> Result<Uuid> {
 async fn texts(stack: &Stack, new: &Newcomer) -> Result<Uuid> {
     let leased = json!({"kind": "sender_id", "sender_id": new.sender_id, "country": "ES", "registered": true});
     stack.simulator("aws/senders", &leased).await?;
+    // The platform says whose a sender is.
+    sqlx::query("insert into communications.sms_senders (identity, tenant_id, countries) values ($1, $2, '{ES}')")
+        .bind(&new.sender_id)
+        .bind(new.tenant)
+        .execute(&stack.pool)
+        .await?;
     let input = json!({"country": "ES", "sender_id": new.sender_id});
     let enabled = new.act(stack, "enableSms", &input).await?;
     ensure!(

@@ -25,13 +25,17 @@ pub(super) fn ask(url: &mut Url, fields: &str, after: Option<&str>) {
     }
 }
 
-/// An item that cannot be read is left out. There is a next page where Meta names its URL; the URL itself is never
-/// followed, for it holds the token.
+/// `None` where an item or the cursor of a next page cannot be read: what is not in a list does not exist, so none is cut short. There is a
+/// next page where Meta names its URL; the URL itself is never followed, for it holds the token.
 pub(super) fn read<T>(body: &Value, item: impl Fn(&Value) -> Option<T>) -> Option<Page<T>> {
     let items = body.get("data")?.as_array()?;
     let more = body.pointer("/paging/next").is_some_and(Value::is_string);
     Some(Page {
-        items: items.iter().filter_map(item).collect(),
-        next: text(body, "/paging/cursors/after").filter(|_| more),
+        items: items.iter().map(item).collect::<Option<_>>()?,
+        next: if more {
+            Some(text(body, "/paging/cursors/after")?)
+        } else {
+            None
+        },
     })
 }
