@@ -167,7 +167,7 @@ impl Run {
             recipients,
         };
         self.store(tx, context, &answer, None).await?;
-        let hints = outbox::queue(tx, self.tenant, &rows).await?;
+        let hints = outbox::queue(tx, self.tenant, &rows).await?.hints;
         Ok(Accepted {
             hints,
             ..Accepted::settled(answer)
