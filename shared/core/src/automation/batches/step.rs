@@ -59,11 +59,15 @@ pub async fn step(tx: &mut Tx, job: &BatchDispatchJob) -> Result<Stepped, Databa
     let listed = listed(tx, job, &step).await?;
     match decide(tx, tenant, &step, &listed).await {
         Ok((answers, hints)) => {
-            let Some(left) = checkpoint(tx, job, &step, &answers).await? else {
-                return Ok(Stepped::Nothing);
+            let next = match checkpoint(tx, job, &step, &answers).await? {
+                Checkpoint::Rests => return Ok(Stepped::Nothing),
+                Checkpoint::Over => None,
+                Checkpoint::Left(decided) => {
+                    Some(BatchDispatchJob::new(tenant, job.batch_id, decided))
+                }
             };
             Ok(Stepped::Done {
-                next: left.map(|cursor| BatchDispatchJob::new(tenant, job.batch_id, cursor)),
+                next,
                 hints,
                 recipients: listed.len(),
             })
@@ -167,13 +171,23 @@ async fn decide(
     Ok((all.collect(), queued.hints))
 }
 
-/// What became of the step's recipients, and of the batch: how many are decided about where some are left. `None`: it rests.
+/// How the batch stands once a step is made.
+enum Checkpoint {
+    /// Paused, cancelled or stopped meanwhile.
+    Rests,
+    /// Everybody is decided about.
+    Over,
+    /// So many are; others are not.
+    Left(i32),
+}
+
+/// Writes down what became of the step's recipients.
 async fn checkpoint(
     tx: &mut Tx,
     job: &BatchDispatchJob,
     step: &Step,
     answers: &[RecipientAnswer],
-) -> Result<Option<Option<i32>>, DatabaseError> {
+) -> Result<Checkpoint, DatabaseError> {
     let outcomes: Vec<String> = answers
         .iter()
         .map(|answer| {
@@ -222,7 +236,11 @@ async fn checkpoint(
     )
     .fetch_optional(tx.conn())
     .await?;
-    Ok(left)
+    Ok(match left {
+        None => Checkpoint::Rests,
+        Some(None) => Checkpoint::Over,
+        Some(Some(decided)) => Checkpoint::Left(decided),
+    })
 }
 
 /// Jobs of running batches that nobody has moved for a while.
