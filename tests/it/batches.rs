@@ -146,7 +146,7 @@ async fn a_batch_is_filled_in_pieces_and_reaches_everybody_once() {
         world.take_hints().await.is_empty(),
         "they wait for their turn"
     );
-    let outcomes: Vec<String> = sqlx::query_scalar("select outcome from communications.batch_recipients where position >= 2500 order by position")
+    let outcomes: Vec<String> = sqlx::query_scalar("select outcome from communications.batch_outcomes where position >= 2500 order by position")
         .fetch_all(&world.pool)
         .await
         .unwrap();
@@ -183,7 +183,7 @@ async fn whatever_dies_on_the_way_nobody_is_missed_or_written_to_twice() {
     let mut tx = world.database().begin().await.unwrap();
     batches::step(&mut tx, &job).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(program.state(batch).await["decided"], 1_000);
+    assert_eq!(program.state(batch).await["decided"], 500);
     let (one, two) = (world.batch_worker(), world.batch_worker());
     let (first, second) = tokio::join!(
         batch_worker::work(&one, &job, Duration::ZERO),
@@ -191,7 +191,11 @@ async fn whatever_dies_on_the_way_nobody_is_missed_or_written_to_twice() {
     );
     first.unwrap();
     second.unwrap();
-    assert_eq!(program.state(batch).await["decided"], 3_000);
+    assert_eq!(
+        program.state(batch).await["decided"],
+        2_500,
+        "two steps of each"
+    );
     // And all jobs are lost: the scan finds the batch where it lies.
     world.take_batch_jobs().await;
     world
@@ -215,6 +219,126 @@ async fn whatever_dies_on_the_way_nobody_is_missed_or_written_to_twice() {
         .scalar("select count(distinct address) from communications.messages")
         .await;
     assert_eq!((world.count("messages").await, distinct), (3_300, 3_300));
+}
+
+/// How many are decided about, and by how many messages to how many addresses.
+async fn reached(world: &World) -> (i64, i64, i64) {
+    let decided = world
+        .scalar("select sum(cursor) from communications.batches")
+        .await;
+    let distinct = world
+        .scalar("select count(distinct address) from communications.messages")
+        .await;
+    (decided, world.count("messages").await, distinct)
+}
+
+/// Nobody waits for a step of others, not even for its end.
+#[tokio::test]
+async fn steps_of_one_batch_are_made_at_the_same_time_and_die_alone() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    let batch = campaigns.sms(1_200).await;
+    let job = BatchDispatchJob::new(world.iberia.tenant, batch, 0);
+    // Somebody makes the first step, and has the locks of its people.
+    let database = world.database();
+    let mut first = database.begin().await.unwrap();
+    sqlx::query("select from communications.batch_steps where first = 0 for update")
+        .execute(first.conn())
+        .await
+        .unwrap();
+    let people: Vec<Value> = (0..500)
+        .map(|n| json!({"tenant_id": world.iberia.tenant, "aliases": [["phone", "", person(n)["phone"]]]}))
+        .collect();
+    let _: Value = first.call("find_people", &people).await.unwrap();
+    batch_worker::work(&world.batch_worker(), &job, Duration::from_secs(60))
+        .await
+        .unwrap();
+    assert_eq!(reached(&world).await, (700, 700, 700));
+    assert_eq!(campaigns.state(batch).await["status"], "RUNNING");
+    first.rollback().await.unwrap();
+    batch_worker::work(&world.batch_worker(), &job, Duration::ZERO)
+        .await
+        .unwrap();
+    assert_eq!(reached(&world).await, (1_200, 1_200, 1_200));
+    assert_eq!(campaigns.state(batch).await["status"], "COMPLETED");
+}
+
+/// Everybody is listed twice, in opposite orders, once by a number and once as a contact: by steps that are made at the same time.
+#[tokio::test]
+async fn who_is_in_two_steps_at_once_is_written_to_by_one() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    let known = campaigns.sms(1_000).await;
+    work(&world).await;
+    let contacts: Vec<Uuid> =
+        sqlx::query_scalar("select id from communications.contacts order by id desc")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    let as_contacts = contacts.iter().map(|id| json!({"contact_id": id}));
+    let recipients: Vec<Value> = (0..1_000).map(person).chain(as_contacts).collect();
+    let batch = json!({"idempotency_key": "again", "message": news("SMS"), "recipients": recipients, "start": true});
+    let batch = id(&campaigns.gets("POST", "/api/batches", &batch).await);
+    let job = BatchDispatchJob::new(world.iberia.tenant, batch, 0);
+    let workers = [world.batch_worker(), world.batch_worker()];
+    let made = workers
+        .iter()
+        .map(|worker| batch_worker::work(worker, &job, Duration::from_secs(60)));
+    for made in join_all(made).await {
+        made.unwrap();
+    }
+    let state = campaigns.state(batch).await;
+    assert_eq!(
+        (&state["status"], &state["queued"], &state["duplicates"]),
+        (&json!("COMPLETED"), &json!(1_000), &json!(1_000))
+    );
+    assert_eq!(campaigns.state(known).await["queued"], 1_000);
+    assert_eq!(reached(&world).await, (3_000, 2_000, 1_000));
+    let told: i64 = world
+        .scalar(
+            "select count(distinct o.message_id) from communications.batch_outcomes o
+               join communications.messages m on m.id = o.message_id and o.outcome = 'QUEUED'",
+        )
+        .await;
+    assert_eq!(told, 2_000, "each outcome names its message");
+}
+
+/// Paused (cancelled, stopped) while a step is on its way: nothing of the step is there.
+#[tokio::test]
+async fn a_step_that_its_batch_overtakes_never_happened() {
+    let world = World::new().await;
+    let campaigns = Campaigns::sending(&world).await;
+    let batch = campaigns.sms(3).await;
+    let job = BatchDispatchJob::new(world.iberia.tenant, batch, 0);
+    // The step waits for whoever is deciding who this is.
+    let mut other = world.pool.begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock(communications.person_lock($1::text, 'phone', '', '+34601000001'))")
+        .bind(world.iberia.tenant.0)
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let worker = world.batch_worker();
+    let step = batch_worker::work(&worker, &job, Duration::ZERO);
+    let meanwhile = async {
+        let waits = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
+                      where d.datname = current_database() and l.locktype = 'advisory' and not l.granted";
+        while world.scalar::<i64>(waits).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(campaigns.does(batch, "pause").await["decided"], 0);
+        other.commit().await.unwrap();
+    };
+    let (made, ()) = tokio::join!(step, meanwhile);
+    made.unwrap();
+    let state = campaigns.state(batch).await;
+    assert_eq!(
+        (&state["status"], &state["decided"]),
+        (&json!("PAUSED"), &json!(0))
+    );
+    assert_eq!(world.count("messages").await, 0);
+    campaigns.does(batch, "resume").await;
+    work(&world).await;
+    assert_eq!(campaigns.state(batch).await["queued"], 3);
 }
 
 #[tokio::test]
@@ -530,7 +654,7 @@ async fn a_text_that_lacks_what_all_share_is_refused_and_its_key_is_free() {
     campaigns.does(open, "start").await;
     work(&world).await;
     let outcomes: Vec<String> =
-        sqlx::query_scalar("select outcome from communications.batch_recipients order by position")
+        sqlx::query_scalar("select outcome from communications.batch_outcomes order by position")
             .fetch_all(&world.pool)
             .await
             .unwrap();

@@ -606,3 +606,44 @@ async fn a_blocked_contact_is_heard_and_wakes_nobody() {
     assert_eq!((status.as_str(), count), ("RESOLVED", 0));
     assert_eq!(world.count("messages").await, 1);
 }
+
+/// As a step of a batch brings them: the plan that the session kept while there was nobody is not theirs.
+#[tokio::test]
+async fn very_many_at_once_are_each_found_by_an_index_and_have_their_faces() {
+    const MANY: usize = 400;
+    let world = World::new().await;
+    world
+        .execute("analyze communications.contacts, communications.contact_identities")
+        .await;
+    let seen: Vec<Sighting> = (0..=MANY)
+        .map(|n| Sighting {
+            aliases: vec![
+                Alias::new(AliasKind::Phone, "", &format!("+34600{n:06}")),
+                Alias::new(AliasKind::Email, "", &format!("{n}@example.org")),
+            ],
+            ..Sighting::new(world.iberia.tenant)
+        })
+        .collect();
+    let database = world.database();
+    let mut tx = database.begin().await.unwrap();
+    let (first, others) = seen.split_at(1);
+    resolve(&mut tx, first).await.unwrap();
+    let made = resolve(&mut tx, others).await.unwrap();
+    let read = "select (idx_tup_fetch + seq_tup_read)::bigint from pg_stat_xact_user_tables
+                 where schemaname = 'communications' and relname = 'contacts'";
+    let before: i64 = sqlx::query_scalar(read).fetch_one(tx.conn()).await.unwrap();
+    assert_eq!(resolve(&mut tx, others).await.unwrap(), made);
+    let after: i64 = sqlx::query_scalar(read).fetch_one(tx.conn()).await.unwrap();
+    let each = usize::try_from(after - before).unwrap() / MANY;
+    assert!((1..10).contains(&each), "{each} contacts are read for each");
+    // It refuses to change a face, so there is none to change.
+    sqlx::query("select communications.refresh_identifiers(array_agg(tenant_id), array_agg(id)) from communications.contacts")
+        .execute(tx.conn())
+        .await
+        .unwrap();
+    let faces: i64 = sqlx::query_scalar("select count(*) from communications.contacts where identifiers ? 'phone' and identifiers ? 'email'")
+        .fetch_one(tx.conn())
+        .await
+        .unwrap();
+    assert_eq!(usize::try_from(faces).unwrap(), MANY + 1);
+}

@@ -144,3 +144,37 @@ async fn a_no_that_a_failure_tells_is_one_row_also_of_somebody_who_never_said_ye
     assert_eq!(consents(&world).await, [no]);
     assert_eq!(world.count("consents").await, 1);
 }
+
+#[tokio::test]
+async fn a_list_may_be_written_to_exactly_where_each_of_it_may() {
+    let world = World::new().await;
+    world
+        .execute(
+            "insert into communications.contacts (tenant_id, id)
+             select '0192f000-0000-7000-8000-00000000000a', gen_random_uuid() from generate_series(1, 3)",
+        )
+        .await;
+    // Nothing is known of the first; the others said yes and no in turn, and take back what they said of marketing.
+    world
+        .execute(
+            "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
+             select c.tenant_id, gen_random_uuid(), c.id, 'SMS', g.category, (c.n + g.turn) % 2 = 0, 'told', 'test', now() + g.turn * interval '1 s'
+               from (select *, row_number() over (order by id) as n from communications.contacts) c
+              cross join (values ('TRANSACTIONAL', 0), ('OTP', 1), ('MARKETING', 1), ('MARKETING', 2), ('SERVICE', 3)) as g (category, turn)
+              where c.n > 1",
+        )
+        .await;
+    let (asked, allowed, otherwise): (i64, i64, i64) = sqlx::query_as(
+        "select count(*), count(l.contact_id),
+                count(*) filter (where communications.consent_allows(c.tenant_id, c.id, h.channel, g.category) <> (l.contact_id is not null))
+           from communications.contacts c
+          cross join unnest(array['SMS', 'EMAIL']) as h (channel)
+          cross join unnest(array['TRANSACTIONAL', 'OTP', 'MARKETING', 'SERVICE']) as g (category)
+           left join lateral communications.consenting(c.tenant_id, array[c.id], array[h.channel], g.category) l on true",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!((asked, otherwise), (24, 0));
+    assert!((12..24).contains(&allowed), "{allowed}");
+}

@@ -1,4 +1,5 @@
-//! The batch worker: `BatchDispatchJob`, one batch an invocation, step after step until its time is nearly over.
+//! The batch worker: `BatchDispatchJob`, one batch an invocation, step after step until its time is nearly over, two at a time: while
+//! the one's statements run, the other's texts are rendered.
 //!
 //! Whatever happens to it, the batch's row knows how far it came: a job that is delivered again, or one that the scan publishes for a
 //! batch that nobody moves, goes on from there.
@@ -63,15 +64,27 @@ pub async fn work(
     job: &BatchDispatchJob,
     work_for: Duration,
 ) -> Result<(), DatabaseError> {
-    let started = Instant::now();
-    let mut job = *job;
+    let until = Instant::now() + work_for;
+    let (one, two) = tokio::join!(steps(deps, job, until), steps(deps, job, until));
+    if let Some(next) = one?.or(two?) {
+        deps.batches.announce(&[next]).await;
+    }
+    Ok(())
+}
+
+/// One after the other. Answers the job of what is left when the time is over.
+async fn steps(
+    deps: &Deps,
+    job: &BatchDispatchJob,
+    until: Instant,
+) -> Result<Option<BatchDispatchJob>, DatabaseError> {
     loop {
-        match step(deps, &job).await? {
-            Stepped::Nothing => return Ok(()),
+        match step(deps, job).await? {
+            Stepped::Nothing => return Ok(None),
             Stepped::Stopped(reason) => {
                 tracing::error!(tenant.id = %job.tenant_id, batch.id = %job.batch_id, reason, "batch stopped");
                 telemetry::metric("BatchesStopped", 1.0, &[]);
-                return Ok(());
+                return Ok(None);
             }
             Stepped::Done {
                 next,
@@ -80,11 +93,8 @@ pub async fn work(
             } => {
                 tracing::info!(tenant.id = %job.tenant_id, batch.id = %job.batch_id, recipients, "step");
                 deps.queues.publish_or_leave_to_scan(&hints).await;
-                let Some(next) = next else { return Ok(()) };
-                job = next;
-                if started.elapsed() >= work_for {
-                    deps.batches.announce(&[job]).await;
-                    return Ok(());
+                if next.is_none() || Instant::now() >= until {
+                    return Ok(next);
                 }
             }
         }
@@ -95,6 +105,10 @@ pub async fn work(
 async fn step(deps: &Deps, job: &BatchDispatchJob) -> Result<Stepped, DatabaseError> {
     let mut tx = deps.database.begin().await?;
     match batches::step(&mut tx, job).await {
+        Ok(Stepped::Nothing) => {
+            tx.rollback().await?;
+            Ok(Stepped::Nothing)
+        }
         Ok(stepped) => {
             tx.commit().await?;
             Ok(stepped)

@@ -124,9 +124,17 @@ pub struct TemplateUse {
     pub variables: Value,
 }
 
+/// What [`queue`] inserted.
+#[derive(Debug, Default)]
+pub struct Queued {
+    pub rows: HashSet<MessageId>,
+    /// To publish once the transaction is committed: none for what is for later or in the bulk lane, which waits to be released at
+    /// its sender's rate.
+    pub hints: Vec<Hint>,
+}
+
 /// Inserts all rows in one statement, and in a second one the chains of those that have one; what exists already (same key,
-/// same run and contact) stays as it is. Answers the hints to publish once the transaction is committed: none for what is for later or
-/// in the bulk lane, which waits to be released at its sender's rate.
+/// same run and contact) stays as it is.
 ///
 /// # Errors
 /// When the database refuses a row.
@@ -134,9 +142,9 @@ pub async fn queue(
     tx: &mut Tx,
     tenant: TenantId,
     messages: &[NewMessage],
-) -> Result<Vec<Hint>, DatabaseError> {
+) -> Result<Queued, DatabaseError> {
     if messages.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Queued::default());
     }
     let rows = Columns::of(messages);
     let queued = sqlx::query!(
@@ -185,6 +193,7 @@ pub async fn queue(
     )
     .fetch_all(tx.conn())
     .await?;
+    let rows = queued.iter().map(|row| row.id).collect();
     let to_send: Vec<_> = queued
         .into_iter()
         .filter(|row| row.status == MessageStatus::Queued.as_str())
@@ -192,11 +201,12 @@ pub async fn queue(
     let sent: HashSet<MessageId> = to_send.iter().map(|row| row.id).collect();
     let inserted = messages.iter().filter(|message| sent.contains(&message.id));
     store_chains(tx, tenant, inserted).await?;
-    Ok(to_send
+    let hints = to_send
         .into_iter()
         .filter(|row| !row.waits)
         .filter_map(|row| Hint::of_row(tenant, row.id, &row.lane, 0.0))
-        .collect())
+        .collect();
+    Ok(Queued { rows, hints })
 }
 
 /// Only where there is one: most calls make no statement here.

@@ -1,7 +1,7 @@
-//! Batches: one text to very many. Made, filled and started by a program; fanned out by the batch worker, a thousand recipients a
-//! step; sent at their sender's rate, behind everything that is more urgent.
+//! Batches: one text to very many. Made, filled and started by a program; fanned out by the batch worker, some hundreds of recipients
+//! a step; sent at their sender's rate, behind everything that is more urgent.
 //!
-//! A step decides about its recipients, queues their messages and moves the cursor in one transaction, so a worker that dies leaves
+//! A step decides about its recipients, queues their messages and counts them in one transaction, so a worker that dies leaves
 //! whole steps. A contact gets one message of a batch, however often and under however many names it is listed.
 
 mod control;

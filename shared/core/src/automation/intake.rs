@@ -193,7 +193,7 @@ impl Run {
             recipients: planned.answers,
         };
         self.store(tx, context, &answer, None).await?;
-        let hints = outbox::queue(tx, self.tenant, &planned.rows).await?;
+        let hints = outbox::queue(tx, self.tenant, &planned.rows).await?.hints;
         Ok(Accepted {
             hints,
             ..Accepted::settled(answer)

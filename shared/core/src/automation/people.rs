@@ -191,9 +191,8 @@ async fn consenting(
 ) -> Result<HashSet<(ContactId, Channel)>, DatabaseError> {
     let ids: Vec<Uuid> = contacts.iter().map(|contact| contact.0).collect();
     let rows = sqlx::query!(
-        r#"select distinct p.contact_id as "contact!: ContactId", c.channel as "channel!"
-             from unnest($2::uuid[]) as p(contact_id) cross join unnest($3::text[]) as c(channel)
-            where communications.consent_allows($1, p.contact_id, c.channel, $4)"#,
+        r#"select contact_id as "contact!: ContactId", channel as "channel!"
+             from communications.consenting($1, $2, $3, $4)"#,
         tenant.0,
         &ids,
         channels,

@@ -95,7 +95,8 @@ pub(super) async fn send(
 ) -> Result<(Replied, Vec<Hint>), InboxError> {
     let conversation = words.conversation;
     let message = compose(tx, session, words).await?;
-    let hints = outbox::queue(tx, session.tenant, std::slice::from_ref(&message)).await?;
+    let queued = outbox::queue(tx, session.tenant, std::slice::from_ref(&message)).await?;
+    let hints = queued.hints;
     if hints.is_empty() {
         // The same client id in another conversation, in this very moment: trying again tells whether it was the same.
         return Err(ActionError::unavailable().into());

@@ -124,7 +124,9 @@ pub async fn send_test_message(
         fallback: Vec::new(),
         quiet_hours: None,
     };
-    let hints = outbox::queue(tx, session.tenant, std::slice::from_ref(&message)).await?;
+    let hints = outbox::queue(tx, session.tenant, std::slice::from_ref(&message))
+        .await?
+        .hints;
     if test.canary {
         rotation::await_canary(tx, session.tenant, account.id, message.id).await?;
     }

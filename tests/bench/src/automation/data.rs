@@ -79,7 +79,8 @@ pub fn write(
          select tenant_id, run_id, 'batch', id::text, '\\x00', trigger_event, 'COMPLETED', '{{}}' from communications.batches;
          select communications.add_batch_recipients('{tenant}', '{BATCH}', array_agg(jsonb_build_object(
                     'phone', '+34' || 700000000 + n, 'name', 'Ana ' || n, 'locale', (array['es', 'en'])[1 + n % 2]) order by n))
-           from generate_series(1, {recipients}) n",
+           from generate_series(1, {recipients}) n;
+         select communications.add_batch_steps('{tenant}', '{BATCH}', 500)",
         tenant = flooding.tenant,
         message = json!({"trigger_event": "TRIP_BOARDING", "channels": ["WHATSAPP"],
             "variables": {"trip": {"code": "MAD-1", "origin": "Madrid", "destination": "Valencia", "vehicle": "bus"}}}),

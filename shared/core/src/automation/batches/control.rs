@@ -113,6 +113,15 @@ pub async fn start(tx: &mut Tx, tenant: TenantId, batch: Uuid) -> Result<BatchSt
             return Err(ActionError::conflict("recipients: the batch has none").into());
         }
         must_read(tx, tenant, batch).await?;
+        sqlx::query!(
+            "select communications.add_batch_steps($1, $2, $3)",
+            tenant.0,
+            batch,
+            super::step::SIZE
+        )
+        .fetch_one(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
         become_(tx, tenant, batch, "RUNNING", None).await?;
     }
     state(tx, tenant, batch).await
@@ -240,7 +249,7 @@ struct Standing {
     decided: i32,
 }
 
-/// Whoever changes a batch is in line behind its step.
+/// Whoever changes a batch is in line with the ends of its steps.
 async fn locked(tx: &mut Tx, tenant: TenantId, batch: Uuid) -> Result<Standing, RequestError> {
     let row = sqlx::query_as!(
         Standing,

@@ -69,9 +69,9 @@ pub async fn outcomes(
     .map_err(DatabaseError::from)?
     .ok_or_else(|| ActionError::not_found("batch"))?;
     let rows = sqlx::query!(
-        r#"select r.position, r.recipient, r.outcome, r.reason, r.message_id as "message_id: MessageId",
+        r#"select r.position as "position!", r.recipient as "recipient!", r.outcome, r.reason, r.message_id as "message_id: MessageId",
                   newest.status as "status?", newest.channel as "channel?"
-             from communications.batch_recipients r
+             from communications.batch_outcomes r
              left join communications.messages first on first.tenant_id = r.tenant_id and first.id = r.message_id
              left join lateral (
                 select m.status, m.channel from communications.messages m

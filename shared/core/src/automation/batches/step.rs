@@ -1,28 +1,35 @@
-//! One step of the fan-out: a thousand recipients, their messages and the checkpoint, in one transaction.
+//! One step of the fan-out: some hundreds of recipients, their messages and the checkpoint, in one transaction.
+//!
+//! Whoever makes a step holds its row, and passes over those that others hold: steps of one batch are made at the same time, in any
+//! order. Two that have somebody in common wait for each other at that person's aliases or message, whichever comes first, and take
+//! both in the order of everybody. The batch's own row is held for the checkpoint alone; a batch that was paused, cancelled or
+//! stopped by then gets nothing of the step.
 
 use crate::automation::answer::RecipientAnswer;
 use crate::automation::intake::{Addressed, Run};
 use crate::automation::plan::Planned;
 use crate::automation::request::{NotificationRequest, RequestError, RequestedRecipient, prepared};
 use crate::automation::{RecipientOutcome, Who};
-use crate::model::{BatchDispatchJob, ContactId, MessageId, RunId, TenantId};
+use crate::model::{BatchDispatchJob, ContactId, RunId, TenantId};
 use crate::outbox;
 use crate::platform::{DatabaseError, Tx, queue::Hint};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// Recipients of a step.
-const SIZE: i32 = 1_000;
+/// Recipients of a step. Each takes up to four locks of the server's (an address and a number in three forms), in every step that is
+/// made at the same time.
+pub(super) const SIZE: i32 = 500;
 /// A step that nobody has made for so long has lost its job.
 const LOST_SECONDS: f64 = 60.0;
 
 /// What a step came to.
 #[derive(Debug)]
 pub enum Stepped {
-    /// Everybody is decided about, or the batch rests.
+    /// Everybody is decided about or about to be, or the batch rests. The transaction must not be committed: what a step did for a
+    /// batch that came to rest meanwhile is in it.
     Nothing,
-    /// The next step's job, and what to hint at; none where everybody is decided about.
+    /// The job of the steps that are left, if any, and what to hint at.
     Done {
         next: Option<BatchDispatchJob>,
         hints: Vec<Hint>,
@@ -32,31 +39,34 @@ pub enum Stepped {
     Stopped(String),
 }
 
-struct Batch {
-    cursor: i32,
-    recipients: i32,
+struct Step {
+    first: i32,
+    until: i32,
     run: RunId,
     trigger_event: String,
     request: Value,
 }
 
-/// Makes the batch's next step, whichever the job names: one that is delivered again after its worker died finds the batch where it
-/// was left. Two at once take turns.
+/// Makes a step of the batch that nobody has made or is making, whatever the job says of it: one that is delivered again after its
+/// worker died finds the batch where it was left.
 ///
 /// # Errors
 /// When the database does not answer; nothing was decided then.
 pub async fn step(tx: &mut Tx, job: &BatchDispatchJob) -> Result<Stepped, DatabaseError> {
     let tenant = job.tenant_id;
-    let Some(batch) = lock(tx, job).await? else {
+    let Some(step) = claim(tx, job).await? else {
         return Ok(Stepped::Nothing);
     };
-    let listed = listed(tx, job, batch.cursor).await?;
-    match decide(tx, tenant, &batch, &listed).await {
+    let listed = listed(tx, job, &step).await?;
+    match decide(tx, tenant, &step, &listed).await {
         Ok((answers, hints)) => {
-            let end = batch.cursor + i32::try_from(listed.len()).unwrap_or(SIZE);
-            checkpoint(tx, job, (batch.cursor, end), &answers).await?;
-            let next =
-                (end < batch.recipients).then(|| BatchDispatchJob::new(tenant, job.batch_id, end));
+            let next = match checkpoint(tx, job, &step, &answers).await? {
+                Checkpoint::Rests => return Ok(Stepped::Nothing),
+                Checkpoint::Over => None,
+                Checkpoint::Left(decided) => {
+                    Some(BatchDispatchJob::new(tenant, job.batch_id, decided))
+                }
+            };
             Ok(Stepped::Done {
                 next,
                 hints,
@@ -81,13 +91,15 @@ fn unusable(error: RequestError) -> Result<String, DatabaseError> {
     }
 }
 
-async fn lock(tx: &mut Tx, job: &BatchDispatchJob) -> Result<Option<Batch>, DatabaseError> {
+async fn claim(tx: &mut Tx, job: &BatchDispatchJob) -> Result<Option<Step>, DatabaseError> {
     Ok(sqlx::query_as!(
-        Batch,
-        r#"select cursor, recipients, run_id as "run: RunId", trigger_event, request
-             from communications.batches
-            where tenant_id = $1 and id = $2 and status = 'RUNNING' and cursor < recipients
-              for no key update"#,
+        Step,
+        r#"select s.first, s.until, b.run_id as "run: RunId", b.trigger_event, b.request
+             from communications.batches b
+             join communications.batch_steps s on s.tenant_id = b.tenant_id and s.batch_id = b.id
+            where b.tenant_id = $1 and b.id = $2 and b.status = 'RUNNING' and s.decided_at is null
+            order by s.first limit 1
+              for update of s skip locked"#,
         job.tenant_id.0,
         job.batch_id
     )
@@ -98,15 +110,15 @@ async fn lock(tx: &mut Tx, job: &BatchDispatchJob) -> Result<Option<Batch>, Data
 async fn listed(
     tx: &mut Tx,
     job: &BatchDispatchJob,
-    cursor: i32,
+    step: &Step,
 ) -> Result<Vec<RequestedRecipient>, DatabaseError> {
     let rows = sqlx::query_scalar!(
         "select recipient from communications.batch_recipients
-          where tenant_id = $1 and batch_id = $2 and position >= $3 and position < $3 + $4 order by position",
+          where tenant_id = $1 and batch_id = $2 and position >= $3 and position < $4 order by position",
         job.tenant_id.0,
         job.batch_id,
-        cursor,
-        SIZE
+        step.first,
+        step.until
     )
     .fetch_all(tx.conn())
     .await?;
@@ -118,12 +130,12 @@ async fn listed(
 async fn decide(
     tx: &mut Tx,
     tenant: TenantId,
-    batch: &Batch,
+    step: &Step,
     listed: &[RequestedRecipient],
 ) -> Result<(Vec<RecipientAnswer>, Vec<Hint>), RequestError> {
-    let request: NotificationRequest = super::message(tenant, &batch.request)?;
+    let request: NotificationRequest = super::message(tenant, &step.request)?;
     let prepared = prepared(tx, tenant, &request, listed).await?;
-    let run = Run::of_batch(batch.run, tenant, &batch.trigger_event);
+    let run = Run::of_batch(step.run, tenant, &step.trigger_event);
     let mut taken: HashSet<ContactId> = HashSet::new();
     let part = Addressed {
         rule: &prepared.rule,
@@ -143,52 +155,44 @@ async fn decide(
         mut answers,
         ..
     } = planned.await?;
-    // Whoever was written to by an earlier step is not again.
-    let before = written_to(tx, tenant, batch.run, &rows).await?;
-    let again: HashSet<MessageId> = rows
-        .extract_if(.., |row| before.contains(&row.contact))
-        .map(|row| row.id)
-        .collect();
+    // In the order of every step, so that two never wait for each other crosswise.
+    rows.sort_unstable_by_key(|row| row.contact);
+    let queued = outbox::queue(tx, tenant, &rows).await?;
     for answer in &mut answers {
-        if answer.message_id.is_some_and(|id| again.contains(&id)) {
+        // Whoever is written to by another step is not again.
+        if answer
+            .message_id
+            .is_some_and(|id| !queued.rows.contains(&id))
+        {
             answer.message_id = None;
             answer.outcome = RecipientOutcome::Duplicate;
         }
     }
-    let hints = outbox::queue(tx, tenant, &rows).await?;
     let mut answers = answers.into_iter();
     let all = prepared.known.iter().enumerate().map(|(place, known)| {
         let answer = if *known { answers.next() } else { None };
         answer.unwrap_or_else(|| RecipientAnswer::unknown(Who::Listed(place)))
     });
-    Ok((all.collect(), hints))
+    Ok((all.collect(), queued.hints))
 }
 
-async fn written_to(
-    tx: &mut Tx,
-    tenant: TenantId,
-    run: RunId,
-    rows: &[outbox::NewMessage],
-) -> Result<HashSet<ContactId>, DatabaseError> {
-    let contacts: Vec<Uuid> = rows.iter().map(|row| row.contact.0).collect();
-    let found = sqlx::query_scalar!(
-        r#"select contact_id as "contact: ContactId" from communications.messages
-            where tenant_id = $1 and run_id = $2 and step = 0 and contact_id = any($3)"#,
-        tenant.0,
-        run.0,
-        &contacts
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(found.into_iter().collect())
+/// How the batch stands once a step is made.
+enum Checkpoint {
+    /// Paused, cancelled or stopped meanwhile.
+    Rests,
+    /// Everybody is decided about.
+    Over,
+    /// So many are; others are not.
+    Left(i32),
 }
 
+/// Writes down what became of the step's recipients.
 async fn checkpoint(
     tx: &mut Tx,
     job: &BatchDispatchJob,
-    (from, end): (i32, i32),
+    step: &Step,
     answers: &[RecipientAnswer],
-) -> Result<(), DatabaseError> {
+) -> Result<Checkpoint, DatabaseError> {
     let outcomes: Vec<String> = answers
         .iter()
         .map(|answer| {
@@ -204,37 +208,44 @@ async fn checkpoint(
         .map(|answer| answer.message_id.map(|id| id.0))
         .collect();
     sqlx::query!(
-        "with answers as (
-             select $3 + a.place::integer - 1 as position, a.outcome, a.reason, a.message_id
-               from unnest($5::text[], $6::text[], $7::uuid[]) with ordinality as a (outcome, reason, message_id, place)),
-         told as (
-             update communications.batch_recipients r
-                set outcome = a.outcome, reason = a.reason, message_id = a.message_id
-               from answers a
-              where r.tenant_id = $1 and r.batch_id = $2 and r.position = a.position)
-         update communications.batches b
-            set cursor = $4,
-                queued = b.queued + c.queued, suppressed = b.suppressed + c.suppressed,
-                duplicates = b.duplicates + c.duplicates,
-                skipped = b.skipped + ($4 - $3) - c.queued - c.suppressed - c.duplicates,
-                status = case when $4 = b.recipients then 'COMPLETED' else b.status end,
-                fanned_out_at = case when $4 = b.recipients then now() end
-           from (select count(*) filter (where outcome = 'QUEUED')::integer as queued,
-                        count(*) filter (where outcome = 'SUPPRESSED')::integer as suppressed,
-                        count(*) filter (where outcome = 'DUPLICATE')::integer as duplicates
-                   from answers) c
-          where b.tenant_id = $1 and b.id = $2",
+        "update communications.batch_steps
+            set outcomes = $4, reasons = $5, message_ids = $6, decided_at = now()
+          where tenant_id = $1 and batch_id = $2 and first = $3",
         job.tenant_id.0,
         job.batch_id,
-        from,
-        end,
+        step.first,
         &outcomes,
         &reasons as &[Option<String>],
         &messages as &[Option<Uuid>]
     )
     .execute(tx.conn())
     .await?;
-    Ok(())
+    let counted = |outcome: &RecipientOutcome| {
+        let those = answers.iter().filter(|answer| answer.outcome == *outcome);
+        i32::try_from(those.count()).unwrap_or(SIZE)
+    };
+    let left = sqlx::query_scalar!(
+        r#"update communications.batches
+              set cursor = cursor + $3, queued = queued + $4, suppressed = suppressed + $5, duplicates = duplicates + $6,
+                  skipped = skipped + $3 - $4 - $5 - $6,
+                  status = case when cursor + $3 = recipients then 'COMPLETED' else status end,
+                  fanned_out_at = case when cursor + $3 = recipients then now() end
+            where tenant_id = $1 and id = $2 and status = 'RUNNING'
+           returning nullif(cursor, recipients) as left"#,
+        job.tenant_id.0,
+        job.batch_id,
+        step.until - step.first,
+        counted(&RecipientOutcome::Queued),
+        counted(&RecipientOutcome::Suppressed),
+        counted(&RecipientOutcome::Duplicate)
+    )
+    .fetch_optional(tx.conn())
+    .await?;
+    Ok(match left {
+        None => Checkpoint::Rests,
+        Some(None) => Checkpoint::Over,
+        Some(Some(decided)) => Checkpoint::Left(decided),
+    })
 }
 
 /// Jobs of running batches that nobody has moved for a while.
