@@ -608,7 +608,7 @@ async fn what_is_cancelled_does_not_stop_itself_afterwards() {
     assert_eq!(campaigns.state(batch).await["status"], "CANCELLED");
 }
 
-/// What would be everybody's TEMPLATE_ERROR is known before anybody is decided about.
+/// What would be everybody's `TEMPLATE_ERROR` is known before anybody is decided about.
 #[tokio::test]
 async fn a_text_that_lacks_what_all_share_is_refused_and_its_key_is_free() {
     let world = World::new().await;

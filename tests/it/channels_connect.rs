@@ -303,7 +303,7 @@ async fn what_the_browser_says_is_no_proof() {
 }
 
 #[tokio::test]
-async fn a_number_of_another_tenant_stays_theirs() {
+async fn a_number_of_another_tenant_stays_theirs_until_they_disable_it() {
     let mut world = World::new().await;
     let meta = Meta::meet(&mut world).await;
     connect(&world, &with_code()).await;
@@ -312,10 +312,43 @@ async fn a_number_of_another_tenant_stays_theirs() {
         .administers(albion, "connectWhatsApp", &with_code())
         .await
         .unwrap();
-    assert_eq!(step(&stolen, "OWNERSHIP")["error_code"], "number-taken");
+    // Neither the number, nor another of the same business account: its webhooks go to one place.
+    assert_eq!(step(&stolen, "OWNERSHIP")["error_code"], "waba-taken");
     assert_eq!(meta.asked("register"), 1);
     let owners = "channel_accounts where external_account_id = '110000000000009' and tenant_id = '0192f000-0000-7000-8000-00000000000a'";
     assert_eq!(world.count(owners).await, 1);
+    let theirs: String = world
+        .scalar("select id::text from communications.channel_accounts where external_account_id = '110000000000009'")
+        .await;
+    let disable = json!({"channel_account_id": theirs});
+    world
+        .administers(&world.iberia, "disableChannel", &disable)
+        .await
+        .unwrap();
+    let moved = world
+        .administers(albion, "connectWhatsApp", &with_code())
+        .await
+        .unwrap();
+    assert_eq!(moved["status"], "ACTIVE", "{moved}");
+    assert_eq!(world.count(owners).await, 0);
+}
+
+#[tokio::test]
+async fn what_was_disabled_on_the_way_is_proven_again() {
+    let mut world = World::new().await;
+    let meta = Meta::meet(&mut world).await;
+    meta.says(|said| said.refusals.insert("register", 133_005));
+    let stopped = connect(&world, &with_code()).await;
+    assert_eq!(stopped["failed_step"], "REGISTER");
+    let disable = json!({"channel_account_id": stopped["channel_account_id"]});
+    world
+        .administers(&world.iberia, "disableChannel", &disable)
+        .await
+        .unwrap();
+    meta.says(|said| said.refusals.clear());
+    let again = connect(&world, &without_code()).await;
+    assert_eq!(again["status"], "ACTIVE", "{again}");
+    assert_eq!(meta.asked("exchange"), 1);
 }
 
 #[tokio::test]

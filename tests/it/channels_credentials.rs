@@ -201,7 +201,7 @@ async fn a_canary_that_is_refused_leaves_everything_as_it_was() {
     stage(&world, "token-that-nobody-takes").await;
     canary(&world).await;
     hinted(&world).await;
-    assert_eq!(tally(&world).await["QUEUED"], 1);
+    assert_eq!(tally(&world).await["FAILED"], 1, "once, and no more");
     let status: String = world
         .scalar("select status from communications.channel_accounts where channel = 'WHATSAPP' and sender = '+34911000001'")
         .await;
@@ -209,18 +209,47 @@ async fn a_canary_that_is_refused_leaves_everything_as_it_was() {
         status, "ACTIVE",
         "the account's own credentials were not refused"
     );
-    world
-        .execute("update communications.messages set due_at = now() - interval '20 minutes', expires_at = now() - interval '1 second'")
-        .await;
     scan(&world).await;
-    hinted(&world).await;
-    assert_eq!(tally(&world).await["EXPIRED"], 1);
+    assert_eq!(hinted(&world).await, 0);
     assert_eq!(settle(&world).await.dropped, 1);
     assert_eq!(versions(&world, iberia).await, [1]);
     let candidate: bool = world
         .scalar("select bool_or(provider_config ? 'candidate' or provider_config -> 'public' ? 'canary_message_id') from communications.channel_accounts")
         .await;
     assert!(!candidate);
+}
+
+#[tokio::test]
+async fn credentials_that_nobody_proves_are_forgotten_and_never_sent_with() {
+    let world = World::new().await;
+    let iberia = &world.iberia;
+    stage(&world, "token-two").await;
+    let step = async |name: &str, state: &str| {
+        sqlx::query(
+            "insert into communications.channel_provisioning_steps
+                 (tenant_id, account_id, step, ordinal, state, error_class, cause, cure, done_at)
+             values ($1, $2, $3, 1, $4, case $4 when 'FAILED' then 'X' end, case $4 when 'FAILED' then 'X' end,
+                     case $4 when 'FAILED' then 'X' end, case $4 when 'DONE' then now() - interval '25 hours' end)",
+        )
+        .bind(iberia.tenant)
+        .bind(iberia.account)
+        .bind(name)
+        .bind(state)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    };
+    step("DEBUG", "FAILED").await;
+    let input = json!({
+        "channel_account_id": iberia.account, "to": "+34600111222", "client_message_id": "canary", "canary": true,
+        "template": {"name": "trip_delayed", "language": "en", "body": ["a", "b", "c", "d", "e"]}
+    });
+    let refused = world.administers(iberia, "sendTestMessage", &input).await;
+    assert_eq!(refused, Err("no-candidate".to_owned()));
+    assert_eq!(settle(&world).await, Settled::default());
+    step("EXCHANGE", "DONE").await;
+    assert_eq!(settle(&world).await.dropped, 1);
+    assert_eq!(versions(&world, iberia).await, [1]);
 }
 
 #[tokio::test]

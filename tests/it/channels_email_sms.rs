@@ -236,6 +236,117 @@ async fn text_messages_are_enabled_with_a_list_and_a_cap_of_the_tenants_own() {
     );
 }
 
+/// Whose mail to the domain is.
+async fn owners(world: &World, domain: &str) -> Value {
+    sqlx::query_scalar("select communications.mail_load($1) -> 'owners'")
+        .bind(json!({"recipients": [{"domain": domain, "message_id": null}], "answers": [], "aliases": []}))
+        .fetch_one(&world.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn mail_comes_to_whom_a_domain_was_proven_for() {
+    let world = World::new().await;
+    let registered = register(&world, &world.albion).await.unwrap();
+    assert_eq!(owners(&world, DOMAIN).await, Value::Null);
+    let account = json!({"channel_account_id": registered["channel_account_id"]});
+    world
+        .administers(&world.albion, "disableChannel", &account)
+        .await
+        .unwrap();
+    let kept = "channel_accounts where external_account_id = 'lineas-iberia.example'";
+    assert_eq!(world.count(kept).await, 0, "a name alone is nobody's");
+    register(&world, &world.albion).await.unwrap();
+    world.simulator.move_domain(found("SUCCESS")).unwrap();
+    let checked = world
+        .administers(&world.albion, "checkEmailDomain", &account)
+        .await;
+    assert_eq!(checked.unwrap()["status"], "ACTIVE");
+    let mine = owners(&world, DOMAIN).await;
+    assert_eq!(mine[0]["tenant_id"], json!(world.albion.tenant));
+    // What is below it, and where its answers come to, is not another's to say.
+    sqlx::query("update communications.channel_accounts set provider_config = jsonb_set(provider_config, '{public,reply_domain}', '\"answers.albion.example\"') where external_account_id = $1")
+        .bind(DOMAIN)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    for domain in ["mail.lineas-iberia.example", "answers.albion.example"] {
+        let refused = world
+            .administers(
+                &world.iberia,
+                "registerEmailDomain",
+                &json!({"domain": domain}),
+            )
+            .await;
+        assert_eq!(refused, Err("domain-taken".to_owned()), "{domain}");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_ends_in_time_whatever_it_stopped_at_and_what_is_anothers_at_ses_is_let_go() {
+    let world = World::new().await;
+    let busy = AwsScript {
+        times: 2,
+        ..AwsScript::fail("CreateConfigurationSet", 429, "TooManyRequestsException")
+    };
+    world.simulator.script_aws(busy);
+    let stopped = register(&world, &world.iberia).await.unwrap();
+    assert_eq!(stopped["failed_step"], "CONFIGURATION");
+    world
+        .execute("update communications.channel_accounts set verify_until = now() where channel = 'EMAIL'")
+        .await;
+    channel_upkeep::handle(&world.upkeep().await, &json!({}))
+        .await
+        .unwrap();
+    let claimed = "channel_accounts where channel = 'EMAIL' and external_account_id is not null";
+    assert_eq!(world.count(claimed).await, 0);
+    // The upkeep goes on where it was too busy, with everything that is to be there.
+    let again = register(&world, &world.iberia).await.unwrap();
+    assert_eq!(again["status"], "VERIFYING");
+    let topics: Vec<Value> = world
+        .simulator
+        .aws_calls()
+        .into_iter()
+        .filter(|call| call.operation == "CreateConfigurationSetEventDestination")
+        .map(|call| call.body["EventDestination"]["SnsDestination"]["TopicArn"].clone())
+        .collect();
+    assert!(
+        !topics.is_empty() && !topics.contains(&json!("")),
+        "{topics:?}"
+    );
+    world
+        .execute("update communications.channel_accounts set verify_until = now(), checked_at = null where channel = 'EMAIL'")
+        .await;
+    channel_upkeep::handle(&world.upkeep().await, &json!({}))
+        .await
+        .unwrap();
+    let second = register(&world, &world.albion).await.unwrap();
+    assert_eq!(step(&second, "IDENTITY")["error_code"], "domain-taken");
+    assert_eq!(second["status"], "PENDING");
+    let back = register(&world, &world.iberia).await.unwrap();
+    assert_eq!(back["status"], "VERIFYING", "{back}");
+}
+
+#[tokio::test]
+async fn what_bounces_come_to_may_change() {
+    let world = World::new().await;
+    register(&world, &world.iberia).await.unwrap();
+    let input = json!({"domain": DOMAIN, "mail_from": "m.lineas-iberia.example"});
+    let changed = world
+        .administers(&world.iberia, "registerEmailDomain", &input)
+        .await
+        .unwrap();
+    let names: Vec<&Value> = changed["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|record| record["purpose"] == "MAIL_FROM_BOUNCES")
+        .map(|record| &record["name"])
+        .collect();
+    assert_eq!(names, ["m.lineas-iberia.example"]);
+}
+
 #[tokio::test]
 async fn what_ses_pauses_is_parked_and_goes_on_when_ses_lets_it() {
     let world = World::new().await;

@@ -213,6 +213,15 @@ async fn what_a_provider_stopped_or_lost_its_credentials_is_not_resumed_by_hand(
         .execute("update communications.channel_accounts set status = 'SUSPENDED', status_reason = 'provider: DISABLED_UPDATE'")
         .await;
     assert_eq!(resume().await, Err("suspended-by-provider".to_owned()));
+    // Nor by way of disabling it.
+    world
+        .administers(&world.albion, "disableChannel", &which(&world.albion))
+        .await
+        .unwrap();
+    let resumed = world
+        .administers(&world.albion, "resumeChannel", &which(&world.albion))
+        .await;
+    assert_eq!(resumed, Err("suspended-by-provider".to_owned()));
     // A hold of the pipeline's own is a person's to end.
     world
         .execute("update communications.channel_accounts set status_reason = '131048: spam'")

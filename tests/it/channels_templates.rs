@@ -291,6 +291,8 @@ async fn the_upkeep_lists_each_number_every_six_hours_and_one_that_fails_holds_u
         )
         .await;
     assert_eq!(tick().await, 1);
+    signed_up(&world).await;
+    assert_eq!(tick().await, 1, "new credentials may be of another account");
     let never: i64 = world
         .count("channel_accounts where channel = 'WHATSAPP' and templates_synced_at is null and templates_tried_at is not null")
         .await;

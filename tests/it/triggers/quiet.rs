@@ -231,7 +231,7 @@ pub async fn by_day(world: &World) {
         .await;
 }
 
-async fn cancelled_by_day<'a>(world: &'a World) -> Host<'a> {
+async fn cancelled_by_day(world: &World) -> Host<'_> {
     let host = Host::of(world).await;
     by_day(world).await;
     let change = host

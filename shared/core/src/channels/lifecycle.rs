@@ -196,18 +196,19 @@ async fn stopped_meanwhile(
     account: AccountId,
 ) -> Result<bool, DatabaseError> {
     let stopped = sqlx::query_scalar!(
-        r#"select coalesce((select e.event not in ('ACCOUNT_RECONNECTED')
-                                   and e.raw #>> '{changes,0,value,ban_info,waba_ban_state}' is distinct from 'REINSTATE'
-                              from communications.channel_account_events e
-                             where e.tenant_id = $1 and e.account_id = $2 and e.decides = 'STATUS'
-                               and e.received_at > coalesce((select max(h.at) from communications.channel_account_history h
-                                                              where h.tenant_id = $1 and h.account_id = $2 and h.after = 'ACTIVE'),
-                                                            '-infinity')
-                             order by e.occurred_at desc, e.id desc limit 1), false)
-                  or coalesce((select h.after = 'SUSPENDED' and h.reason like 'provider: %'
-                                 from communications.channel_account_history h
-                                where h.tenant_id = $1 and h.account_id = $2 and h.what = 'STATUS' and h.after <> 'DISABLED'
-                                order by h.at desc, h.id desc limit 1), false) as "stopped!""#,
+        r#"select coalesce(
+                  (select e.event not in ('ACCOUNT_RECONNECTED')
+                          and e.raw #>> '{changes,0,value,ban_info,waba_ban_state}' is distinct from 'REINSTATE'
+                     from communications.channel_account_events e
+                    where e.tenant_id = $1 and e.account_id = $2 and e.decides = 'STATUS'
+                      and e.received_at > coalesce((select max(h.at) from communications.channel_account_history h
+                                                     where h.tenant_id = $1 and h.account_id = $2 and h.after = 'ACTIVE'), '-infinity')
+                    order by e.occurred_at desc, e.id desc limit 1),
+                  (select h.after = 'SUSPENDED' and h.reason like 'provider: %'
+                     from communications.channel_account_history h
+                    where h.tenant_id = $1 and h.account_id = $2 and h.what = 'STATUS' and h.after <> 'DISABLED'
+                    order by h.at desc, h.id desc limit 1),
+                  false) as "stopped!""#,
         tenant.0,
         account.0
     )

@@ -84,11 +84,11 @@ pub async fn send_test_message(
         )
         .into());
     }
-    if test.canary && account.config.candidate.is_none() {
+    if test.canary && !is_proven(tx, session, &account).await? {
         return Err(ActionError::new(
             StatusCode::CONFLICT,
             "no-candidate",
-            "no new credentials of this account wait to be proven",
+            "no new credentials of this account wait for their canary: rotate them first, up to the last step",
         )
         .into());
     }
@@ -136,6 +136,27 @@ pub async fn send_test_message(
         status: MessageStatus::Queued,
     };
     Ok((queued, hints))
+}
+
+/// Are there new credentials that Meta has answered every question with?
+async fn is_proven(
+    tx: &mut Tx,
+    session: &Session,
+    account: &lifecycle::Locked,
+) -> Result<bool, DatabaseError> {
+    if account.config.candidate.is_none() {
+        return Ok(false);
+    }
+    let left = sqlx::query_scalar!(
+        r#"select exists (select from communications.channel_provisioning_steps
+                           where tenant_id = $1 and account_id = $2 and step in ('DEBUG', 'OWNERSHIP', 'READ') and state <> 'DONE')
+                  as "left!""#,
+        session.tenant.0,
+        account.id.0
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    Ok(!left)
 }
 
 fn as_inbox(error: ChannelError) -> InboxError {
