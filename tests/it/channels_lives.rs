@@ -213,15 +213,6 @@ async fn what_a_provider_stopped_or_lost_its_credentials_is_not_resumed_by_hand(
         .execute("update communications.channel_accounts set status = 'SUSPENDED', status_reason = 'provider: DISABLED_UPDATE'")
         .await;
     assert_eq!(resume().await, Err("suspended-by-provider".to_owned()));
-    // Nor by way of disabling it.
-    world
-        .administers(&world.albion, "disableChannel", &which(&world.albion))
-        .await
-        .unwrap();
-    let resumed = world
-        .administers(&world.albion, "resumeChannel", &which(&world.albion))
-        .await;
-    assert_eq!(resumed, Err("suspended-by-provider".to_owned()));
     // A hold of the pipeline's own is a person's to end.
     world
         .execute("update communications.channel_accounts set status_reason = '131048: spam'")
@@ -236,6 +227,23 @@ async fn what_a_provider_stopped_or_lost_its_credentials_is_not_resumed_by_hand(
         .await
         .unwrap();
     assert_eq!(resume().await, Err("connect-again".to_owned()));
+}
+
+#[tokio::test]
+async fn what_a_provider_stopped_is_not_resumed_by_way_of_disabling_it() {
+    let world = World::new().await;
+    let iberia = &world.iberia;
+    world
+        .execute("update communications.channel_accounts set status = 'SUSPENDED', status_reason = 'provider: ses-reputation: paused'")
+        .await;
+    world
+        .administers(iberia, "disableChannel", &which(iberia))
+        .await
+        .unwrap();
+    let resumed = world
+        .administers(iberia, "resumeChannel", &which(iberia))
+        .await;
+    assert_eq!(resumed, Err("suspended-by-provider".to_owned()));
 }
 
 #[tokio::test]

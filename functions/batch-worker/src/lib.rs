@@ -79,7 +79,7 @@ async fn steps(
     until: Instant,
 ) -> Result<Option<BatchDispatchJob>, DatabaseError> {
     loop {
-        match step(deps, job).await? {
+        match Box::pin(step(deps, job)).await? {
             Stepped::Nothing => return Ok(None),
             Stepped::Stopped(reason) => {
                 tracing::error!(tenant.id = %job.tenant_id, batch.id = %job.batch_id, reason, "batch stopped");
