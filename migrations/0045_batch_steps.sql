@@ -1,6 +1,9 @@
 -- Steps of one batch at the same time. What a step decided is one row: its outcomes used to be an update of each recipient's row, which
 -- read all of the batch in every step.
 
+-- Nobody makes a step of the old kind meanwhile.
+lock table communications.batches, communications.batch_recipients in access exclusive mode;
+
 -- A step's recipients, and what became of them. Whoever makes a step holds its row, which its death lets go.
 create table communications.batch_steps (
     tenant_id    uuid not null,
@@ -30,7 +33,8 @@ as $$
     insert into communications.batch_steps (tenant_id, batch_id, first, until)
     select b.tenant_id, b.id, n, least(n + p_size, b.recipients)
       from communications.batches b cross join generate_series(0, b.recipients - 1, p_size) as n
-     where b.tenant_id = p_tenant and b.id = p_batch;
+     where b.tenant_id = p_tenant and b.id = p_batch
+    on conflict do nothing;
 $$;
 
 -- The steps of those that have started: what is decided, and what is not.

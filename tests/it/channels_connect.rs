@@ -331,6 +331,10 @@ async fn a_number_of_another_tenant_stays_theirs_until_they_disable_it() {
         .unwrap();
     assert_eq!(moved["status"], "ACTIVE", "{moved}");
     assert_eq!(world.count(owners).await, 0);
+    let resumed = world
+        .administers(&world.iberia, "resumeChannel", &disable)
+        .await;
+    assert_eq!(resumed, Err("connect-again".to_owned()));
 }
 
 #[tokio::test]

@@ -227,9 +227,9 @@ async fn credentials_that_nobody_proves_are_forgotten_and_never_sent_with() {
     let step = async |name: &str, state: &str| {
         sqlx::query(
             "insert into communications.channel_provisioning_steps
-                 (tenant_id, account_id, step, ordinal, state, error_class, cause, cure, done_at)
+                 (tenant_id, account_id, step, ordinal, state, error_class, cause, cure, tried_at, done_at)
              values ($1, $2, $3, 1, $4, case $4 when 'FAILED' then 'X' end, case $4 when 'FAILED' then 'X' end,
-                     case $4 when 'FAILED' then 'X' end, case $4 when 'DONE' then now() - interval '25 hours' end)",
+                     case $4 when 'FAILED' then 'X' end, now() - interval '25 hours', case $4 when 'DONE' then now() - interval '25 hours' end)",
         )
         .bind(iberia.tenant)
         .bind(iberia.account)

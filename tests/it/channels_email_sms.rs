@@ -433,7 +433,33 @@ async fn a_sender_is_one_tenants() {
         give(&world, &world.albion, identity).await;
         let refused = enable(&world.albion).await;
         assert_eq!(step(&refused, "SENDER")["error_code"], "sender-taken");
+        let which = json!({"channel_account_id": enabled["channel_account_id"]});
+        world
+            .administers(&world.iberia, "disableChannel", &which)
+            .await
+            .unwrap();
+        assert_eq!(enable(&world.albion).await["status"], "ACTIVE");
+        let back = world
+            .administers(&world.iberia, "resumeChannel", &which)
+            .await;
+        assert_eq!(back, Err("connect-again".to_owned()));
+        let refused = enable(&world.iberia).await;
+        assert_eq!(step(&refused, "SENDER")["error_code"], "sender-not-given");
+        // And all the way back.
         give(&world, &world.iberia, identity).await;
+        let theirs: String = sqlx::query_scalar(
+            "select id::text from communications.channel_accounts where tenant_id = $1 and channel = 'SMS' and status = 'ACTIVE'",
+        )
+        .bind(world.albion.tenant)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        let theirs = json!({"channel_account_id": theirs});
+        world
+            .administers(&world.albion, "disableChannel", &theirs)
+            .await
+            .unwrap();
+        assert_eq!(enable(&world.iberia).await["status"], "ACTIVE");
         let kept: String = sqlx::query_scalar(
             "select sender from communications.channel_accounts where tenant_id = $1 and id = $2::uuid",
         )

@@ -97,8 +97,6 @@ struct Run<'a> {
     attempt: Attempt,
     domain: String,
     mail_from: String,
-    /// Somebody has said what bounces come to, maybe something else than before.
-    registers: bool,
     identity: Option<DomainIdentity>,
     hints: Vec<Hint>,
 }
@@ -137,6 +135,8 @@ pub async fn register(
     .await?;
     let attempt = provisioning::begin(&mut tx, session.tenant, account, Some(session.user)).await?;
     attempt.plan(&mut tx, STEPS).await?;
+    // Whose it is at SES may have changed since, and so may what bounces come to.
+    attempt.repeat(&mut tx, &["IDENTITY", "MAIL_FROM"]).await?;
     tx.commit().await?;
     let run = Run {
         database,
@@ -144,7 +144,6 @@ pub async fn register(
         attempt,
         domain,
         mail_from,
-        registers: true,
         identity: None,
         hints: Vec::new(),
     };
@@ -197,7 +196,6 @@ async fn look(
         attempt,
         domain,
         mail_from,
-        registers: false,
         identity: None,
         hints: Vec::new(),
     };
@@ -514,7 +512,7 @@ impl Steps for Run<'_> {
 
     /// Looking is never over.
     fn again(&self, step: &str) -> bool {
-        step == "CHECK" || step == "MAIL_FROM" && self.registers
+        step == "CHECK"
     }
 }
 

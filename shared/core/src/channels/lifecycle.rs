@@ -217,16 +217,20 @@ async fn stopped_meanwhile(
     Ok(stopped)
 }
 
-/// Could it send when somebody disabled it? What had lost its credentials, or never had any, cannot now either.
+/// Could it send when somebody disabled it, and is what it sends by still its own? What had lost its credentials, or never had any, cannot
+/// now either; nor what is another tenant's by now, or whose business account's webhooks may go to another.
 async fn could_send(
     tx: &mut Tx,
     tenant: TenantId,
     account: AccountId,
 ) -> Result<bool, DatabaseError> {
     let before = sqlx::query_scalar!(
-        "select before from communications.channel_account_history
-          where tenant_id = $1 and account_id = $2 and what = 'STATUS' and after = 'DISABLED'
-          order by at desc, id desc limit 1",
+        "select h.before from communications.channel_account_history h
+           join communications.channel_accounts a on a.tenant_id = h.tenant_id and a.id = h.account_id and a.verified_at is not null
+            and not exists (select from communications.channel_accounts o
+                             where o.channel = 'WHATSAPP' and o.waba_id = a.waba_id and o.tenant_id <> a.tenant_id)
+          where h.tenant_id = $1 and h.account_id = $2 and h.what = 'STATUS' and h.after = 'DISABLED'
+          order by h.at desc, h.id desc limit 1",
         tenant.0,
         account.0
     )

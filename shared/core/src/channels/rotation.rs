@@ -118,7 +118,10 @@ pub async fn settle(tx: &mut Tx) -> Result<Settled, DatabaseError> {
                   set provider_config = jsonb_build_object(
                           'public', (a.provider_config -> 'public') - 'canary_message_id',
                           'secrets', jsonb_build_array(a.provider_config -> 'candidate')
-                                     || jsonb_path_query_array(a.provider_config, '$.secrets[0]'))
+                                     || jsonb_path_query_array(a.provider_config, '$.secrets[0]')),
+                      -- The old ones may have been refused meanwhile.
+                      status = case a.status when 'REAUTH_REQUIRED' then 'ACTIVE' else a.status end,
+                      status_reason = case a.status when 'REAUTH_REQUIRED' then null else a.status_reason end
                  from canaries c
                 where c.sang and a.tenant_id = c.tenant_id and a.id = c.id
                returning 1),
@@ -137,7 +140,7 @@ pub async fn settle(tx: &mut Tx) -> Result<Settled, DatabaseError> {
                   and (a.attempt_until is null or a.attempt_until <= now())
                   and exists (select from communications.channel_provisioning_steps s
                                where s.tenant_id = a.tenant_id and s.account_id = a.id and s.step = 'EXCHANGE'
-                                 and s.done_at < now() - interval '1 day')
+                                 and s.tried_at < now() - interval '1 day')
                returning 1)
            select (select count(*) from promoted) as "promoted!",
                   (select count(*) from dropped) + (select count(*) from forgotten) as "dropped!",

@@ -187,9 +187,9 @@ impl Steps for Run<'_> {
         Ok(Some(Outcome::Done))
     }
 
-    /// Where somebody had disabled it.
-    fn again(&self, step: &str) -> bool {
-        step == "ACTIVATE" && self.was_disabled
+    /// Where somebody had disabled it, it may be another's by now.
+    fn again(&self, _step: &str) -> bool {
+        self.was_disabled
     }
 }
 
@@ -266,7 +266,7 @@ impl Run<'_> {
         let mut tx = self.database.begin().await?;
         self.attempt.holds(&mut tx).await?;
         sqlx::query!(
-            "update communications.channel_accounts set external_account_id = null
+            "update communications.channel_accounts set external_account_id = null, verified_at = null
               where channel = 'SMS' and external_account_id = $2 and tenant_id <> $1 and status = 'DISABLED'",
             self.attempt.tenant.0,
             external

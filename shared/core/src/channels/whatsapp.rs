@@ -39,8 +39,8 @@ const ROTATE: &[&str] = &["EXCHANGE", "DEBUG", "OWNERSHIP", "READ", "ACTIVATE"];
 const STAGE: &[&str] = &["EXCHANGE", "DEBUG", "OWNERSHIP", "READ"];
 /// Registering is rationed, and a number that is registered says so: it is not repeated for a new code alone.
 const ONCE: &str = "REGISTER";
-/// What is proven again of an account that somebody had disabled.
-const ANEW: &[&str] = &["OWNERSHIP", "READ", "ACTIVATE"];
+/// What is proven and set up again, without a new code, of an account that was disabled, or has lost its credentials and was given others.
+const ANEW: &[&str] = &["OWNERSHIP", "SUBSCRIBE", "OVERRIDE", "READ", "ACTIVATE"];
 /// Digits of Meta's ids, with room.
 const ID_LIMIT: usize = 32;
 
@@ -147,9 +147,9 @@ pub async fn connect(
     let account = find_or_make(&mut tx, session, &wanted.phone_number_id).await?;
     let attempt = provisioning::begin(&mut tx, session.tenant, account, Some(session.user)).await?;
     attempt.plan(&mut tx, CONNECT).await?;
-    let status = lifecycle::lock(&mut tx, session.tenant, account)
-        .await?
-        .status;
+    let locked = lifecycle::lock(&mut tx, session.tenant, account).await?;
+    // New credentials that were not used yet; the old ones do not come back.
+    let has_others = locked.status == "REAUTH_REQUIRED" && locked.config.candidate.is_some();
     if wanted.code.is_some() {
         let again: Vec<&str> = CONNECT
             .iter()
@@ -157,7 +157,7 @@ pub async fn connect(
             .filter(|step| *step != ONCE)
             .collect();
         attempt.repeat(&mut tx, &again).await?;
-    } else if status == "DISABLED" {
+    } else if locked.status == "DISABLED" || has_others {
         attempt.repeat(&mut tx, ANEW).await?;
     }
     tx.commit().await?;
@@ -480,7 +480,8 @@ impl Run<'_> {
         }
         // Whoever disabled it had it, and whoever proves it has it.
         sqlx::query!(
-            "update communications.channel_accounts set external_account_id = null, status_reason = 'the number was connected elsewhere'
+            "update communications.channel_accounts
+                set external_account_id = null, verified_at = null, status_reason = 'the number was connected elsewhere'
               where channel = 'WHATSAPP' and external_account_id = $2 and tenant_id <> $1 and status = 'DISABLED'",
             self.attempt.tenant.0,
             self.number
@@ -621,7 +622,8 @@ impl Run<'_> {
         sqlx::query!(
             "with mended as (delete from communications.breakers where tenant_id = $1 and account_id = $2)
              update communications.channel_accounts
-                set status = case when $4 then status else 'ACTIVE' end, status_reason = case when $4 then status_reason end,
+                set status = case when $4 and status <> 'REAUTH_REQUIRED' then status else 'ACTIVE' end,
+                    status_reason = case when $4 and status <> 'REAUTH_REQUIRED' then status_reason end,
                     resume_at = case when $4 then resume_at end, templates_tried_at = null, templates_synced_at = null, send_health = 'UNKNOWN', media_health = 'UNKNOWN',
                     template_health = 'UNKNOWN', acted_by = $3
               where tenant_id = $1 and id = $2",

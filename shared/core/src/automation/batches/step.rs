@@ -253,6 +253,17 @@ async fn checkpoint(
 /// # Errors
 /// When the database does not answer.
 pub async fn lost_steps(tx: &mut Tx) -> Result<Vec<BatchDispatchJob>, DatabaseError> {
+    // Started by code that knew no steps.
+    sqlx::query!(
+        "select communications.add_batch_steps(b.tenant_id, b.id, $1)
+           from communications.batches b
+          where b.status = 'RUNNING' and b.cursor = 0 and b.updated_at < now() - $2 * interval '1 second'
+            and not exists (select from communications.batch_steps s where s.tenant_id = b.tenant_id and s.batch_id = b.id)",
+        SIZE,
+        LOST_SECONDS
+    )
+    .fetch_all(tx.conn())
+    .await?;
     let rows = sqlx::query!(
         r#"update communications.batches b set updated_at = now()
              from (select tenant_id, id from communications.batches
