@@ -470,6 +470,13 @@ async fn a_sender_is_one_tenants() {
         .unwrap();
         assert_eq!(kept, sender);
     }
+}
+
+#[tokio::test]
+async fn a_sender_is_one_of_its_countries_and_named_once() {
+    let world = World::new().await;
+    give(&world, &world.iberia, "IBERIA").await;
+    give(&world, &world.iberia, "phone-1").await;
     for wrong in [
         json!({"country": "ES", "sender_id": "IBERIA", "phone_number_id": "phone-1"}),
         json!({"country": "ES", "phone_number_id": "phone 1"}),
