@@ -219,6 +219,37 @@ async fn a_canary_that_is_refused_leaves_everything_as_it_was() {
     assert!(!candidate);
 }
 
+/// What was said of the account while its canary flew: refused old credentials are mended by the new ones, a ban is not.
+#[tokio::test]
+async fn a_canary_mends_refused_credentials_and_lifts_no_ban() {
+    for (before, after) in [("REAUTH_REQUIRED", "ACTIVE"), ("SUSPENDED", "SUSPENDED")] {
+        let world = World::new().await;
+        let iberia = &world.iberia;
+        let mut number = iberia.number();
+        number.access_token = "token-two".to_owned();
+        world.simulator.register(number).unwrap();
+        stage(&world, "token-two").await;
+        canary(&world).await;
+        hinted(&world).await;
+        sqlx::query("update communications.channel_accounts set status = $2, status_reason = 'provider: said' where tenant_id = $1")
+            .bind(iberia.tenant)
+            .bind(before)
+            .execute(&world.pool)
+            .await
+            .unwrap();
+        assert_eq!(settle(&world).await.promoted, 1);
+        let status: String = sqlx::query_scalar(
+            "select status from communications.channel_accounts where tenant_id = $1 and id = $2",
+        )
+        .bind(iberia.tenant)
+        .bind(iberia.account)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        assert_eq!(status, after);
+    }
+}
+
 #[tokio::test]
 async fn credentials_that_nobody_proves_are_forgotten_and_never_sent_with() {
     let world = World::new().await;

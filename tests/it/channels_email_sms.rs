@@ -329,6 +329,33 @@ async fn a_claim_ends_in_time_whatever_it_stopped_at_and_what_is_anothers_at_ses
 }
 
 #[tokio::test]
+async fn ses_is_told_to_look_again_where_it_has_given_up() {
+    let world = World::new().await;
+    let registered = register(&world, &world.iberia).await.unwrap();
+    world.simulator.move_domain(found("FAILED")).unwrap();
+    let account = json!({"channel_account_id": registered["channel_account_id"]});
+    let check = async || {
+        let checked = world.administers(&world.iberia, "checkEmailDomain", &account);
+        checked.await.unwrap()
+    };
+    let waits = check().await;
+    assert_eq!(
+        (&waits["status"], &step(&waits, "CHECK")["state"]),
+        (&json!("VERIFYING"), &json!("WAITING"))
+    );
+    let restarts = async || {
+        let calls = world.simulator.aws_calls();
+        let restarted = calls
+            .iter()
+            .filter(|call| call.operation == "PutEmailIdentityDkimSigningAttributes");
+        restarted.count()
+    };
+    assert_eq!(restarts().await, 1);
+    check().await;
+    assert_eq!(restarts().await, 1, "it looks now");
+}
+
+#[tokio::test]
 async fn what_bounces_come_to_may_change() {
     let world = World::new().await;
     register(&world, &world.iberia).await.unwrap();

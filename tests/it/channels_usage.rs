@@ -113,6 +113,35 @@ async fn usage_is_counted_by_tenant_and_by_the_day_of_the_first_price() {
     );
 }
 
+/// All of a long history is counted over some runs, the oldest first, and then not more often than it is wanted.
+#[tokio::test]
+async fn history_is_counted_piece_by_piece() {
+    let world = World::new().await;
+    let from = crate::flow::whatsapp(&world.iberia);
+    let jobs = queue(&world, from, "TRANSACTIONAL", "TRANSACTIONAL", 3).await;
+    dispatch(&world, &jobs).await;
+    world
+        .execute(
+            "insert into communications.message_prices (tenant_id, message_id, account_id, category, units, at, recorded_at)
+             select tenant_id, id, account_id, 'x', 1, now() - n * interval '1 day', now() - n * interval '1 hour'
+               from (select m.*, row_number() over (order by id) as n from communications.messages m) m",
+        )
+        .await;
+    for counted in 1..=3 {
+        let days: i32 = world
+            .scalar("select communications.roll_up_usage('0', 1)")
+            .await;
+        assert_eq!((days, world.count("usage_daily").await), (1, counted));
+    }
+    let rest: i32 = world
+        .scalar("select communications.roll_up_usage('0', 2)")
+        .await;
+    let soon: i32 = world
+        .scalar("select communications.roll_up_usage('10 minutes', 2)")
+        .await;
+    assert_eq!((rest, soon, world.count("usage_daily").await), (1, 0, 3));
+}
+
 async fn capped(world: &World, operator: &Operator, parts: i64) {
     sqlx::query("insert into communications.sms_limits (tenant_id, monthly_micros, part_micros) values ($1, $2, 1000)")
         .bind(operator.tenant)

@@ -10,16 +10,12 @@ use comms_core::channels::whatsapp::{self, Connector, Provisioned};
 use comms_core::channels::{ChannelError, Cloud, Vault, email, sms, templates};
 use comms_core::inbox::InboxError;
 use comms_core::model::AccountId;
-use comms_core::platform::hasura::{
-    ActionError, ActionRequest, SECRET_HEADER, respond, without_values,
-};
-use comms_core::platform::{Aws, Backend, Database, Queues, Settings, hasura, telemetry};
-use futures_util::FutureExt;
-use http::{Response, StatusCode};
+use comms_core::platform::hasura::{self, ActionError, ActionRequest, unavailable};
+use comms_core::platform::{Aws, Backend, Database, Queues, Settings};
+use http::Response;
 use lambda_http::Request;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::panic::AssertUnwindSafe;
 use tokio::sync::OnceCell;
 
 /// The actions that this function answers, as `hasura/metadata/actions.graphql` declares them.
@@ -111,35 +107,16 @@ async fn rewrap(deps: &Deps) -> Result<Rewrapped, ChannelError> {
 
 /// Answers one call; a panic becomes a 500 of the usual shape.
 pub async fn handle(deps: &Deps, request: Request) -> Response<String> {
-    let answer = AssertUnwindSafe(answer(deps, &request))
-        .catch_unwind()
-        .await;
-    match answer.unwrap_or_else(|_| Err(ActionError::internal())) {
-        Ok(body) => respond(StatusCode::OK, &body),
-        Err(error) => error.response(),
-    }
+    hasura::serve(answer(deps, &request)).await
 }
 
 async fn answer(deps: &Deps, request: &Request) -> Result<Value, ActionError> {
-    let header = request
-        .headers()
-        .get(SECRET_HEADER)
-        .and_then(|value| value.to_str().ok());
     let door = &deps.backend.door;
-    if !door
-        .admits(header)
-        .await
-        .map_err(|error| unavailable(&error))?
-    {
-        return Err(ActionError::unauthorized());
-    }
-    let call: ActionRequest = serde_json::from_slice(request.body()).map_err(|error| {
-        ActionError::invalid(format!("not an action call: {}", without_values(&error)))
-    })?;
+    let call = door.call(request.headers(), request.body()).await?;
     let session = call.session()?;
     // Whatever the action: before anything is looked at.
     hasura::administrators(&session, "provision channels")?;
-    act(deps, &session, &call)
+    Box::pin(act(deps, &session, &call))
         .await
         .map_err(|error| refusal(&call, error))
 }
@@ -233,22 +210,8 @@ fn as_channel(error: InboxError) -> ChannelError {
 
 fn refusal(call: &ActionRequest, error: ChannelError) -> ActionError {
     match error {
-        ChannelError::Refused(refused) => {
-            // A name that is none of ours is somebody's text.
-            let action = ACTIONS.iter().find(|known| **known == call.action.name);
-            tracing::info!(
-                action = action.copied().unwrap_or("unknown"),
-                code = refused.code,
-                "action refused"
-            );
-            refused
-        }
+        ChannelError::Refused(refusal) => hasura::refused(ACTIONS, call, refusal),
         ChannelError::Database(error) => unavailable(&error),
         ChannelError::Vault(error) => unavailable(&error),
     }
-}
-
-fn unavailable(error: &dyn std::error::Error) -> ActionError {
-    tracing::error!(error = telemetry::chain(error), "action not carried out");
-    ActionError::unavailable()
 }

@@ -5,7 +5,7 @@
 
 use comms_core::channels::rotation::{self, Settled};
 use comms_core::channels::whatsapp::Connector;
-use comms_core::channels::{ChannelError, Cloud, Vault, email, templates, usage};
+use comms_core::channels::{ChannelError, Cloud, Vault, email, reputation, templates, usage};
 use comms_core::platform::{Aws, Database, Queues, Settings};
 use serde::Serialize;
 use serde_json::Value;
@@ -72,15 +72,14 @@ pub async fn handle(deps: &Deps, event: &Value) -> Result<Summary, ChannelError>
     let mut tx = deps.database.begin().await?;
     let credentials = rotation::settle(&mut tx).await?;
     if event["source"] == SES {
-        email::doubt_reputations(&mut tx).await?;
+        reputation::doubt_all(&mut tx).await?;
     }
     tx.commit().await?;
     let cloud = async || Cloud::of(deps.aws.config().await, &deps.events_topic, "");
     let mail = &deps.cloud.get_or_init(cloud).await.mail;
     let (domains_verified, hints) = Box::pin(email::check_waiting((&deps.database, mail))).await?;
     deps.queues.publish_or_leave_to_scan(&hints).await;
-    let (reputations_moved, hints) =
-        Box::pin(email::check_reputation((&deps.database, mail))).await?;
+    let (reputations_moved, hints) = Box::pin(reputation::check((&deps.database, mail))).await?;
     deps.queues.publish_or_leave_to_scan(&hints).await;
     let means = (&deps.database, &deps.vault, &deps.connector);
     let templates_listed = Box::pin(templates::sync_due(means)).await?;

@@ -8,16 +8,12 @@ mod messages;
 mod people;
 
 use comms_core::inbox::InboxError;
-use comms_core::platform::hasura::{
-    ActionError, ActionRequest, SECRET_HEADER, Session, respond, without_values,
-};
+use comms_core::platform::hasura::{self, ActionError, ActionRequest, Session, unavailable};
 use comms_core::platform::queue::Hint;
-use comms_core::platform::{Backend, Tx, telemetry};
-use futures_util::FutureExt;
-use http::{Response, StatusCode};
+use comms_core::platform::{Backend, Tx};
+use http::Response;
 use lambda_http::Request;
 use serde_json::Value;
-use std::panic::AssertUnwindSafe;
 
 /// The actions that this function answers, as `hasura/metadata/actions.graphql` declares them.
 pub const ACTIONS: &[&str] = &[
@@ -54,31 +50,11 @@ pub const ACTIONS: &[&str] = &[
 
 /// Answers one call; a panic becomes a 500 of the usual shape.
 pub async fn handle(deps: &Backend, request: Request) -> Response<String> {
-    let answer = AssertUnwindSafe(answer(deps, &request))
-        .catch_unwind()
-        .await;
-    match answer.unwrap_or_else(|_| Err(ActionError::internal())) {
-        Ok(body) => respond(StatusCode::OK, &body),
-        Err(error) => error.response(),
-    }
+    hasura::serve(answer(deps, &request)).await
 }
 
 async fn answer(deps: &Backend, request: &Request) -> Result<Value, ActionError> {
-    let header = request
-        .headers()
-        .get(SECRET_HEADER)
-        .and_then(|value| value.to_str().ok());
-    if !deps
-        .door
-        .admits(header)
-        .await
-        .map_err(|error| unavailable(&error))?
-    {
-        return Err(ActionError::unauthorized());
-    }
-    let call: ActionRequest = serde_json::from_slice(request.body()).map_err(|error| {
-        ActionError::invalid(format!("not an action call: {}", without_values(&error)))
-    })?;
+    let call = deps.door.call(request.headers(), request.body()).await?;
     let session = call.session()?;
     let mut tx = deps
         .database
@@ -126,21 +102,7 @@ fn unknown() -> InboxError {
 
 fn refusal(call: &ActionRequest, error: InboxError) -> ActionError {
     match error {
-        InboxError::Refused(refused) => {
-            // A name that is none of ours is somebody's text.
-            let action = ACTIONS.iter().find(|known| **known == call.action.name);
-            tracing::info!(
-                action = action.copied().unwrap_or("unknown"),
-                code = refused.code,
-                "action refused"
-            );
-            refused
-        }
+        InboxError::Refused(refusal) => hasura::refused(ACTIONS, call, refusal),
         InboxError::Database(error) => unavailable(&error),
     }
-}
-
-fn unavailable(error: &dyn std::error::Error) -> ActionError {
-    tracing::error!(error = telemetry::chain(error), "action not carried out");
-    ActionError::unavailable()
 }

@@ -5,6 +5,7 @@ pub mod email;
 pub mod health;
 pub mod lifecycle;
 pub mod provisioning;
+pub mod reputation;
 pub mod rotation;
 pub mod sms;
 pub mod templates;

@@ -27,9 +27,7 @@ const STEPS: &[&str] = &[
 const VERIFIED_WITHIN_HOURS: i32 = 72;
 /// The upkeep looks at a domain no more often; SES takes a call a second from all of us together.
 const CHECKED_EVERY_MINUTES: i32 = 5;
-/// What SES thinks of a tenant is asked without its saying so, too.
-const REPUTATION_EVERY_MINUTES: f64 = 30.0;
-/// At so many at a time.
+/// And at so many at a time.
 const CHECKED_AT_ONCE: i64 = 20;
 /// Domains of a tenant whose records are waited for.
 const WAITING_AT_MOST: i64 = 20;
@@ -138,16 +136,9 @@ pub async fn register(
     // Whose it is at SES may have changed since, and so may what bounces come to.
     attempt.repeat(&mut tx, &["IDENTITY", "MAIL_FROM"]).await?;
     tx.commit().await?;
-    let run = Run {
-        database,
-        mail,
-        attempt,
-        domain,
-        mail_from,
-        identity: None,
-        hints: Vec::new(),
-    };
-    run.finish().await
+    Run::new((database, mail), attempt, domain, mail_from)
+        .finish()
+        .await
 }
 
 /// Looks now, and takes up what failed.
@@ -190,16 +181,9 @@ async fn look(
     let mail_from = kept
         .and_then(|name| name.as_str())
         .map_or_else(|| format!("bounce.{domain}"), ToOwned::to_owned);
-    let run = Run {
-        database,
-        mail,
-        attempt,
-        domain,
-        mail_from,
-        identity: None,
-        hints: Vec::new(),
-    };
-    run.finish().await
+    Run::new((database, mail), attempt, domain, mail_from)
+        .finish()
+        .await
 }
 
 /// What the upkeep does: domains that wait, those first that were looked at longest ago. Answers how many became ACTIVE and the hints.
@@ -240,89 +224,6 @@ pub async fn check_waiting(
         }
     }
     Ok((verified, hints))
-}
-
-/// What SES thinks of the tenants' mail, of those first that were asked about longest ago: one that it has paused is SUSPENDED, and ACTIVE
-/// again once SES says so. Without SES tenants there is nothing to ask. Answers how many accounts moved and the hints.
-///
-/// # Errors
-/// When the database does not answer; what SES does not answer is asked again.
-pub async fn check_reputation(
-    (database, mail): (&Database, &Mail),
-) -> Result<(usize, Vec<Hint>), ChannelError> {
-    let mut tx = database.begin().await?;
-    let due = sqlx::query!(
-        r#"update communications.channel_accounts a set checked_at = now()
-             from (select tenant_id, id from communications.channel_accounts
-                    where provider = 'SES' and provider_config #>> '{public,tenant_name}' is not null
-                      and (status = 'ACTIVE' or status = 'SUSPENDED' and status_reason like 'provider: ses-reputation%')
-                      and (checked_at is null or checked_at < now() - $1 * interval '1 minute')
-                    order by checked_at nulls first limit $2 for update skip locked) due
-            where a.tenant_id = due.tenant_id and a.id = due.id
-           returning a.tenant_id as "tenant: TenantId", a.id as "id: AccountId", a.provider_config #>> '{public,tenant_name}' as "name!""#,
-        REPUTATION_EVERY_MINUTES,
-        CHECKED_AT_ONCE
-    )
-    .fetch_all(tx.conn())
-    .await
-    .map_err(DatabaseError::from)?;
-    tx.commit().await?;
-    let (mut moved, mut hints) = (0, Vec::new());
-    for account in due {
-        let status = match mail.ses.tenant(&account.name).await {
-            Ok(Some(tenant)) => tenant.sending_status,
-            Ok(None) => continue,
-            Err(error) => {
-                tracing::warn!(account.id = %account.id, %error, "SES did not say what it thinks of a tenant");
-                continue;
-            }
-        };
-        let mut tx = database.begin().await?;
-        if think(&mut tx, account.tenant, account.id, status != "DISABLED").await? {
-            moved += 1;
-            if status != "DISABLED" {
-                hints.extend(lifecycle::release(&mut tx, account.tenant, account.id).await?);
-            }
-        }
-        tx.commit().await?;
-    }
-    Ok((moved, hints))
-}
-
-/// Moves the account where it stands otherwise; answers whether it did.
-async fn think(
-    tx: &mut Tx,
-    tenant: TenantId,
-    account: AccountId,
-    may_send: bool,
-) -> Result<bool, DatabaseError> {
-    let moved = sqlx::query!(
-        "update communications.channel_accounts
-            set status = case when $3 then 'ACTIVE' else 'SUSPENDED' end,
-                status_reason = case when not $3 then 'provider: ses-reputation: SES has paused the tenant' end
-          where tenant_id = $1 and id = $2
-            and case when $3 then status = 'SUSPENDED' and status_reason like 'provider: ses-reputation%' else status = 'ACTIVE' end",
-        tenant.0,
-        account.0,
-        may_send
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(moved.rows_affected() > 0)
-}
-
-/// SES has said that something about sending has changed, and not clearly whose: everybody's is asked about next.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn doubt_reputations(tx: &mut Tx) -> Result<(), DatabaseError> {
-    sqlx::query!(
-        "update communications.channel_accounts set checked_at = null
-          where provider = 'SES' and provider_config #>> '{public,tenant_name}' is not null and status in ('ACTIVE', 'SUSPENDED')"
-    )
-    .execute(tx.conn())
-    .await?;
-    Ok(())
 }
 
 fn is_domain(name: &str) -> bool {
@@ -516,7 +417,24 @@ impl Steps for Run<'_> {
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(
+        (database, mail): (&'a Database, &'a Mail),
+        attempt: Attempt,
+        domain: String,
+        mail_from: String,
+    ) -> Self {
+        Self {
+            database,
+            mail,
+            attempt,
+            domain,
+            mail_from,
+            identity: None,
+            hints: Vec::new(),
+        }
+    }
+
     /// Of the tenant at SES, of its configuration set.
     fn name(&self) -> String {
         format!("comms-{}", self.attempt.tenant)
@@ -602,36 +520,32 @@ impl Run<'_> {
         let (tenant, account) = (self.attempt.tenant, self.attempt.account);
         let mut tx = self.database.begin().await?;
         self.attempt.holds(&mut tx).await?;
-        let late = sqlx::query_scalar!(
-            r#"update communications.channel_accounts a
-                  set status = case when $3 then 'ACTIVE' when a.verify_until <= now() then 'PENDING' else a.status end,
-                      status_reason = case when not $3 and a.verify_until <= now() then 'records-not-found: given up' end,
-                      external_account_id = case when not $3 and a.verify_until <= now() then null else a.external_account_id end,
-                      verify_until = case when $3 or a.verify_until <= now() then null else a.verify_until end,
-                      -- What SES thinks of the tenant is asked next.
-                      checked_at = case when not $3 then now() end, acted_by = $4
-                where tenant_id = $1 and id = $2 and status = 'VERIFYING'
-               returning status = 'PENDING' as "late!""#,
-            tenant.0,
-            account.0,
-            verified,
-            self.attempt.by.map(|user| user.0)
-        )
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(DatabaseError::from)?;
-        if verified {
+        let late = if verified {
+            sqlx::query!(
+                "update communications.channel_accounts
+                    set status = 'ACTIVE', status_reason = null, verify_until = null, checked_at = null, acted_by = $3
+                  where tenant_id = $1 and id = $2 and status = 'VERIFYING'",
+                tenant.0,
+                account.0,
+                self.attempt.by.map(|user| user.0)
+            )
+            .execute(tx.conn())
+            .await
+            .map_err(DatabaseError::from)?;
             self.hints = lifecycle::release(&mut tx, tenant, account).await?;
-        }
+            false
+        } else {
+            give_up(&mut tx, &self.attempt).await?
+        };
         tx.commit().await?;
         match (verified, late) {
             (true, _) => Ok(Outcome::Done),
-            (false, Some(true)) => Err(ours(
+            (false, true) => Err(ours(
                 "records-not-found",
                 "The domain's records were not found in 72 hours, and its claim was given up.",
                 "Publish the records as they are listed, and register the domain again.",
             )),
-            (false, _) => Ok(Outcome::Waiting),
+            (false, false) => Ok(Outcome::Waiting),
         }
     }
 }

@@ -104,8 +104,7 @@ pub struct Settled {
 /// # Errors
 /// When the database does not answer.
 pub async fn settle(tx: &mut Tx) -> Result<Settled, DatabaseError> {
-    let settled = sqlx::query_as!(
-        Settled,
+    let ended = sqlx::query!(
         r#"with canaries as (
                select a.tenant_id, a.id, m.status in ('SENT', 'DELIVERED', 'READ', 'SIMULATED') as sang
                  from communications.channel_accounts a
@@ -121,7 +120,8 @@ pub async fn settle(tx: &mut Tx) -> Result<Settled, DatabaseError> {
                                      || jsonb_path_query_array(a.provider_config, '$.secrets[0]')),
                       -- The old ones may have been refused meanwhile.
                       status = case a.status when 'REAUTH_REQUIRED' then 'ACTIVE' else a.status end,
-                      status_reason = case a.status when 'REAUTH_REQUIRED' then null else a.status_reason end
+                      status_reason = case a.status when 'REAUTH_REQUIRED' then null else a.status_reason end,
+                      send_health = case a.status when 'REAUTH_REQUIRED' then 'UNKNOWN' else a.send_health end
                  from canaries c
                 where c.sang and a.tenant_id = c.tenant_id and a.id = c.id
                returning 1),
@@ -143,8 +143,7 @@ pub async fn settle(tx: &mut Tx) -> Result<Settled, DatabaseError> {
                                  and s.tried_at < now() - interval '1 day')
                returning 1)
            select (select count(*) from promoted) as "promoted!",
-                  (select count(*) from dropped) + (select count(*) from forgotten) as "dropped!",
-                  0::bigint as "retired!""#
+                  (select count(*) from dropped) + (select count(*) from forgotten) as "dropped!""#
     )
     .fetch_one(tx.conn())
     .await?;
@@ -160,8 +159,9 @@ pub async fn settle(tx: &mut Tx) -> Result<Settled, DatabaseError> {
     .execute(tx.conn())
     .await?;
     Ok(Settled {
+        promoted: ended.promoted,
+        dropped: ended.dropped,
         retired: i64::try_from(retired.rows_affected()).unwrap_or(i64::MAX),
-        ..settled
     })
 }
 

@@ -4,8 +4,10 @@
 //! the user and therefore means a bug. Event triggers are delivered at least once and in any order; any 2xx ends them.
 
 mod cron;
+mod serve;
 
 pub use cron::CronRequest;
+pub use serve::{refused, serve, unavailable};
 
 use super::config::{ConfigError, Secret};
 use crate::model::{TenantId, UserId};
