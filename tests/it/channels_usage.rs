@@ -128,10 +128,10 @@ async fn history_is_counted_piece_by_piece() {
         )
         .await;
     for counted in 1..=3 {
-        let days: i32 = world
-            .scalar("select communications.roll_up_usage('0', 1)")
+        world
+            .execute("select communications.roll_up_usage('0', 1)")
             .await;
-        assert_eq!((days, world.count("usage_daily").await), (1, counted));
+        assert_eq!(world.count("usage_daily").await, counted);
     }
     let rest: i32 = world
         .scalar("select communications.roll_up_usage('0', 2)")

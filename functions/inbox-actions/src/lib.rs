@@ -61,7 +61,7 @@ async fn answer(deps: &Backend, request: &Request) -> Result<Value, ActionError>
         .begin()
         .await
         .map_err(|error| unavailable(&error))?;
-    match act(&mut tx, &session, &call).await {
+    match Box::pin(act(&mut tx, &session, &call)).await {
         Ok((body, hints)) => {
             tx.commit().await.map_err(|error| unavailable(&error))?;
             deps.queues.publish_or_leave_to_scan(&hints).await;
