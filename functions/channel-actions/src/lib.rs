@@ -107,7 +107,7 @@ async fn rewrap(deps: &Deps) -> Result<Rewrapped, ChannelError> {
 
 /// Answers one call; a panic becomes a 500 of the usual shape.
 pub async fn handle(deps: &Deps, request: Request) -> Response<String> {
-    hasura::serve(answer(deps, &request)).await
+    Box::pin(hasura::serve(answer(deps, &request))).await
 }
 
 async fn answer(deps: &Deps, request: &Request) -> Result<Value, ActionError> {
@@ -116,7 +116,7 @@ async fn answer(deps: &Deps, request: &Request) -> Result<Value, ActionError> {
     let session = call.session()?;
     // Whatever the action: before anything is looked at.
     hasura::administrators(&session, "provision channels")?;
-    Box::pin(act(deps, &session, &call))
+    act(deps, &session, &call)
         .await
         .map_err(|error| refusal(&call, error))
 }

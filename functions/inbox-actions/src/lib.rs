@@ -50,7 +50,7 @@ pub const ACTIONS: &[&str] = &[
 
 /// Answers one call; a panic becomes a 500 of the usual shape.
 pub async fn handle(deps: &Backend, request: Request) -> Response<String> {
-    hasura::serve(answer(deps, &request)).await
+    Box::pin(hasura::serve(answer(deps, &request))).await
 }
 
 async fn answer(deps: &Backend, request: &Request) -> Result<Value, ActionError> {
@@ -61,7 +61,7 @@ async fn answer(deps: &Backend, request: &Request) -> Result<Value, ActionError>
         .begin()
         .await
         .map_err(|error| unavailable(&error))?;
-    match Box::pin(act(&mut tx, &session, &call)).await {
+    match act(&mut tx, &session, &call).await {
         Ok((body, hints)) => {
             tx.commit().await.map_err(|error| unavailable(&error))?;
             deps.queues.publish_or_leave_to_scan(&hints).await;
