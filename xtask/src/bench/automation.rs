@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     frame::{commit, with_database},
-    number, release_binary, value,
+    number, release_binaries, value,
 };
 use crate::project::Project;
 
@@ -63,19 +63,12 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
 }
 
 pub fn automation(project: &Project, plan: &AutomationPlan) -> Result<()> {
-    for function in [
-        "hasura-events",
-        "batch-worker",
-        "dispatch-worker",
-        "stuck-scan",
-    ] {
-        release_binary(project, function)?;
-    }
+    let functions = release_binaries(project)?;
     with_database(project, &["automation"], |database, out| {
         Ok(json!({
             "postgres_port": project.ports.postgres,
             "database": database,
-            "functions": project.target().join("release"),
+            "functions": functions,
             "out": out,
             "commit": commit(&project.root)?,
             "trips": plan.trips,

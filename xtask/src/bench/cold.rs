@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use super::{FUNCTION, release_binary};
+use super::{FUNCTION, release_binaries};
 use crate::{project::Project, say};
 
 /// A start that takes longer has hung.
@@ -34,7 +34,7 @@ pub fn cold(project: &Project, runs: usize) -> Result<()> {
     if runs == 0 {
         bail!("at least one run");
     }
-    let binary = release_binary(project, FUNCTION)?;
+    let binary = release_binaries(project)?.join(FUNCTION);
     // The first start reads the binary from disk, the others from memory, like Lambda's cached code.
     start_once(&binary)?;
     let starts = (0..runs)

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     FUNCTION,
     frame::{commit, with_database},
-    number, release_binary, value,
+    number, release_binaries, value,
 };
 use crate::{postgres, project::Project};
 
@@ -85,7 +85,7 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
 
 /// Measures, prints, and leaves nothing behind but the results.
 pub fn dispatch(project: &Project, plan: &Plan) -> Result<()> {
-    let worker = release_binary(project, FUNCTION)?;
+    let worker = release_binaries(project)?.join(FUNCTION);
     with_database(project, &[], |database, out| {
         Ok(json!({
             "postgres_port": project.ports.postgres,

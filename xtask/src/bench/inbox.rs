@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     frame::{self, commit},
-    number, release_binary, value,
+    number, release_binaries, value,
 };
 use crate::{
     postgres::{self, Postgres},
@@ -97,8 +97,9 @@ pub fn inbox(project: &Project, plan: &InboxPlan) -> Result<()> {
     }
     let function = plan
         .actions
-        .then(|| release_binary(project, "inbox-actions"))
-        .transpose()?;
+        .then(|| release_binaries(project))
+        .transpose()?
+        .map(|folder| folder.join("inbox-actions"));
     let program = frame::bench_program(project)?;
     let server = postgres::start(project)?;
     frame::drop_left_behind(&server)?;

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     frame::{commit, with_database},
-    number, release_binary, value,
+    number, release_binaries, value,
 };
 use crate::project::Project;
 
@@ -62,7 +62,7 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
 }
 
 pub fn webhook(project: &Project, plan: &WebhookPlan) -> Result<()> {
-    let function = release_binary(project, "meta-webhook")?;
+    let function = release_binaries(project)?.join("meta-webhook");
     with_database(project, &["webhook"], |database, out| {
         Ok(json!({
             "postgres_port": project.ports.postgres,
