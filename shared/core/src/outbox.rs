@@ -134,7 +134,8 @@ pub struct Queued {
 }
 
 /// Inserts all rows in one statement, and in a second one the chains of those that have one; what exists already (same key,
-/// same run and contact) stays as it is.
+/// same run and contact) stays as it is. In the order of their contacts, so that two who write to the same people never wait for each
+/// other crosswise.
 ///
 /// # Errors
 /// When the database refuses a row.
@@ -265,6 +266,8 @@ struct Columns {
 impl Columns {
     fn of(messages: &[NewMessage]) -> Self {
         let mut columns = Self::default();
+        let mut messages: Vec<&NewMessage> = messages.iter().collect();
+        messages.sort_by_key(|message| message.contact);
         for message in messages {
             columns.push(message);
         }

@@ -7,7 +7,7 @@ use super::answer::{RecipientAnswer, RecipientOutcome, SkipReason, Skipped};
 use super::audience::{Recipient, Who};
 use super::people::People;
 use super::quiet::{Quiet, QuietAction};
-use super::render::{RenderError, Rendered, gives, missing, render};
+use super::render::{Parts, RenderError, Rendered, Renderer, gives, missing};
 use super::rules::{Rule, Step};
 use super::subject::{over, without_gaps};
 use super::templates::{Catalogue, Template};
@@ -90,14 +90,19 @@ impl Planner<'_> {
         people: &People,
         taken: &mut HashSet<ContactId>,
     ) -> Planned {
-        let mut planned = Planned::default();
+        let mut planned = Planned {
+            rows: Vec::with_capacity(recipients.len()),
+            answers: Vec::with_capacity(recipients.len()),
+            lacking: BTreeSet::new(),
+        };
+        let renderer = Renderer::new();
         for recipient in recipients {
             let answer = match people.contact(recipient) {
                 None => answer(recipient, RecipientOutcome::NoAddress),
                 Some(contact) if !taken.insert(contact) => {
                     answer(recipient, RecipientOutcome::Duplicate)
                 }
-                Some(contact) => self.decide(recipient, contact, people, &mut planned),
+                Some(contact) => self.decide(recipient, contact, people, &renderer, &mut planned),
             };
             planned.answers.push(answer);
         }
@@ -116,6 +121,7 @@ impl Planner<'_> {
         recipient: &Recipient,
         contact: ContactId,
         people: &People,
+        renderer: &Renderer,
         planned: &mut Planned,
     ) -> RecipientAnswer {
         let Ok(send_at) = self.when(recipient) else {
@@ -127,7 +133,7 @@ impl Planner<'_> {
             unwanted,
             skipped,
             lacking,
-        } = self.walk(recipient, contact, people, &variables);
+        } = self.walk(recipient, contact, people, &variables, renderer);
         let mut steps = usable.into_iter();
         let suppressed = steps.len() == 0;
         let Some(first) = steps.next().or(unwanted) else {
@@ -219,10 +225,12 @@ impl Planner<'_> {
         contact: ContactId,
         people: &People,
         variables: &Value,
+        renderer: &Renderer,
     ) -> Walk<'_> {
         let mut walk = Walk::default();
+        let parts = renderer.with(variables);
         for step in &self.rule.steps {
-            let skip: Skip = match self.ready(step, recipient, variables) {
+            let skip: Skip = match self.ready(step, recipient, variables, &parts) {
                 Ok(_) if people.is_told(contact, step.channel) => SkipReason::AlreadyTold.into(),
                 Ok(ready) if people.is_suppressed(step.channel, &ready.address) => {
                     SkipReason::AddressSuppressed.into()
@@ -252,6 +260,7 @@ impl Planner<'_> {
         step: &'a Step,
         recipient: &Recipient,
         variables: &Value,
+        parts: &Parts<'_>,
     ) -> Result<Ready<'a>, Skip> {
         let mut accounts = self.accounts.iter();
         let account = accounts
@@ -276,7 +285,8 @@ impl Planner<'_> {
                 });
             }
         }
-        let rendered = render(template, variables, self.rule.category)
+        let rendered = parts
+            .render(template, self.rule.category)
             .map_err(|error| broken(template, variables, &error))?;
         Ok(Ready {
             step,

@@ -51,6 +51,31 @@ impl RenderError {
     }
 }
 
+/// Templates, each of them read once, however many it is rendered for.
+pub(super) struct Renderer {
+    text: Environment<'static>,
+    html: Environment<'static>,
+}
+
+impl Renderer {
+    pub(super) fn new() -> Self {
+        Self {
+            text: by_source(environment(), AutoEscape::None),
+            html: by_source(escaping(environment()), AutoEscape::Html),
+        }
+    }
+
+    /// Templates with these variables in them.
+    pub(super) fn with(&self, variables: &impl Serialize) -> Parts<'_> {
+        Parts {
+            renderer: self,
+            variables: minijinja::Value::from(minijinja::value::Serde(variables)),
+        }
+    }
+}
+
+/// One template for one person.
+///
 /// # Errors
 /// A missing variable or part, a syntax error, too much work or too much text.
 pub(super) fn render(
@@ -58,13 +83,7 @@ pub(super) fn render(
     variables: &impl Serialize,
     category: Category,
 ) -> Result<Rendered, RenderError> {
-    let parts = Parts::new(variables);
-    match template.channel {
-        Channel::WhatsApp => whatsapp::render(template, &parts),
-        Channel::Email => email::render(template, &parts, category),
-        Channel::Sms => sms::render(template, &parts, category),
-        Channel::Webchat => Err(RenderError::Channel(template.channel)),
-    }
+    Renderer::new().with(variables).render(template, category)
 }
 
 /// The names that one part of a template uses, in order: `trip.code`.
@@ -96,24 +115,30 @@ pub(super) fn gives(variables: &serde_json::Value, name: &str) -> bool {
     variables.pointer(&path).is_some()
 }
 
-/// Renders the parts of one template with the same variables.
-struct Parts {
-    text: Environment<'static>,
-    html: Environment<'static>,
+/// What is rendered with the same variables.
+pub(super) struct Parts<'a> {
+    renderer: &'a Renderer,
     variables: minijinja::Value,
 }
 
-impl Parts {
-    fn new(variables: &impl Serialize) -> Self {
-        Self {
-            text: environment(),
-            html: escaping(environment()),
-            variables: minijinja::Value::from(minijinja::value::Serde(variables)),
+impl Parts<'_> {
+    /// # Errors
+    /// As [`render`].
+    pub(super) fn render(
+        &self,
+        template: &Template,
+        category: Category,
+    ) -> Result<Rendered, RenderError> {
+        match template.channel {
+            Channel::WhatsApp => whatsapp::render(template, self),
+            Channel::Email => email::render(template, self, category),
+            Channel::Sms => sms::render(template, self, category),
+            Channel::Webchat => Err(RenderError::Channel(template.channel)),
         }
     }
 
     fn text(&self, part: &str, source: &str) -> Result<String, RenderError> {
-        self.render(&self.text, part, source)
+        self.part(&self.renderer.text, part, source)
     }
 
     /// On one line and with nothing that a header, a parameter or a subject could take for its end.
@@ -122,17 +147,18 @@ impl Parts {
     }
 
     fn html(&self, part: &str, source: &str) -> Result<String, RenderError> {
-        self.render(&self.html, part, source)
+        self.part(&self.renderer.html, part, source)
     }
 
-    fn render(
+    fn part(
         &self,
         environment: &Environment<'_>,
         part: &str,
         source: &str,
     ) -> Result<String, RenderError> {
         environment
-            .render_str(source, self.variables.clone())
+            .get_template(source)
+            .and_then(|read| read.render(&self.variables))
             // The kind and not the detail: a detail may quote a variable's value.
             .map_err(|error| match error.kind() {
                 ErrorKind::UndefinedError => RenderError::Undefined {
@@ -151,9 +177,15 @@ fn environment() -> Environment<'static> {
     environment
 }
 
+/// What is asked for by its source is read from it, and kept. So no name says how it is escaped.
+fn by_source(mut environment: Environment<'static>, escape: AutoEscape) -> Environment<'static> {
+    environment.set_loader(|source| Ok(Some(source.to_owned())));
+    environment.set_auto_escape_callback(move |_| escape.clone());
+    environment
+}
+
 /// Every value is escaped, and a template that switches that off is in error: its author is not who suffers.
 fn escaping(mut environment: Environment<'static>) -> Environment<'static> {
-    environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_formatter(|out, state, value| {
         if *state.auto_escape() != AutoEscape::Html {
             return Err(Error::from(ErrorKind::InvalidOperation));
@@ -212,7 +244,8 @@ mod tests {
     #[test]
     fn what_a_template_may_not_do() {
         let error = |body: &str| {
-            Parts::new(&json!({"name": "secret"}))
+            Renderer::new()
+                .with(&json!({"name": "secret"}))
                 .text("body", body)
                 .unwrap_err()
                 .to_string()
@@ -225,6 +258,32 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_not_escaped_whatever_it_ends_in() {
+        let renderer = Renderer::new();
+        for name in ["<b>Ana</b>", "<b>Eva</b>"] {
+            let parts = renderer.with(&json!({"name": name}));
+            let text = parts.text("body", "{{ name }} wrote index.html").unwrap();
+            assert_eq!(text, format!("{name} wrote index.html"));
+        }
+    }
+
+    #[test]
+    fn no_template_reads_another() {
+        let renderer = Renderer::new();
+        let parts = renderer.with(&json!({}));
+        for source in [
+            "{% include 'x' %}",
+            "{% import 'x' as y %}",
+            "{% extends 'x' %}",
+        ] {
+            assert_eq!(
+                parts.text("body", source).unwrap_err().to_string(),
+                "body: syntax error"
+            );
+        }
+    }
+
+    #[test]
     fn a_line_has_no_end_in_it() {
         assert_eq!(
             one_line(" a\r\nb\u{2028}c\u{0}d\u{85}e  f\t"),
@@ -234,7 +293,8 @@ mod tests {
 
     #[test]
     fn html_is_escaped_whatever_the_template_says() {
-        let parts = Parts::new(&json!({"name": "<b>Ana</b> & co"}));
+        let renderer = Renderer::new();
+        let parts = renderer.with(&json!({"name": "<b>Ana</b> & co"}));
         assert_eq!(
             parts.html("html", "<p>{{ name }}</p>").unwrap(),
             "<p>&lt;b&gt;Ana&lt;&#x2f;b&gt; &amp; co</p>"

@@ -151,12 +151,8 @@ async fn decide(
         &mut taken,
     );
     let Planned {
-        mut rows,
-        mut answers,
-        ..
+        rows, mut answers, ..
     } = planned.await?;
-    // In the order of every step, so that two never wait for each other crosswise.
-    rows.sort_unstable_by_key(|row| row.contact);
     let queued = outbox::queue(tx, tenant, &rows).await?;
     for answer in &mut answers {
         // Whoever is written to by another step is not again.

@@ -11,7 +11,7 @@ const BODY_LIMIT: usize = 100_000;
 
 pub(super) fn render(
     template: &Template,
-    parts: &Parts,
+    parts: &Parts<'_>,
     category: Category,
 ) -> Result<Rendered, RenderError> {
     let subject = template

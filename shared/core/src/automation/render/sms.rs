@@ -12,7 +12,7 @@ const OTHER_UNITS: usize = 630;
 
 pub(super) fn render(
     template: &Template,
-    parts: &Parts,
+    parts: &Parts<'_>,
     category: Category,
 ) -> Result<Rendered, RenderError> {
     let body = parts.text("body", &template.body)?;

@@ -12,7 +12,7 @@ const BODY_LIMIT: usize = 1024;
 const HEADER_LIMIT: usize = 60;
 const URL_LIMIT: usize = 2000;
 
-pub(super) fn render(template: &Template, parts: &Parts) -> Result<Rendered, RenderError> {
+pub(super) fn render(template: &Template, parts: &Parts<'_>) -> Result<Rendered, RenderError> {
     let source = template
         .whatsapp
         .as_ref()
@@ -29,7 +29,10 @@ pub(super) fn render(template: &Template, parts: &Parts) -> Result<Rendered, Ren
     Ok(Rendered { content, body })
 }
 
-fn header(source: &WhatsAppSource, parts: &Parts) -> Result<Option<TemplateHeader>, RenderError> {
+fn header(
+    source: &WhatsAppSource,
+    parts: &Parts<'_>,
+) -> Result<Option<TemplateHeader>, RenderError> {
     let text = source.header.as_deref().map(|text| {
         let text = parts.line("header", text)?;
         within(HEADER_LIMIT, "header", text)
@@ -38,14 +41,14 @@ fn header(source: &WhatsAppSource, parts: &Parts) -> Result<Option<TemplateHeade
 }
 
 /// Meta refuses parameters that are empty or have line breaks, tabs or runs of spaces.
-fn parameters(source: &WhatsAppSource, parts: &Parts) -> Result<Vec<String>, RenderError> {
+fn parameters(source: &WhatsAppSource, parts: &Parts<'_>) -> Result<Vec<String>, RenderError> {
     let numbered = source.body.iter().enumerate();
     numbered
         .map(|(index, text)| parts.line(&format!("parameter {}", index + 1), text))
         .collect()
 }
 
-fn buttons(source: &WhatsAppSource, parts: &Parts) -> Result<Vec<TemplateButton>, RenderError> {
+fn buttons(source: &WhatsAppSource, parts: &Parts<'_>) -> Result<Vec<TemplateButton>, RenderError> {
     let render = |button: &ButtonSource| {
         let part = format!("button {}", button.index);
         let text = within(URL_LIMIT, &part, parts.line(&part, &button.url)?)?;
