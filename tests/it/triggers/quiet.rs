@@ -271,6 +271,33 @@ async fn what_was_planned_by_day_does_not_leave_by_night() {
     assert_eq!(world.outbound().await, ["SENT", "SENT"]);
 }
 
+/// A tripped breaker lets one message try, and a sender has a slot for each: neither is for who sleeps.
+#[tokio::test]
+async fn who_sleeps_takes_nothing_from_who_is_awake() {
+    let world = World::new().await;
+    cancelled_by_day(&world).await;
+    night_falls(&world).await;
+    // The later of the two is awake; the breaker's time is over.
+    world
+        .execute("update communications.messages set quiet_hours = null where id = (select max(id::text)::uuid from communications.messages)")
+        .await;
+    world
+        .execute(
+            "insert into communications.breakers (tenant_id, account_id, failures, open_until)
+             select distinct tenant_id, account_id, 5, now() - interval '1 second' from communications.messages",
+        )
+        .await;
+    world.hints_are_followed().await;
+    assert_eq!(world.outbound().await, ["QUEUED", "SENT"]);
+    assert_eq!(world.count(UNTIL_MORNING).await, 1);
+    assert_eq!(world.count("breakers").await, 0, "its success closed it");
+    assert_eq!(
+        world.count("messages where slot_at is not null").await,
+        0,
+        "nothing is kept for the night"
+    );
+}
+
 #[tokio::test]
 async fn what_would_be_too_old_in_the_morning_or_is_dropped_ends() {
     let world = World::new().await;
