@@ -9,6 +9,7 @@ use crate::platform::{DatabaseError, Tx, queue::Hint};
 use comms_providers::{Content, sms::segments};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sqlx::types::Json;
 use std::collections::HashSet;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -169,28 +170,28 @@ pub async fn queue(
            returning id as "id: MessageId", lane as "lane!", status, hint_at = '-infinity' as "waits!""#,
         tenant.0,
         &rows.ids,
-        &rows.channels,
+        &rows.channels as &[&str],
         &rows.accounts,
         &rows.contacts,
         &rows.conversations as &[Option<Uuid>],
-        &rows.sender_kinds,
+        &rows.sender_kinds as &[&str],
         &rows.senders as &[Option<Uuid>],
-        &rows.addresses,
-        &rows.contents,
-        &rows.bodies,
+        &rows.addresses as &[&str],
+        &rows.contents as &[Json<&Content>],
+        &rows.bodies as &[&str],
         &rows.templates as &[Option<Uuid>],
         &rows.template_versions as &[Option<i32>],
-        &rows.variables as &[Option<Value>],
-        &rows.statuses,
-        &rows.lanes,
-        &rows.categories,
+        &rows.variables as &[Option<Json<&Value>>],
+        &rows.statuses as &[&str],
+        &rows.lanes as &[&str],
+        &rows.categories as &[&str],
         &rows.expires_after,
         &rows.runs as &[Option<Uuid>],
-        &rows.idempotency_keys as &[Option<String>],
-        &rows.reply_to as &[Option<String>],
+        &rows.idempotency_keys as &[Option<&str>],
+        &rows.reply_to as &[Option<&str>],
         &rows.units,
         &rows.send_at as &[Option<OffsetDateTime>],
-        &rows.quiet_hours as &[Option<Value>],
+        &rows.quiet_hours as &[Option<Json<&Value>>],
     )
     .fetch_all(tx.conn())
     .await?;
@@ -237,34 +238,34 @@ async fn store_chains(
 
 /// The rows turned into columns, as `unnest` wants them.
 #[derive(Default)]
-struct Columns {
+struct Columns<'a> {
     ids: Vec<Uuid>,
-    channels: Vec<String>,
+    channels: Vec<&'static str>,
     accounts: Vec<Uuid>,
     contacts: Vec<Uuid>,
     conversations: Vec<Option<Uuid>>,
-    sender_kinds: Vec<String>,
+    sender_kinds: Vec<&'static str>,
     senders: Vec<Option<Uuid>>,
-    addresses: Vec<String>,
-    contents: Vec<Value>,
-    bodies: Vec<String>,
+    addresses: Vec<&'a str>,
+    contents: Vec<Json<&'a Content>>,
+    bodies: Vec<&'a str>,
     templates: Vec<Option<Uuid>>,
     template_versions: Vec<Option<i32>>,
-    variables: Vec<Option<Value>>,
-    statuses: Vec<String>,
-    lanes: Vec<String>,
-    categories: Vec<String>,
+    variables: Vec<Option<Json<&'a Value>>>,
+    statuses: Vec<&'static str>,
+    lanes: Vec<&'static str>,
+    categories: Vec<&'static str>,
     expires_after: Vec<f64>,
     runs: Vec<Option<Uuid>>,
-    idempotency_keys: Vec<Option<String>>,
-    reply_to: Vec<Option<String>>,
+    idempotency_keys: Vec<Option<&'a str>>,
+    reply_to: Vec<Option<&'a str>>,
     units: Vec<i16>,
     send_at: Vec<Option<OffsetDateTime>>,
-    quiet_hours: Vec<Option<Value>>,
+    quiet_hours: Vec<Option<Json<&'a Value>>>,
 }
 
-impl Columns {
-    fn of(messages: &[NewMessage]) -> Self {
+impl<'a> Columns<'a> {
+    fn of(messages: &'a [NewMessage]) -> Self {
         let mut columns = Self::default();
         let mut messages: Vec<&NewMessage> = messages.iter().collect();
         messages.sort_by_key(|message| message.contact);
@@ -274,7 +275,7 @@ impl Columns {
         columns
     }
 
-    fn push(&mut self, message: &NewMessage) {
+    fn push(&mut self, message: &'a NewMessage) {
         let (kind, sender) = match message.author {
             Author::Agent(user) => ("AGENT", Some(user.0)),
             Author::System => ("SYSTEM", None),
@@ -285,31 +286,33 @@ impl Columns {
             MessageStatus::Queued
         };
         self.ids.push(message.id.0);
-        self.channels.push(message.channel.to_string());
+        self.channels.push(message.channel.as_str());
         self.accounts.push(message.account.0);
         self.contacts.push(message.contact.0);
         self.conversations.push(message.conversation.map(|id| id.0));
-        self.sender_kinds.push(kind.to_owned());
+        self.sender_kinds.push(kind);
         self.senders.push(sender);
-        self.addresses.push(message.address.clone());
-        self.contents.push(serde_json::json!(message.content));
-        self.bodies.push(message.body.clone());
+        self.addresses.push(&message.address);
+        self.contents.push(Json(&message.content));
+        self.bodies.push(&message.body);
         self.templates
             .push(message.template.as_ref().map(|used| used.id.0));
         self.template_versions
             .push(message.template.as_ref().map(|used| used.version));
         self.variables
-            .push(message.template.as_ref().map(|used| used.variables.clone()));
-        self.statuses.push(status.to_string());
-        self.lanes.push(message.lane.to_string());
-        self.categories.push(message.category.to_string());
+            .push(message.template.as_ref().map(|used| Json(&used.variables)));
+        self.statuses.push(status.as_str());
+        self.lanes.push(message.lane.as_str());
+        self.categories.push(message.category.as_str());
         self.expires_after
             .push(message.expires_after.as_seconds_f64());
         self.runs.push(message.run.map(|id| id.0));
-        self.idempotency_keys.push(message.idempotency_key.clone());
-        self.reply_to.push(message.reply_to.clone());
+        self.idempotency_keys
+            .push(message.idempotency_key.as_deref());
+        self.reply_to.push(message.reply_to.as_deref());
         self.units.push(units(&message.content));
         self.send_at.push(message.send_at);
-        self.quiet_hours.push(message.quiet_hours.clone());
+        self.quiet_hours
+            .push(message.quiet_hours.as_ref().map(Json));
     }
 }

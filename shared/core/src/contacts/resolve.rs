@@ -4,8 +4,17 @@
 //! messages of a new sender (or a webhook and an event at once, with two forms of one number) end in one contact.
 
 use super::{Alias, Decisions, Known, Sighting, decide, variants};
-use crate::model::ContactId;
+use crate::model::{ContactId, PassengerProfileId, TenantId};
 use crate::platform::{DatabaseError, Tx};
+use serde::Serialize;
+
+/// Who has any of these?
+#[derive(Serialize)]
+struct Question {
+    tenant_id: TenantId,
+    aliases: Vec<Alias>,
+    profile: Option<PassengerProfileId>,
+}
 
 /// One contact for each sighting, in the same order.
 ///
@@ -17,9 +26,10 @@ pub async fn resolve(tx: &mut Tx, sightings: &[Sighting]) -> Result<Vec<ContactI
     }
     let question: Vec<_> = sightings
         .iter()
-        .map(|s| {
-            let aliases = to_look_up(s.aliases.iter().chain(&s.formerly));
-            serde_json::json!({"tenant_id": s.tenant, "aliases": aliases, "profile": s.passenger_profile})
+        .map(|s| Question {
+            tenant_id: s.tenant,
+            aliases: to_look_up(s.aliases.iter().chain(&s.formerly)),
+            profile: s.passenger_profile,
         })
         .collect();
     let known: Known = tx.call("find_people", &question).await?;
