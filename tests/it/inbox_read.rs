@@ -179,6 +179,12 @@ async fn live(world: &World, steps: &[(bool, Step)]) -> Result<(), TestCaseError
             select user_id from communications.conversation_read_cursors r
              where r.conversation_id = c.id and r.inbound_seen >= c.inbound_count order by user_id)";
         prop_assert_eq!(world.count(stale).await, 0, "after {:?}", step);
+        // And what the list asks.
+        let stale = "conversations c where read_by <> array(
+            select user_id::text from communications.conversation_read_cursors r where r.conversation_id = c.id order by user_id)
+            or read_to <> array(
+            select inbound_seen from communications.conversation_read_cursors r where r.conversation_id = c.id order by user_id)";
+        prop_assert_eq!(world.count(stale).await, 0, "after {:?}", step);
         for desk in [mine, mine.colleague()] {
             prop_assert_eq!(
                 desk.unread().await,

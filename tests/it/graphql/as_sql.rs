@@ -1,7 +1,7 @@
 //! A permission's filter as SQL, written a second time: what the stand-in answers must be these rows.
 
 use super::plant::Session;
-use crate::hasura::metadata::{Permission, Table, items, tables};
+use crate::hasura::metadata::{Permission, Relationship, Table, items, tables};
 use comms_tests::world::World;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -35,6 +35,40 @@ pub async fn rows(
         "select to_jsonb(x) from (select {} from communications.{} t where {}) x",
         fields.join(", "),
         table.name,
+        condition(
+            &|name| literal(session.variable(name).unwrap()),
+            &table.name,
+            "t",
+            &permission.filter
+        )
+    );
+    sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_all(&world.pool)
+        .await
+        .unwrap()
+}
+
+/// What the relationship leads to from every row that the session may see.
+pub async fn led_to(
+    world: &World,
+    session: &Session,
+    table: &Table,
+    permission: &Permission,
+    relationship: &Relationship,
+    there: &Permission,
+) -> Vec<Value> {
+    let columns: Vec<String> = there.columns.iter().map(|one| format!("r.{one}")).collect();
+    let join: Vec<String> = relationship
+        .columns
+        .iter()
+        .map(|(here, there)| format!("t.{here} = r.{there}"))
+        .collect();
+    let sql = format!(
+        "select to_jsonb(x) from (select {} from communications.{} t join communications.{} r on {} where {}) x",
+        columns.join(", "),
+        table.name,
+        relationship.remote,
+        join.join(" and "),
         condition(
             &|name| literal(session.variable(name).unwrap()),
             &table.name,
@@ -93,6 +127,9 @@ pub fn condition(variable: Variable<'_>, table: &str, alias: &str, expression: &
         })
         .map(|part| format!("({part})"))
         .collect();
+    if parts.is_empty() {
+        return "true".to_owned();
+    }
     format!("({})", parts.join(" and "))
 }
 

@@ -160,13 +160,17 @@ async fn standin_shows_the_thread_the_sidebar_and_the_badge() {
         let thread = runs(&standin, &session, "ConversationThread", mine.clone()).await;
         let (answer, question) = (&thread[0], &thread[1]);
         assert_eq!(question["body"], "hello");
-        assert_eq!(question["shown_address"], "+34600000001");
         assert_eq!(question["media"][0]["kind"], "image");
         let reactions: Vec<&Value> = question["reactions"].as_array().unwrap().iter().collect();
         assert_eq!(reactions.len(), 1, "one was taken away");
         assert_eq!(reactions[0]["emoji"], "👍");
         assert_eq!(answer["run"]["trigger_event"], "TRIP_DELAYED");
         assert_eq!(answer["replied_to"]["id"], question["id"]);
+
+        let asked = json!({"message_id": question["id"]});
+        let details = runs(&standin, &session, "MessageDetails", asked).await;
+        assert_eq!(details[0]["shown_address"], "+34600000001");
+        assert!(details[0]["delivered_at"].is_null());
 
         let context = runs(&standin, &session, "ConversationContext", mine.clone()).await;
         let context = &context[0];

@@ -149,7 +149,7 @@ async fn a_document_that_asks_for_too_much_is_refused() {
         "content",
         "failed_reason",
     ] {
-        refused("tenant_admin", &thread.replace("shown_address", secret));
+        refused("tenant_admin", &thread.replace("body", secret));
     }
     refused("service", &thread);
     refused("dispatcher", "query { contact_reviews { id } }");

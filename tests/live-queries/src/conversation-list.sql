@@ -38,11 +38,10 @@ select _subs.result_id, _fld_resp.root as result
                                                                _base.kind as kind,
                                                                _base.display_name as display_name) as _e)) as contact
                               from (select *
-                                      from communications.contacts
+                                      from communications.listed_contacts
                                      where _root.tenant_id = tenant_id
                                        and _root.contact_id = id
-                                       and contacts.tenant_id
-                                           = (_subs.result_vars #>> array['session', 'x-hasura-tenant-id'])::uuid
+                                       and ('true')
                                      limit 1) as _base
                         ) as _contact on true
                        order by _order_1 desc nulls first, _order_2 desc nulls first) as _rows) as _conversations

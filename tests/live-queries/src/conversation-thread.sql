@@ -9,14 +9,9 @@ select _subs.result_id, _fld_resp.root as result
                                                          _root.channel as channel,
                                                          _root.sender_kind as sender_kind,
                                                          _root.sender_id as sender_id,
-                                                         communications.message_address(_root) as shown_address,
                                                          _root.body as body,
                                                          _root.status as status,
                                                          _root.thread_at as thread_at,
-                                                         _root.sent_at as sent_at,
-                                                         _root.delivered_at as delivered_at,
-                                                         _root.read_at as read_at,
-                                                         _root.failed_at as failed_at,
                                                          _root.failed_code as failed_code,
                                                          _replied_to.replied_to as replied_to,
                                                          _reactions.reactions as reactions,
@@ -47,24 +42,11 @@ select _subs.result_id, _fld_resp.root as result
                         left outer join lateral (
                             select row_to_json((select _e from (select _base.id as id) as _e)) as replied_to
                               from (select *
-                                      from communications.messages
+                                      from communications.thread_answers
                                      where _root.tenant_id = tenant_id
                                        and _root.account_id = account_id
                                        and _root.reply_to = external_message_id
-                                       and messages.tenant_id
-                                           = (_subs.result_vars #>> array['session', 'x-hasura-tenant-id'])::uuid
-                                       and (not exists (select 1
-                                                    from communications.tenant_settings as _be
-                                                   where _be.tenant_id
-                                                         = (_subs.result_vars #>> array['session', 'x-hasura-tenant-id'])::uuid
-                                                     and _be.inbox_visibility = 'MINE_AND_UNASSIGNED')
-                                      or exists (select 1
-                                                   from communications.conversations as _be
-                                                  where _be.tenant_id = messages.tenant_id
-                                                    and _be.id = messages.conversation_id
-                                                    and (_be.assigned_to is null
-                                                         or _be.assigned_to
-                                                            = (_subs.result_vars #>> array['session', 'x-hasura-user-id'])::uuid)))
+                                       and ('true')
                                      limit 1) as _base
                         ) as _replied_to on true
                         left outer join lateral (
@@ -74,13 +56,11 @@ select _subs.result_id, _fld_resp.root as result
                                                                        _base.actor_kind as actor_kind,
                                                                        _base.at as at) as _e)) as reactions
                                       from (select *
-                                              from communications.message_reactions
+                                              from communications.thread_reactions
                                              where _root.tenant_id = tenant_id
                                                and _root.account_id = account_id
                                                and _root.external_message_id = target_external_id
-                                               and message_reactions.tenant_id
-                                                   = (_subs.result_vars #>> array['session', 'x-hasura-tenant-id'])::uuid
-                                               and message_reactions.emoji <> (_subs.result_vars #>> array['synthetic', '0'])::text
+                                               and ('true')
                                              limit 20) as _base) as _rows
                         ) as _reactions on true
                         left outer join lateral (
@@ -95,11 +75,10 @@ select _subs.result_id, _fld_resp.root as result
                                                                        _base.reason as reason) as _e)) as media,
                                            _base.ordinal as _order_1
                                       from (select *
-                                              from communications.message_media
+                                              from communications.thread_files
                                              where _root.tenant_id = tenant_id
                                                and _root.id = message_id
-                                               and message_media.tenant_id
-                                                   = (_subs.result_vars #>> array['session', 'x-hasura-tenant-id'])::uuid
+                                               and ('true')
                                              order by ordinal asc nulls last
                                              limit 100) as _base
                                      order by _order_1 asc nulls last) as _rows
@@ -108,11 +87,10 @@ select _subs.result_id, _fld_resp.root as result
                             select row_to_json((select _e
                                                   from (select _base.trigger_event as trigger_event) as _e)) as run
                               from (select *
-                                      from communications.trigger_runs
+                                      from communications.thread_runs
                                      where _root.tenant_id = tenant_id
                                        and _root.run_id = id
-                                       and trigger_runs.tenant_id
-                                           = (_subs.result_vars #>> array['session', 'x-hasura-tenant-id'])::uuid
+                                       and ('true')
                                      limit 1) as _base
                         ) as _run on true
                        order by _order_1 desc nulls first, _order_2 desc nulls first) as _rows) as _messages

@@ -124,7 +124,7 @@ impl Question {
             Self::ListAll | Self::ListUnassigned => (json!({}), json!(["OPEN"])),
             Self::ListMine => (json!({}), json!(["OPEN", user])),
             Self::ListResolved => (json!({}), json!(["RESOLVED"])),
-            Self::Thread => (json!({"conversation_id": conversation}), json!([""])),
+            Self::Thread => (json!({"conversation_id": conversation}), json!([])),
             Self::Badge | Self::BadgeOfReader => (json!({}), json!([])),
         };
         json!({"session": session, "query": query, "synthetic": synthetic}).to_string()

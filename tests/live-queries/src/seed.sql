@@ -81,11 +81,13 @@ select tenant_id, contact_id, 'Passenger ' || n, 'es', 'Europe/Madrid', born fro
 
 insert into communications.conversations
     (tenant_id, id, contact_id, status, assigned_to, snoozed_until, last_message_at, last_inbound_at, last_inbound_channel,
-     last_inbound_account, preview, inbound_count, seen_by, created_at, resolved_at)
+     last_inbound_account, preview, inbound_count, seen_by, read_by, read_to, created_at, resolved_at)
 select tenant_id, id, contact_id, status, assigned_to, case when status = 'SNOOZED' then now() + interval '2 days' end,
        last_message_at, last_message_at, 'WHATSAPP', account_id,
        'Hola, mi viaje de Madrid a Valencia va con retraso y quiero saber si llego a mi conexión.', inbound,
-       case when behind = 0 and agent is not null then array[assigned_to] else '{}' end, born, case when status = 'RESOLVED' then last_message_at end
+       case when behind = 0 and agent is not null then array[assigned_to] else '{}' end,
+       case when agent is not null then array[assigned_to::text] else '{}' end, case when agent is not null then array[inbound - behind] else '{}' end,
+       born, case when status = 'RESOLVED' then last_message_at end
   from communications.seed_conversations order by n;
 
 insert into communications.whatsapp_windows (tenant_id, account_id, contact_id, open_until)
@@ -114,7 +116,11 @@ select tenant_id, id, ('0192f000-0000-7000-8000-000e0' || 1 + n % 5 || lpad(a::t
 
 update communications.conversations c
    set seen_by = array(select r.user_id from communications.conversation_read_cursors r
-                        where r.tenant_id = c.tenant_id and r.conversation_id = c.id and r.inbound_seen >= c.inbound_count)
+                        where r.tenant_id = c.tenant_id and r.conversation_id = c.id and r.inbound_seen >= c.inbound_count),
+       read_by = array(select r.user_id from communications.conversation_read_cursors r
+                        where r.tenant_id = c.tenant_id and r.conversation_id = c.id order by r.user_id),
+       read_to = array(select r.inbound_seen from communications.conversation_read_cursors r
+                        where r.tenant_id = c.tenant_id and r.conversation_id = c.id order by r.user_id)
  where assigned_to is null;
 
 -- → Messages
