@@ -115,8 +115,8 @@ pub fn seed(database: &mut Connection, requests: usize) -> Result<()> {
              (tenant_id, id, account_id, external_message_id, message_id, status, provider_status, occurred_at, raw)
          select m.tenant_id, gen_random_uuid(), m.account_id, m.external_message_id, m.id, upper(word), word, m.sent_at, '{{}}'
            from communications.messages m cross join unnest(array['sent', 'delivered', 'read']) as word where m.status = 'READ';
-         insert into communications.message_prices (tenant_id, message_id, account_id, category, model, kind, billable, at)
-         select tenant_id, id, account_id, 'utility', 'PMP', 'regular', true, sent_at from communications.messages where status = 'READ';
+         insert into communications.message_prices (tenant_id, message_id, account_id, category, model, kind, billable, at, said_at)
+         select tenant_id, id, account_id, 'utility', 'PMP', 'regular', true, sent_at, sent_at from communications.messages where status = 'READ';
          set session_replication_role = origin",
         last = TENANTS - 1,
         group = MESSAGES_EACH * TENANTS,
