@@ -20,7 +20,7 @@ begin
     perform from communications.conversations k
       join (select distinct tenant_id, conversation_id from marked) m on m.tenant_id = k.tenant_id and m.conversation_id = k.id
      order by k.tenant_id, k.id
-       for update of k;
+       for no key update of k;
     update communications.conversations c
        set seen_by = n.seen_by, read_by = n.read_by, read_to = n.read_to
       from (select k.tenant_id, k.id, r.*

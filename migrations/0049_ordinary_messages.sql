@@ -1,5 +1,5 @@
 -- What begins as most messages do is not looked at by a function: a condition of the trigger costs less. Anything else is,
--- and check_message() says what is wrong with it.
+-- and check_message() says what is wrong with it. A new rule there is one of the condition as well.
 drop trigger check_message on communications.messages;
 create trigger check_message before update on communications.messages
     for each row execute function communications.check_message();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Never selectable: credentials, addresses and what may hold them, and other people's business.
-const SECRET: [&str; 22] = [
+const SECRET: [&str; 25] = [
     "address",
     "answer",
     "content",
@@ -22,7 +22,10 @@ const SECRET: [&str; 22] = [
     "moved",
     "phone",
     "provider_config",
+    "read_by",
+    "read_to",
     "reply_to",
+    "seen_by",
     "source_ref",
     "source_url",
     "storage_key",
@@ -60,6 +63,15 @@ async fn every_table_and_column_that_is_shown_exists() {
     }
 }
 
+/// Our own views behind relationships, and the tables whose indexes find their rows.
+const BASES: [(&str, &str); 5] = [
+    ("listed_contacts", "contacts"),
+    ("thread_answers", "messages"),
+    ("thread_files", "message_media"),
+    ("thread_reactions", "message_reactions"),
+    ("thread_runs", "trigger_runs"),
+];
+
 /// Equal types, the tenant on both sides, one row where one is promised, and an index to find it by.
 #[tokio::test]
 async fn every_relationship_keeps_to_its_tenant_and_is_found_by_an_index() {
@@ -80,6 +92,8 @@ async fn every_relationship_keeps_to_its_tenant_and_is_found_by_an_index() {
             }
             let tenant = ("tenant_id".to_owned(), "tenant_id".to_owned());
             assert!(relationship.columns.contains(&tenant), "{name}");
+            let based = BASES.iter().find(|(view, _)| *view == remote);
+            let remote = based.map_or(remote, |(_, table)| *table);
             if catalogue.views.contains(remote) {
                 continue;
             }
