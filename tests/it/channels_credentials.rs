@@ -161,14 +161,19 @@ async fn a_dump_of_the_whole_database_holds_no_secret() {
     assert!(rows > 100);
 }
 
+/// A second token that the provider takes, staged as the account's candidate.
+async fn renewed(world: &World) {
+    let mut number = world.iberia.number();
+    "token-two".clone_into(&mut number.access_token);
+    world.simulator.register(number).unwrap();
+    stage(world, "token-two").await;
+}
+
 #[tokio::test]
 async fn a_canary_goes_by_the_candidate_alone_and_then_two_versions_live_for_a_day() {
     let world = World::new().await;
     let iberia = &world.iberia;
-    let mut number = iberia.number();
-    number.access_token = "token-two".to_owned();
-    world.simulator.register(number).unwrap();
-    stage(&world, "token-two").await;
+    renewed(&world).await;
     assert_eq!(versions(&world, iberia).await, [1]);
     assert_eq!(settle(&world).await, Settled::default());
     canary(&world).await;
@@ -225,10 +230,7 @@ async fn a_canary_mends_refused_credentials_and_lifts_no_ban() {
     for (before, after) in [("REAUTH_REQUIRED", "ACTIVE"), ("SUSPENDED", "SUSPENDED")] {
         let world = World::new().await;
         let iberia = &world.iberia;
-        let mut number = iberia.number();
-        number.access_token = "token-two".to_owned();
-        world.simulator.register(number).unwrap();
-        stage(&world, "token-two").await;
+        renewed(&world).await;
         canary(&world).await;
         hinted(&world).await;
         sqlx::query("update communications.channel_accounts set status = $2, status_reason = 'provider: said' where tenant_id = $1")

@@ -35,17 +35,9 @@ pub async fn rows(
         "select to_jsonb(x) from (select {} from communications.{} t where {}) x",
         fields.join(", "),
         table.name,
-        condition(
-            &|name| literal(session.variable(name).unwrap()),
-            &table.name,
-            "t",
-            &permission.filter
-        )
+        permitted(session, table, permission)
     );
-    sqlx::query_scalar(AssertSqlSafe(sql))
-        .fetch_all(&world.pool)
-        .await
-        .unwrap()
+    all(world, sql).await
 }
 
 /// What the relationship leads to from every row that the session may see.
@@ -69,13 +61,18 @@ pub async fn led_to(
         table.name,
         relationship.remote,
         join.join(" and "),
-        condition(
-            &|name| literal(session.variable(name).unwrap()),
-            &table.name,
-            "t",
-            &permission.filter
-        )
+        permitted(session, table, permission)
     );
+    all(world, sql).await
+}
+
+/// The permission's filter, for the table as `t`.
+fn permitted(session: &Session, table: &Table, permission: &Permission) -> String {
+    let variable = |name: &str| literal(session.variable(name).unwrap());
+    condition(&variable, &table.name, "t", &permission.filter)
+}
+
+async fn all(world: &World, sql: String) -> Vec<Value> {
     sqlx::query_scalar(AssertSqlSafe(sql))
         .fetch_all(&world.pool)
         .await

@@ -5,6 +5,7 @@ use super::audience::Recipient;
 use super::people::People;
 use super::plan::{Planned, Planner};
 use super::quiet::Quiet;
+use super::render::Renderer;
 use super::rules::Rule;
 use super::subject::RunContext;
 use super::templates::{Catalogue, unapproved};
@@ -247,6 +248,7 @@ impl Run {
             unapproved: &ground.unapproved,
             words,
             quiet: &quiet,
+            renderer: Renderer::new(),
             now: ground.now,
             send_at,
         };

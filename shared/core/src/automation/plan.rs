@@ -29,6 +29,7 @@ pub(super) struct Planner<'a> {
     /// For everybody.
     pub words: &'a Map<String, Value>,
     pub quiet: &'a Quiet,
+    pub renderer: Renderer,
     /// Now, by the database's clock.
     pub now: OffsetDateTime,
     /// Not before; absent: at once.
@@ -95,14 +96,13 @@ impl Planner<'_> {
             answers: Vec::with_capacity(recipients.len()),
             lacking: BTreeSet::new(),
         };
-        let renderer = Renderer::new();
         for recipient in recipients {
             let answer = match people.contact(recipient) {
                 None => answer(recipient, RecipientOutcome::NoAddress),
                 Some(contact) if !taken.insert(contact) => {
                     answer(recipient, RecipientOutcome::Duplicate)
                 }
-                Some(contact) => self.decide(recipient, contact, people, &renderer, &mut planned),
+                Some(contact) => self.decide(recipient, contact, people, &mut planned),
             };
             planned.answers.push(answer);
         }
@@ -121,7 +121,6 @@ impl Planner<'_> {
         recipient: &Recipient,
         contact: ContactId,
         people: &People,
-        renderer: &Renderer,
         planned: &mut Planned,
     ) -> RecipientAnswer {
         let Ok(send_at) = self.when(recipient) else {
@@ -133,7 +132,7 @@ impl Planner<'_> {
             unwanted,
             skipped,
             lacking,
-        } = self.walk(recipient, contact, people, &variables, renderer);
+        } = self.walk(recipient, contact, people, &variables);
         let mut steps = usable.into_iter();
         let suppressed = steps.len() == 0;
         let Some(first) = steps.next().or(unwanted) else {
@@ -225,10 +224,9 @@ impl Planner<'_> {
         contact: ContactId,
         people: &People,
         variables: &Value,
-        renderer: &Renderer,
     ) -> Walk<'_> {
         let mut walk = Walk::default();
-        let parts = renderer.with(variables);
+        let parts = self.renderer.with(variables);
         for step in &self.rule.steps {
             let skip: Skip = match self.ready(step, recipient, variables, &parts) {
                 Ok(_) if people.is_told(contact, step.channel) => SkipReason::AlreadyTold.into(),
