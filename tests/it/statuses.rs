@@ -90,6 +90,51 @@ async fn many_reports_bring_prices_and_ids() {
     }
 }
 
+/// Old, new and about nobody in one payload, the old one first and the unknown one between: each finds its own row.
+#[tokio::test]
+async fn of_many_reports_only_the_new_ones_count() {
+    let world = World::new().await;
+    let first = planted::one(&world).await;
+    planted::more(&world, first, 1).await;
+    world.step_dispatch().await;
+    let sent: Vec<String> = sqlx::query_scalar(
+        "select external_message_id from communications.messages where status = 'SENT' order by id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let old = reports(&world, &sent[..1], "delivered");
+    world.meta_posts(world.iberia.tenant, &old).await;
+    let mixed = [sent[0].clone(), "wamid.nobody".to_owned(), sent[1].clone()];
+    let response = world
+        .meta_posts(world.iberia.tenant, &reports(&world, &mixed, "delivered"))
+        .await;
+    assert_eq!(
+        response.body(),
+        r#"{"messages":0,"quarantined":0,"statuses":2}"#
+    );
+    let rows: Vec<(String, bool, bool)> = sqlx::query_as(
+        "select e.external_message_id, m.external_message_id = e.external_message_id and m.status = 'DELIVERED'
+                and exists (select from communications.message_prices c where c.message_id = m.id),
+                e.price is not null
+           from communications.message_status_events e
+           left join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.message_id
+          order by m.id nulls last",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    // The price of what is not known waits with its report.
+    assert_eq!(
+        rows,
+        [
+            (sent[0].clone(), true, false),
+            (sent[1].clone(), true, false),
+            ("wamid.nobody".to_owned(), false, true)
+        ]
+    );
+}
+
 /// A merge holds the contact and wants the message; a report holds the message and must not want the contact.
 #[tokio::test]
 async fn a_report_does_not_wait_for_a_contact() {
