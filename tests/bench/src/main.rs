@@ -31,9 +31,6 @@ use report::{Claim, Row};
 use rounds::Bench;
 use settings::Settings;
 
-/// How long pgbench runs for the anchor of each row.
-const ANCHOR_SECONDS: usize = 5;
-
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -95,7 +92,7 @@ fn row(bench: &Bench, script: &floor::Script, sandboxes: usize) -> Result<Row> {
         sandboxes,
         measured,
         floor,
-        anchor: anchor::messages_per_second(bench, sandboxes, ANCHOR_SECONDS)?,
+        anchor: bench.anchor(sandboxes)?,
     })
 }
 

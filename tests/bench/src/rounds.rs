@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::{
+    anchor::{Anchor, Deed},
     copies,
     floor::Script,
     proc,
@@ -21,6 +22,9 @@ use crate::{
     wire::Server,
     worker::{Round, Sandbox, gives_back},
 };
+
+/// How long pgbench runs for the anchor of each row.
+const ANCHOR_TIME: Duration = Duration::from_secs(5);
 
 /// Everything that the rounds share.
 pub struct Bench {
@@ -204,6 +208,20 @@ impl Bench {
         let postgres_cpu = proc::tree_cpu_seconds(self.postmaster)? - before;
         self.verify().context("after the replay of the floor")?;
         Ok(Floor { took, postgres_cpu })
+    }
+
+    /// pgbench with one select and one update a message, two durable commits: messages per second.
+    pub fn anchor(&self, connections: usize) -> Result<f64> {
+        self.fresh_database()?;
+        let anchor = Anchor {
+            pgbench: &self.settings.pgbench,
+            server: &self.server,
+            postmaster: self.postmaster,
+            database: &self.round_database(),
+            out: &self.settings.out,
+        };
+        let anchored = anchor.measure(&Deed::SelectAndUpdate, connections, ANCHOR_TIME)?;
+        Ok(anchored.per_second)
     }
 
     fn sandbox(

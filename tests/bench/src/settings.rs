@@ -34,6 +34,7 @@ pub struct WebhookSettings {
     pub database: String,
     /// The release build of the function.
     pub function: PathBuf,
+    pub pgbench: PathBuf,
     pub out: PathBuf,
     pub commit: String,
     /// A round's requests of each kind: a multiple of sixty.

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::{
+    anchor::{Anchor, Anchored, Deed},
     copies,
     floor::Script,
     http::Request,
@@ -26,6 +27,9 @@ use bodies::Kind;
 const LARGE: usize = 1000;
 const LARGE_BODIES: usize = 20;
 
+/// How long pgbench runs.
+const ANCHOR_TIME: Duration = Duration::from_secs(5);
+
 /// What a kind came to. Durations are from the event's due time to its answer.
 pub struct Row {
     pub kind: Kind,
@@ -35,6 +39,14 @@ pub struct Row {
     /// At half the measured rate, the shortest first.
     pub latencies: Vec<Duration>,
     pub network_round_trips: f64,
+}
+
+/// What the machine makes of less, in the same run.
+pub struct Beside {
+    /// The function when it refuses what it is asked, without the database.
+    pub refused: Measured,
+    /// One prepared update of a row by its key, committed, over as many connections.
+    pub update: Anchored,
 }
 
 /// One request at a time, on one sandbox: the median.
@@ -57,7 +69,8 @@ pub fn run(settings: WebhookSettings) -> Result<()> {
         rows.push(bench.row(kind)?);
     }
     let large = bench.large()?;
-    let document = report::document(&bench.settings, &rows, &large, &load_at_start);
+    let beside = bench.beside()?;
+    let document = report::document(&bench.settings, &rows, &large, &beside, &load_at_start);
     report::print(&document);
     let file = bench.settings.out.join("webhook.json");
     fs::write(&file, format!("{document:#}\n")).with_context(|| format!("write {}", file.display()))
@@ -141,6 +154,7 @@ impl Bench {
             .min()
             .unwrap_or_default();
         let pace = took * 2 / u32::try_from(events.len())?;
+        let events = bodies::as_they_come(kind, self.settings.requests);
         row.latencies = self.measure(kind, &events, Some(pace))?.1;
         Ok(row)
     }
@@ -160,6 +174,27 @@ impl Bench {
         drop(running);
         self.verify(kind)?;
         Ok((measured, round.latencies()))
+    }
+
+    fn beside(&self) -> Result<Beside> {
+        step("The function with nothing to do, and lone updates");
+        self.fresh()?;
+        let events = bodies::refused(self.settings.requests);
+        let round = Round::new(events.into_iter(), served, None);
+        let running = (0..self.settings.sandboxes)
+            .map(|number| self.sandbox(&round, number, self.server.port, || {}))
+            .collect::<Result<Vec<Sandbox>>>()?;
+        let refused = Measured::of(&round, &running, self.postmaster)?;
+        drop(running);
+        let anchor = Anchor {
+            pgbench: &self.settings.pgbench,
+            server: &self.server,
+            postmaster: self.postmaster,
+            database: &self.round_database(),
+            out: &self.settings.out,
+        };
+        let update = anchor.measure(&Deed::Update, self.settings.sandboxes, ANCHOR_TIME)?;
+        Ok(Beside { refused, update })
     }
 
     /// A body with one status against a body with a thousand, one after the other on one sandbox.
@@ -240,10 +275,19 @@ impl Bench {
     }
 }
 
-/// Everything is answered with 200 here.
+/// Everything of a tenant is answered with 200 here.
 fn refused(request: &Request) -> Option<String> {
+    is_not(200, request)
+}
+
+/// What is nobody's is not found.
+fn served(request: &Request) -> Option<String> {
+    is_not(404, request)
+}
+
+fn is_not(status: u16, request: &Request) -> Option<String> {
     let body = String::from_utf8_lossy(&request.body);
     let answer: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-    (!request.line.contains("/response ") || answer["statusCode"] != 200)
-        .then(|| format!("the webhook does not answer with 200: {body}"))
+    (!request.line.contains("/response ") || answer["statusCode"] != status)
+        .then(|| format!("the webhook does not answer with {status}: {body}"))
 }

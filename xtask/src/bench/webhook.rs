@@ -7,7 +7,7 @@ use super::{
     frame::{commit, with_database},
     number, release_binaries, value,
 };
-use crate::project::Project;
+use crate::{postgres, project::Project};
 
 #[derive(Debug, PartialEq, Eq)]
 pub struct WebhookPlan {
@@ -68,6 +68,7 @@ pub fn webhook(project: &Project, plan: &WebhookPlan) -> Result<()> {
             "postgres_port": project.ports.postgres,
             "database": database,
             "function": function,
+            "pgbench": postgres::binaries(project)?.join("pgbench"),
             "out": out,
             "commit": commit(&project.root)?,
             "requests": plan.requests,

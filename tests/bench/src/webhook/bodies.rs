@@ -126,25 +126,65 @@ pub fn seed(database: &mut Connection, requests: usize) -> Result<()> {
     Ok(())
 }
 
-/// A round's requests.
+/// A round's requests. Those of one message or customer are far apart: a replay over several connections must find what the
+/// one before has made.
 pub fn events(kind: Kind, requests: usize) -> Vec<Arc<str>> {
-    match kind {
-        Kind::Status => {
-            let messages = requests / WORDS.len();
-            (0..requests)
-                .map(|n| {
-                    let (message, word) = (n % messages, WORDS[n / messages]);
-                    event(
-                        message % TENANTS,
-                        &statuses(message % TENANTS, &[status(message, word)]),
-                    )
-                })
-                .collect()
+    let plan = Plan::of(kind, requests);
+    (0..requests).map(|n| plan.event(n)).collect()
+}
+
+/// The same requests in an order in which they might come: new customers one by one between those who are known, what becomes of a
+/// message while others are sent.
+pub fn as_they_come(kind: Kind, requests: usize) -> Vec<Arc<str>> {
+    /// What comes between two requests about the same, in messages or customers.
+    const BETWEEN: usize = 50;
+    let plan = Plan::of(kind, requests);
+    let mut order: Vec<usize> = (0..requests).collect();
+    order.sort_by_key(|n| n % plan.subjects + n / plan.subjects * BETWEEN);
+    order.into_iter().map(|n| plan.event(n)).collect()
+}
+
+/// Requests whose path names no tenant: what the runtime costs when the function has nothing to do.
+pub fn refused(requests: usize) -> Vec<Arc<str>> {
+    let path = format!("\"tenant_id\":\"{}", &tenant_id(0)[..8]);
+    let nobody = "\"tenant_id\":\"nobody-x";
+    events(Kind::Status, requests)
+        .iter()
+        .map(|event| event.replace(&path, nobody).into())
+        .collect()
+}
+
+/// Which request is about what.
+struct Plan {
+    kind: Kind,
+    /// Messages that are reported, or customers who write.
+    subjects: usize,
+}
+
+impl Plan {
+    fn of(kind: Kind, requests: usize) -> Self {
+        let each = match kind {
+            Kind::Status => WORDS.len(),
+            Kind::Inbound => TEXTS_EACH,
+        };
+        Self {
+            kind,
+            subjects: requests / each,
         }
-        // Far apart: a replay over several connections must find what the text before has made.
-        Kind::Inbound => (0..requests)
-            .map(|n| text(n, n % (requests / TEXTS_EACH)))
-            .collect(),
+    }
+
+    fn event(&self, n: usize) -> Arc<str> {
+        let subject = n % self.subjects;
+        match self.kind {
+            Kind::Status => {
+                let tenant = subject % TENANTS;
+                event(
+                    tenant,
+                    &statuses(tenant, &[status(subject, WORDS[n / self.subjects])]),
+                )
+            }
+            Kind::Inbound => text(n, subject),
+        }
     }
 }
 
@@ -215,12 +255,16 @@ fn webhook(tenant: usize, members: &Value) -> Value {
     })
 }
 
+fn tenant_id(tenant: usize) -> String {
+    format!("0192f000-0000-7000-8000-00000000a{tenant:03}")
+}
+
 /// As API Gateway's HTTP API hands it to Lambda, signed as Meta signs.
 fn event(tenant: usize, body: &Value) -> Arc<str> {
     let body = body.to_string();
     let key = hmac::Key::new(hmac::HMAC_SHA256, APP_SECRET.as_bytes());
     let signature = hex::encode(hmac::sign(&key, body.as_bytes()));
-    let tenant = format!("0192f000-0000-7000-8000-00000000a{tenant:03}");
+    let tenant = tenant_id(tenant);
     let path = format!("/api/webhooks/meta/{tenant}");
     json!({
         "version": "2.0", "routeKey": "POST /api/webhooks/meta/{tenant_id}", "rawPath": path, "rawQueryString": "",

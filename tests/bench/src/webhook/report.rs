@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Large, Row,
+    Beside, Large, Row,
     bodies::{Kind, ratio},
 };
 use crate::{
@@ -12,13 +12,26 @@ use crate::{
     settings::WebhookSettings,
 };
 
-pub fn document(settings: &WebhookSettings, rows: &[Row], large: &Large, load: &str) -> Value {
+pub fn document(
+    settings: &WebhookSettings,
+    rows: &[Row],
+    large: &Large,
+    beside: &Beside,
+    load: &str,
+) -> Value {
+    let requests = ratio(settings.requests as u64, 1);
     let mut document = json!({
         "requests": settings.requests, "sandboxes": settings.sandboxes, "rounds": settings.rounds,
         "large_body": {
             "updates": super::LARGE,
             "one_ms": millis(large.one), "thousand_ms": millis(large.thousand),
             "thousand_to_one": rounded(large.thousand.as_secs_f64() / large.one.as_secs_f64()),
+        },
+        "beside": {
+            "refused_req_per_s": rounded(requests / beside.refused.took.as_secs_f64()),
+            "refused_function_cpu_s_per_1000": rounded(beside.refused.worker_cpu / requests * 1000.0),
+            "updates_per_s": rounded(beside.update.per_second),
+            "update_postgres_cpu_s_per_1000": rounded(beside.update.postgres_cpu_per_1000),
         },
         "load_at_start": load, "commit": settings.commit,
     });
@@ -66,8 +79,10 @@ pub fn print(document: &Value) {
     for name in figures.keys().filter(|name| !name.ends_with("each_round")) {
         println!(
             "{name:<34}{:>12}{:>12}",
-            document["status"][name], document["inbound"][name]
+            document["status"][name].to_string(),
+            document["inbound"][name].to_string()
         );
     }
     println!("large body: {}", document["large_body"]);
+    println!("beside: {}", document["beside"]);
 }
