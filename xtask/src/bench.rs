@@ -18,8 +18,9 @@ pub use inbox::{InboxPlan, inbox};
 pub use webhook::{WebhookPlan, webhook};
 
 use crate::{
+    functions,
     project::{Project, cargo},
-    run,
+    run, say,
 };
 
 /// The function that `cold` and `dispatch` measure.
@@ -46,7 +47,49 @@ fn number(text: &str) -> Result<usize> {
         .with_context(|| format!("{text} is not a number"))
 }
 
-/// Builds the release binaries; the folder they are in.
+/// Which binaries run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Build {
+    /// As they are deployed.
+    Release,
+    /// As the tests have them: it shows that a benchmark runs, and its figures say nothing.
+    Debug,
+}
+
+impl Build {
+    /// Builds them; the folder they are in.
+    fn binaries(self, project: &Project) -> Result<PathBuf> {
+        match self {
+            Self::Release => release_binaries(project),
+            Self::Debug => {
+                functions::build(project)?;
+                Ok(project.target().join("debug"))
+            }
+        }
+    }
+
+    /// Where results go; those of one that is only tried do not replace figures.
+    fn out(self, project: &Project) -> PathBuf {
+        project.state.join(match self {
+            Self::Release => "bench",
+            Self::Debug => "bench/tried",
+        })
+    }
+}
+
+/// Runs each benchmark once, as small as it can be and with the binaries of the tests: the seeds, the requests and the counting at
+/// the end must fit what the service has become.
+pub fn try_all(project: &Project) -> Result<()> {
+    say::step("Trying bench dispatch");
+    dispatch(project, &Plan::smallest())?;
+    say::step("Trying bench webhook");
+    webhook(project, &WebhookPlan::smallest())?;
+    say::step("Trying bench automation");
+    automation(project, &AutomationPlan::smallest())?;
+    say::step("Trying bench inbox");
+    inbox(project, &InboxPlan::smallest())
+}
+
 fn release_binaries(project: &Project) -> Result<PathBuf> {
     let mut build = Command::new(cargo());
     build

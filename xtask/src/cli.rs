@@ -22,7 +22,7 @@ The local stack (no account, no Docker):
 
 Checks and tests:
   test [STAGE…] [--quick] [-- ARGUMENTS OF cargo test]
-                            everything, in order: fmt clippy deny template up sqlx tests standin fuzz; or only the named stages;
+                            everything, in order: fmt clippy deny template up sqlx tests bench standin fuzz; or only the named stages;
                             --quick: what needs no running stack
   check                     fmt, clippy, template
   standin                   installs the Hasura-compatible stand-in that the stage of this name asks (once; ten minutes)
@@ -31,6 +31,7 @@ Checks and tests:
   deny [advisories]         licences, bans and sources of the dependencies; advisories needs the network
   fuzz [TARGET…] [--seconds N]
                             inputs that nobody thought of, for what reads bytes from outside (default: every target, 20 s each)
+  bench try                 runs each benchmark once, as small as it can be and with the binaries of the tests; no figures
   bench cold [RUNS]         cold start and memory of the dispatch worker's release build (default: 20 runs)
   bench dispatch [OPTIONS]  messages per second of the worker, beside its statements alone; its --help says more
   bench webhook [OPTIONS]   requests per second of Meta's webhook, beside its statements alone; its --help says more
@@ -73,6 +74,7 @@ pub enum Command {
         runs: usize,
     },
     BenchDispatchHelp,
+    BenchTry,
     BenchDispatch(bench::Plan),
     BenchWebhook(bench::WebhookPlan),
     BenchWebhookHelp,
@@ -121,6 +123,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         ["fuzz", ref rest @ ..] => Command::Fuzz(fuzz::Plan::parse(rest)?),
         ["sqlx"] => Command::Sqlx(Mode::Write),
         ["sqlx", "--check"] => Command::Sqlx(Mode::Check),
+        ["bench", "try"] => Command::BenchTry,
         ["bench", "cold"] => Command::BenchCold { runs: 20 },
         ["bench", "cold", runs] => Command::BenchCold {
             runs: runs.parse().context("RUNS is a number")?,

@@ -70,6 +70,7 @@ fn perform(command: Command) -> Result<()> {
         Command::Fuzz(plan) => fuzz::run(&project, &plan)?,
         Command::Sqlx(mode) => prepare::prepare(&project, mode)?,
         Command::BenchCold { runs } => bench::cold(&project, runs)?,
+        Command::BenchTry => bench::try_all(&project)?,
         Command::BenchWebhookHelp => print!("{}", bench::WebhookPlan::USAGE),
         Command::BenchWebhook(plan) => bench::webhook(&project, &plan)?,
         Command::BenchAutomationHelp => print!("{}", bench::AutomationPlan::USAGE),

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    checks,
+    bench, checks,
     env_file::EnvFile,
     fuzz,
     prepare::{self, Mode},
@@ -31,12 +31,13 @@ enum Stage {
     Up,
     Sqlx,
     Tests,
+    Bench,
     StandIn,
     Fuzz,
 }
 
 /// In the order of `cargo xtask test`; `unit` is part of `tests` and only stands alone with `--quick`.
-const ALL: [Stage; 9] = [
+const ALL: [Stage; 10] = [
     Stage::Fmt,
     Stage::Clippy,
     Stage::Deny,
@@ -44,6 +45,7 @@ const ALL: [Stage; 9] = [
     Stage::Up,
     Stage::Sqlx,
     Stage::Tests,
+    Stage::Bench,
     Stage::StandIn,
     Stage::Fuzz,
 ];
@@ -67,6 +69,7 @@ impl Stage {
             Self::Up => "up",
             Self::Sqlx => "sqlx",
             Self::Tests => "tests",
+            Self::Bench => "bench",
             Self::StandIn => "standin",
             Self::Fuzz => "fuzz",
         }
@@ -232,9 +235,19 @@ fn perform(project: &Project, plan: &Plan, stage: Stage) -> Result<()> {
         Stage::Up => stack::up(project).map(drop),
         Stage::Sqlx => prepare::prepare(project, Mode::Check),
         Stage::Tests => cargo_test(project, plan, &[]),
+        Stage::Bench => bench(project),
         Stage::StandIn => on_the_standin(project),
         Stage::Fuzz => fuzz::run(project, &fuzz::Plan::short()),
     }
+}
+
+/// Benchmarks measure the project's own Postgres: with somebody else's there is nothing to try.
+fn bench(project: &Project) -> Result<()> {
+    if project.own_database_url.is_some() {
+        say::warn("not tried: DATABASE_URL names a Postgres of your own");
+        return Ok(());
+    }
+    bench::try_all(project)
 }
 
 /// The tests that ask a running server for what each role may see; ignored everywhere else.

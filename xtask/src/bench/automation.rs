@@ -4,8 +4,9 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{
+    Build,
     frame::{commit, with_database},
-    number, release_binaries, value,
+    number, value,
 };
 use crate::project::Project;
 
@@ -14,6 +15,7 @@ pub struct AutomationPlan {
     trips: usize,
     recipients: usize,
     seconds: usize,
+    build: Build,
 }
 
 impl AutomationPlan {
@@ -33,11 +35,22 @@ Prints a table and writes automation.json into .local/bench.
 The machine should have nothing else to do. docs/benchmarks.md says what the numbers mean.
 ";
 
+    /// To see that it runs.
+    pub(super) fn smallest() -> Self {
+        Self {
+            trips: 1,
+            recipients: 10_000,
+            seconds: 10,
+            build: Build::Debug,
+        }
+    }
+
     pub fn parse(words: &[&str]) -> Result<Self> {
         let mut plan = Self {
             trips: 200,
             recipients: 100_000,
             seconds: 120,
+            build: Build::Release,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -63,8 +76,8 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
 }
 
 pub fn automation(project: &Project, plan: &AutomationPlan) -> Result<()> {
-    let functions = release_binaries(project)?;
-    with_database(project, &["automation"], |database, out| {
+    let functions = plan.build.binaries(project)?;
+    with_database(project, plan.build, &["automation"], |database, out| {
         Ok(json!({
             "postgres_port": project.ports.postgres,
             "database": database,

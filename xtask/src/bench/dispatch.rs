@@ -4,9 +4,9 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{
-    FUNCTION,
+    Build, FUNCTION,
     frame::{commit, with_database},
-    number, release_binaries, value,
+    number, value,
 };
 use crate::{postgres, project::Project};
 
@@ -17,6 +17,7 @@ pub struct Plan {
     sandboxes: Vec<usize>,
     rounds: usize,
     history: usize,
+    build: Build,
 }
 
 impl Plan {
@@ -42,6 +43,7 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
             sandboxes: vec![1, 2, 4],
             rounds: 3,
             history: 5_000_000,
+            build: Build::Release,
         }
     }
 
@@ -51,6 +53,18 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
             sandboxes: vec![1, 2],
             rounds: 1,
             history: 0,
+            build: Build::Release,
+        }
+    }
+
+    /// To see that it runs.
+    pub(super) fn smallest() -> Self {
+        Self {
+            messages: 200,
+            sandboxes: vec![1],
+            rounds: 1,
+            history: 1_000,
+            build: Build::Debug,
         }
     }
 
@@ -85,8 +99,8 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
 
 /// Measures, prints, and leaves nothing behind but the results.
 pub fn dispatch(project: &Project, plan: &Plan) -> Result<()> {
-    let worker = release_binaries(project)?.join(FUNCTION);
-    with_database(project, &[], |database, out| {
+    let worker = plan.build.binaries(project)?.join(FUNCTION);
+    with_database(project, plan.build, &[], |database, out| {
         Ok(json!({
             "postgres_port": project.ports.postgres,
             "database": database,
@@ -121,7 +135,8 @@ mod tests {
                 messages: 400,
                 sandboxes: vec![3],
                 rounds: 2,
-                history: 10
+                history: 10,
+                build: Build::Release,
             }
         );
     }

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::Build;
 use crate::{
     postgres::{self, Postgres},
     prepare,
@@ -21,6 +22,7 @@ use crate::{
 /// and the folder for the results; `mode` goes before them.
 pub fn with_database(
     project: &Project,
+    build: Build,
     mode: &[&str],
     settings: impl FnOnce(&str, &Path) -> Result<Value>,
 ) -> Result<()> {
@@ -29,7 +31,7 @@ pub fn with_database(
     }
     let program = bench_program(project)?;
     let server = postgres::start(project)?;
-    let out = project.state.join("bench");
+    let out = build.out(project);
     fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
     drop_left_behind(&server)?;
     let database = own_database();

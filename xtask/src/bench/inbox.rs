@@ -13,8 +13,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::{
+    Build,
     frame::{self, commit},
-    number, release_binaries, value,
+    number, value,
 };
 use crate::{
     postgres::{self, Postgres},
@@ -31,6 +32,7 @@ pub struct InboxPlan {
     sandboxes: usize,
     actions: bool,
     again: bool,
+    build: Build,
 }
 
 impl InboxPlan {
@@ -54,6 +56,19 @@ stay until a run with other migrations or another seed replaces them, or cargo x
 should have nothing else to do. docs/benchmarks.md says what the numbers mean.
 ";
 
+    /// To see that it runs.
+    pub(super) fn smallest() -> Self {
+        Self {
+            conversations: 10_000,
+            rounds: 1,
+            requests: 20,
+            sandboxes: 1,
+            actions: true,
+            again: false,
+            build: Build::Debug,
+        }
+    }
+
     pub fn parse(words: &[&str]) -> Result<Self> {
         let mut plan = Self {
             conversations: 1_000_000,
@@ -62,6 +77,7 @@ should have nothing else to do. docs/benchmarks.md says what the numbers mean.
             sandboxes: 2,
             actions: true,
             again: false,
+            build: Build::Release,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -97,13 +113,13 @@ pub fn inbox(project: &Project, plan: &InboxPlan) -> Result<()> {
     }
     let function = plan
         .actions
-        .then(|| release_binaries(project))
+        .then(|| plan.build.binaries(project))
         .transpose()?
         .map(|folder| folder.join("inbox-actions"));
     let program = frame::bench_program(project)?;
     let server = postgres::start(project)?;
     frame::drop_left_behind(&server)?;
-    let out = project.state.join("bench");
+    let out = plan.build.out(project);
     fs::create_dir_all(&out).with_context(|| format!("create {}", out.display()))?;
     let sizes = [plan.conversations, plan.conversations / 100];
     let mut missing = Vec::new();

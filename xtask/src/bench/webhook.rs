@@ -4,8 +4,9 @@ use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{
+    Build,
     frame::{commit, with_database},
-    number, release_binaries, value,
+    number, value,
 };
 use crate::{postgres, project::Project};
 
@@ -14,6 +15,7 @@ pub struct WebhookPlan {
     requests: usize,
     sandboxes: usize,
     rounds: usize,
+    build: Build,
 }
 
 impl WebhookPlan {
@@ -32,11 +34,22 @@ Prints a table and writes webhook.json into .local/bench.
 The machine should have nothing else to do. docs/benchmarks.md says what the numbers mean.
 ";
 
+    /// To see that it runs.
+    pub(super) fn smallest() -> Self {
+        Self {
+            requests: 60,
+            sandboxes: 1,
+            rounds: 1,
+            build: Build::Debug,
+        }
+    }
+
     pub fn parse(words: &[&str]) -> Result<Self> {
         let mut plan = Self {
             requests: 18_000,
             sandboxes: 2,
             rounds: 3,
+            build: Build::Release,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -62,8 +75,8 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
 }
 
 pub fn webhook(project: &Project, plan: &WebhookPlan) -> Result<()> {
-    let function = release_binaries(project)?.join("meta-webhook");
-    with_database(project, &["webhook"], |database, out| {
+    let function = plan.build.binaries(project)?.join("meta-webhook");
+    with_database(project, plan.build, &["webhook"], |database, out| {
         Ok(json!({
             "postgres_port": project.ports.postgres,
             "database": database,
