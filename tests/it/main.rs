@@ -55,6 +55,7 @@ mod media_faults;
 mod media_lives;
 mod merges;
 mod n8n;
+mod names;
 mod notices;
 mod one_text;
 mod openapi;

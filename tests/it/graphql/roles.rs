@@ -117,7 +117,7 @@ async fn standin_leads_from_a_row_to_what_belongs_to_it() {
             }
         }
     }
-    assert_eq!(followed, 20, "five views, two roles, two tenants");
+    assert_eq!(followed, 16, "four views, two roles, two tenants");
 }
 
 /// Asking for another tenant's row by its id is asking for nothing.

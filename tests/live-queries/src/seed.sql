@@ -80,9 +80,9 @@ insert into communications.contacts (tenant_id, id, display_name, locale, timezo
 select tenant_id, contact_id, 'Passenger ' || n, 'es', 'Europe/Madrid', born from communications.seed_conversations order by n;
 
 insert into communications.conversations
-    (tenant_id, id, contact_id, status, assigned_to, snoozed_until, last_message_at, last_inbound_at, last_inbound_channel,
-     last_inbound_account, preview, inbound_count, seen_by, read_by, read_to, created_at, resolved_at)
-select tenant_id, id, contact_id, status, assigned_to, case when status = 'SNOOZED' then now() + interval '2 days' end,
+    (tenant_id, id, contact_id, contact_name, contact_kind, status, assigned_to, snoozed_until, last_message_at, last_inbound_at,
+     last_inbound_channel, last_inbound_account, preview, inbound_count, seen_by, read_by, read_to, created_at, resolved_at)
+select tenant_id, id, contact_id, 'Passenger ' || n, 'CUSTOMER', status, assigned_to, case when status = 'SNOOZED' then now() + interval '2 days' end,
        last_message_at, last_message_at, 'WHATSAPP', account_id,
        'Hola, mi viaje de Madrid a Valencia va con retraso y quiero saber si llego a mi conexión.', inbound,
        case when behind = 0 and agent is not null then array[assigned_to] else '{}' end,
