@@ -16,7 +16,7 @@ fn budget(question: Question) -> (&'static str, u64) {
         Question::ListAll | Question::ListResolved => ("conversations_list", 100),
         Question::ListMine => ("conversations_assignee", 100),
         Question::ListUnassigned => ("conversations_unassigned", 100),
-        Question::Thread => ("messages_thread", 450),
+        Question::Thread => ("messages_thread", 100),
         // Its function's plan is its own: seen in the pages.
         Question::Badge | Question::BadgeOfReader => ("", 260),
     }

@@ -75,6 +75,7 @@ mod requests;
 mod retry;
 mod scan;
 mod schema;
+mod shown;
 mod sns_door;
 mod statuses;
 mod template;

@@ -79,7 +79,8 @@ async fn rows(world: &World) -> BTreeMap<String, Value> {
 
 /// What must hold at any time, whoever is merged with whom.
 async fn broken(world: &World) -> Vec<String> {
-    sqlx::query_scalar(
+    let mut broken = crate::shown::broken(world).await;
+    let of_threads: Vec<String> = sqlx::query_scalar(
         "select 'count of ' || v.id from communications.conversations v
           where v.inbound_count <> (select count(*) from communications.messages m
                                      where m.conversation_id = v.id and m.direction = 'INBOUND' and not m.muted)
@@ -101,7 +102,9 @@ async fn broken(world: &World) -> Vec<String> {
     )
     .fetch_all(&world.pool)
     .await
-    .unwrap()
+    .unwrap();
+    broken.extend(of_threads);
+    broken
 }
 
 #[tokio::test]
