@@ -13,10 +13,10 @@ const CONVERSATIONS: usize = 20_000;
 /// The index that begins each answer, and the most pages that it may touch for each subscriber.
 fn budget(question: Question) -> (&'static str, u64) {
     match question {
-        Question::ListAll | Question::ListResolved => ("conversations_list", 350),
-        Question::ListMine => ("conversations_assignee", 350),
-        Question::ListUnassigned => ("conversations_unassigned", 350),
-        Question::Thread => ("messages_thread", 450),
+        Question::ListAll | Question::ListResolved => ("conversations_list", 100),
+        Question::ListMine => ("conversations_assignee", 100),
+        Question::ListUnassigned => ("conversations_unassigned", 100),
+        Question::Thread => ("messages_thread", 100),
         // Its function's plan is its own: seen in the pages.
         Question::Badge | Question::BadgeOfReader => ("", 260),
     }

@@ -8,9 +8,9 @@ use comms_tests::world::{APP_SECRET, World};
 use serde_json::{Value, json};
 
 const ANA: &str = "34600111222";
-const T: i64 = 1_795_428_000;
+pub const T: i64 = 1_795_428_000;
 
-fn message(id: &str, at: i64, rest: &Value) -> Value {
+pub fn message(id: &str, at: i64, rest: &Value) -> Value {
     let mut message = json!({"from": ANA, "id": id, "timestamp": at.to_string()});
     for (name, member) in rest.as_object().unwrap() {
         message[name] = member.clone();
@@ -18,7 +18,7 @@ fn message(id: &str, at: i64, rest: &Value) -> Value {
     message
 }
 
-fn text(id: &str, at: i64, body: &str) -> Value {
+pub fn text(id: &str, at: i64, body: &str) -> Value {
     message(id, at, &json!({"type": "text", "text": {"body": body}}))
 }
 
@@ -62,7 +62,7 @@ async fn post(world: &World, field: &str, members: &Value) {
     assert_eq!(response.status(), 200, "{}", response.body());
 }
 
-async fn messages(world: &World, items: &[Value]) {
+pub async fn messages(world: &World, items: &[Value]) {
     post(world, "messages", &json!({"messages": items})).await;
 }
 

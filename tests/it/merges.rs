@@ -79,7 +79,8 @@ async fn rows(world: &World) -> BTreeMap<String, Value> {
 
 /// What must hold at any time, whoever is merged with whom.
 async fn broken(world: &World) -> Vec<String> {
-    sqlx::query_scalar(
+    let mut broken = crate::shown::broken(world).await;
+    let of_threads: Vec<String> = sqlx::query_scalar(
         "select 'count of ' || v.id from communications.conversations v
           where v.inbound_count <> (select count(*) from communications.messages m
                                      where m.conversation_id = v.id and m.direction = 'INBOUND' and not m.muted)
@@ -93,11 +94,17 @@ async fn broken(world: &World) -> Vec<String> {
          union all
          select 'seen of ' || r.conversation_id from communications.conversation_read_cursors r
            join communications.conversations v on v.id = r.conversation_id
-          where r.inbound_seen > v.inbound_count and v.inbound_count > 0",
+          where r.inbound_seen > v.inbound_count and v.inbound_count > 0
+         union all
+         select 'name of ' || v.id from communications.conversations v
+           join communications.contacts c on c.tenant_id = v.tenant_id and c.id = v.contact_id
+          where (v.contact_name, v.contact_kind) is distinct from (c.display_name, c.kind)",
     )
     .fetch_all(&world.pool)
     .await
-    .unwrap()
+    .unwrap();
+    broken.extend(of_threads);
+    broken
 }
 
 #[tokio::test]
@@ -448,6 +455,7 @@ enum Step {
     Mark(usize),
     OptsOut(usize),
     Reacts(usize),
+    IsRenamed(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -459,6 +467,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => who().prop_map(Step::Mark),
         1 => who().prop_map(Step::OptsOut),
         1 => who().prop_map(Step::Reacts),
+        1 => who().prop_map(Step::IsRenamed),
     ]
 }
 
@@ -473,6 +482,7 @@ async fn take(world: &World, people: [ContactId; 2], second: i64, step: &Step) {
         Step::Mark(who) => (who, format!("insert into communications.conversation_read_cursors (tenant_id, conversation_id, user_id, last_read_at, inbound_seen) select v.tenant_id, v.id, '0192f000-0000-7000-8000-0000000000e1', clock_timestamp(), communications.inbound_until(v.tenant_id, v.id, clock_timestamp()) {live} on conflict do nothing")),
         Step::OptsOut(who) => (who, "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source) select tenant_id, gen_random_uuid(), id, 'WHATSAPP', 'MARKETING', random() < 0.5, 'word', 'test' from communications.contacts where id = $1".to_owned()),
         Step::Reacts(who) => (who, "insert into communications.message_reactions select tenant_id, account_id, external_message_id, contact_id, 'CONTACT', '+', external_message_id, now() from communications.messages where contact_id = $1 limit 1 on conflict do nothing".to_owned()),
+        Step::IsRenamed(who) => (who, "update communications.contacts set display_name = case when random() < 0.5 then 'Ana María' end, kind = 'DRIVER' where id = $1".to_owned()),
     };
     sqlx::query(AssertSqlSafe(sql))
         .bind(people[*who])

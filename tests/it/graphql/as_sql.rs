@@ -1,7 +1,7 @@
 //! A permission's filter as SQL, written a second time: what the stand-in answers must be these rows.
 
 use super::plant::Session;
-use crate::hasura::metadata::{Permission, Relationship, Table, items, tables};
+use crate::hasura::metadata::{Permission, Table, items, tables};
 use comms_tests::world::World;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
@@ -35,32 +35,6 @@ pub async fn rows(
         "select to_jsonb(x) from (select {} from communications.{} t where {}) x",
         fields.join(", "),
         table.name,
-        permitted(session, table, permission)
-    );
-    all(world, sql).await
-}
-
-/// What the relationship leads to from every row that the session may see.
-pub async fn led_to(
-    world: &World,
-    session: &Session,
-    table: &Table,
-    permission: &Permission,
-    relationship: &Relationship,
-    there: &Permission,
-) -> Vec<Value> {
-    let columns: Vec<String> = there.columns.iter().map(|one| format!("r.{one}")).collect();
-    let join: Vec<String> = relationship
-        .columns
-        .iter()
-        .map(|(here, there)| format!("t.{here} = r.{there}"))
-        .collect();
-    let sql = format!(
-        "select to_jsonb(x) from (select {} from communications.{} t join communications.{} r on {} where {}) x",
-        columns.join(", "),
-        table.name,
-        relationship.remote,
-        join.join(" and "),
         permitted(session, table, permission)
     );
     all(world, sql).await

@@ -82,26 +82,26 @@ begin
     values (t, gen_random_uuid(), 'host', 'batch-' || n, '\x00', 'TRIP_DELAYED', jsonb_build_object('to', phone), run, 'RUNNING', 3, 2, 2);
     insert into communications.messages
         (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, address, content, body, status,
-         lane, category, run_id, external_message_id, reply_to, failed_reason)
+         lane, category, run_id, trigger_event, external_message_id, reply_to, failed_reason)
     values
         (t, first, 'INBOUND', 'WHATSAPP', wa, plain, mine, 'CONTACT', '+3460000000' || n, '{}', 'hello', 'DELIVERED',
-         null, null, null, 'wamid.plain.' || n, null, null),
+         null, null, null, null, 'wamid.plain.' || n, null, null),
         (t, communications.uuid_v7(), 'OUTBOUND', 'WHATSAPP', wa, plain, mine, 'SYSTEM', '+3460000000' || n, '{}', 'late', 'QUEUED',
-         'TRANSACTIONAL', 'TRANSACTIONAL', run, null, 'wamid.plain.' || n, null),
+         'TRANSACTIONAL', 'TRANSACTIONAL', run, 'TRIP_DELAYED', null, 'wamid.plain.' || n, null),
         (t, communications.uuid_v7(), 'OUTBOUND', 'WHATSAPP', wa, stranger, null, 'SYSTEM', '+3460000009' || n, '{}', 'unthreaded',
-         'QUEUED', 'TRANSACTIONAL', 'TRANSACTIONAL', null, null, null, null),
+         'QUEUED', 'TRANSACTIONAL', 'TRANSACTIONAL', null, null, null, null, null),
         (t, communications.uuid_v7(), 'INBOUND', 'WHATSAPP', wa, hidden, nobodys, 'CONTACT', phone, jsonb_build_object('from', phone),
-         'psst', 'DELIVERED', null, null, null, wamid || '1', null, null),
+         'psst', 'DELIVERED', null, null, null, null, wamid || '1', null, null),
         (t, communications.uuid_v7(), 'OUTBOUND', 'WHATSAPP', wa, hidden, nobodys, 'AGENT', phone, '{}', 'yes?', 'QUEUED',
-         'INTERACTIVE', 'SERVICE', null, null, wamid || '1', 'not a number: ' || phone),
+         'INTERACTIVE', 'SERVICE', null, null, null, wamid || '1', 'not a number: ' || phone),
         (t, communications.uuid_v7(), 'INBOUND', 'WEBCHAT', web, visitor, theirs, 'CONTACT', 'v-' || n, '{}', 'from the site',
-         'DELIVERED', null, null, null, 'web.' || n, null, null),
+         'DELIVERED', null, null, null, null, 'web.' || n, null, null),
         (t, communications.uuid_v7(), 'OUTBOUND', 'WEBCHAT', web, visitor, theirs, 'AGENT', 'v-' || n, '{}', 'to the site', 'QUEUED',
-         'INTERACTIVE', 'SERVICE', null, null, null, null),
+         'INTERACTIVE', 'SERVICE', null, null, null, null, null),
         (t, communications.uuid_v7(), 'INBOUND', 'WHATSAPP', wa, visitor, theirs, 'CONTACT', '+3460000008' || n, '{}', 'from the phone',
-         'DELIVERED', null, null, null, 'wamid.visitor.' || n, null, null),
+         'DELIVERED', null, null, null, null, 'wamid.visitor.' || n, null, null),
         (t, communications.uuid_v7(), 'INBOUND', 'WEBCHAT', web, stranger, ended, 'CONTACT', 's-' || n, '{}', 'somebody else',
-         'DELIVERED', null, null, null, 'web.other.' || n, null, null);
+         'DELIVERED', null, null, null, null, 'web.other.' || n, null, null);
     insert into communications.message_media (tenant_id, id, message_id, account_id, kind, source, source_ref, expires_at) values
         (t, gen_random_uuid(), first, wa, 'image', 'META', 'm-' || n, now() + interval '7 days');
     insert into communications.message_reactions

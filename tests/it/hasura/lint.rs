@@ -1,7 +1,7 @@
 //! The metadata against the migrated catalogue: what the engine would call inconsistent, and what it would not notice.
 
 use super::catalogue::{Catalogue, functions};
-use super::metadata::{Permission, ROLES, items, strings, tables, yaml};
+use super::metadata::{ROLES, items, strings, tables, yaml};
 use comms_tests::world::World;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,15 +63,6 @@ async fn every_table_and_column_that_is_shown_exists() {
     }
 }
 
-/// Our own views behind relationships, and the tables whose indexes find their rows.
-const BASES: [(&str, &str); 5] = [
-    ("listed_contacts", "contacts"),
-    ("thread_answers", "messages"),
-    ("thread_files", "message_media"),
-    ("thread_reactions", "message_reactions"),
-    ("thread_runs", "trigger_runs"),
-];
-
 /// Equal types, the tenant on both sides, one row where one is promised, and an index to find it by.
 #[tokio::test]
 async fn every_relationship_keeps_to_its_tenant_and_is_found_by_an_index() {
@@ -92,8 +83,6 @@ async fn every_relationship_keeps_to_its_tenant_and_is_found_by_an_index() {
             }
             let tenant = ("tenant_id".to_owned(), "tenant_id".to_owned());
             assert!(relationship.columns.contains(&tenant), "{name}");
-            let based = BASES.iter().find(|(view, _)| *view == remote);
-            let remote = based.map_or(remote, |(_, table)| *table);
             if catalogue.views.contains(remote) {
                 continue;
             }
@@ -162,19 +151,6 @@ fn check_columns(catalogue: &Catalogue, table: &str, expression: &Value) {
     }
 }
 
-/// May its filter be open? Relationships carry the tenant, so: nothing else leads there. Closed root fields are not enough of a table,
-/// whose rows the Relay API gives by their primary key.
-fn is_reached_by_relationships_alone(
-    catalogue: &Catalogue,
-    table: &str,
-    permission: &Permission,
-) -> bool {
-    permission.query_roots.is_empty()
-        && permission.subscription_roots.is_empty()
-        && permission.computed_fields.is_empty()
-        && catalogue.views.contains(table)
-}
-
 /// Never another tenant's row, nothing is written past the actions, and no role stands above the tenants.
 #[tokio::test]
 async fn every_permission_names_the_tenant_and_only_reads() {
@@ -188,41 +164,12 @@ async fn every_permission_names_the_tenant_and_only_reads() {
         }
         for permission in table.permissions() {
             let filter = &permission.filter;
-            let confined = *filter == tenant
-                || items(&filter["_and"]).any(|term| *term == tenant)
-                || permission.is_open()
-                    && is_reached_by_relationships_alone(&catalogue, &table.name, &permission);
+            let confined = *filter == tenant || items(&filter["_and"]).any(|term| *term == tenant);
             assert!(confined, "{} {}: {filter}", permission.role, table.name);
             assert!(ROLES.contains(&permission.role.as_str()));
             check_columns(&catalogue, &table.name, filter);
         }
     }
-}
-
-/// What nothing but relationships may lead to, nothing else leads to: no filter of another table and no answer of an action.
-#[test]
-fn nothing_but_relationships_leads_to_an_open_view() {
-    let open: Vec<String> = tables()
-        .into_iter()
-        .filter(|table| table.permissions().iter().any(Permission::is_open))
-        .map(|table| table.name)
-        .collect();
-    assert_eq!(open.len(), 5, "{open:?}");
-    for table in tables() {
-        let inside = table.json["select_permissions"].to_string();
-        for view in &open {
-            assert!(
-                !inside.contains(&format!("\"{view}\"")),
-                "{}: {view}",
-                table.name
-            );
-        }
-        if open.contains(&table.name) {
-            assert!(table.relationships().is_empty(), "{}", table.name);
-        }
-    }
-    let actions = yaml("metadata/actions.yaml").to_string();
-    assert!(!actions.contains("relationships"));
 }
 
 /// Who begins where. A table that is not here is reached through one that is.

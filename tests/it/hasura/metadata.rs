@@ -1,6 +1,6 @@
 //! The files under `hasura/`, as JSON.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub const HASURA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../hasura");
 
@@ -70,13 +70,6 @@ pub fn tables() -> Vec<Table> {
             json,
         })
         .collect()
-}
-
-impl Permission {
-    /// All rows, of all tenants: for what relationships alone lead to.
-    pub fn is_open(&self) -> bool {
-        self.filter.as_object().is_some_and(Map::is_empty)
-    }
 }
 
 impl Table {

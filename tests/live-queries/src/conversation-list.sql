@@ -14,7 +14,9 @@ select _subs.result_id, _fld_resp.root as result
                                                          communications.conversation_unread_count(
                                                              _root, (_subs.result_vars #>> array['session'])::json
                                                          ) as conversation_unread_count,
-                                                         _contact.contact as contact) as _e)) as root,
+                                                         _root.contact_id as contact_id,
+                                                         _root.contact_kind as contact_kind,
+                                                         _root.contact_name as contact_name) as _e)) as root,
                              _root.last_message_at as _order_1,
                              _root.id as _order_2
                         from (select *
@@ -32,17 +34,5 @@ select _subs.result_id, _fld_resp.root as result
                                  and $filter
                                order by last_message_at desc nulls first, id desc nulls first
                                limit 50) as _root
-                        left outer join lateral (
-                            select row_to_json((select _e
-                                                  from (select _base.id as id,
-                                                               _base.kind as kind,
-                                                               _base.display_name as display_name) as _e)) as contact
-                              from (select *
-                                      from communications.listed_contacts
-                                     where _root.tenant_id = tenant_id
-                                       and _root.contact_id = id
-                                       and ('true')
-                                     limit 1) as _base
-                        ) as _contact on true
                        order by _order_1 desc nulls first, _order_2 desc nulls first) as _rows) as _conversations
   ) as _fld_resp on true

@@ -80,9 +80,9 @@ insert into communications.contacts (tenant_id, id, display_name, locale, timezo
 select tenant_id, contact_id, 'Passenger ' || n, 'es', 'Europe/Madrid', born from communications.seed_conversations order by n;
 
 insert into communications.conversations
-    (tenant_id, id, contact_id, status, assigned_to, snoozed_until, last_message_at, last_inbound_at, last_inbound_channel,
-     last_inbound_account, preview, inbound_count, seen_by, read_by, read_to, created_at, resolved_at)
-select tenant_id, id, contact_id, status, assigned_to, case when status = 'SNOOZED' then now() + interval '2 days' end,
+    (tenant_id, id, contact_id, contact_name, contact_kind, status, assigned_to, snoozed_until, last_message_at, last_inbound_at,
+     last_inbound_channel, last_inbound_account, preview, inbound_count, seen_by, read_by, read_to, created_at, resolved_at)
+select tenant_id, id, contact_id, 'Passenger ' || n, 'CUSTOMER', status, assigned_to, case when status = 'SNOOZED' then now() + interval '2 days' end,
        last_message_at, last_message_at, 'WHATSAPP', account_id,
        'Hola, mi viaje de Madrid a Valencia va con retraso y quiero saber si llego a mi conexión.', inbound,
        case when behind = 0 and agent is not null then array[assigned_to] else '{}' end,
@@ -126,8 +126,9 @@ update communications.conversations c
 -- → Messages
 insert into communications.messages
     (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address, content, body, status,
-     lane, category, attempts, fence, external_message_id, reply_to, run_id, step, sent_at, delivered_at, read_at, provider_timestamp, due_at, created_at)
-select tenant_id, pg_temp.id_at(at, n || '.' || i), direction, 'WHATSAPP', account_id, contact_id, id, sender,
+     lane, category, attempts, fence, external_message_id, reply_to, replied_to, run_id, trigger_event, step, sent_at, delivered_at, read_at,
+     provider_timestamp, due_at, created_at, media, reactions)
+select tenant_id, message_id, direction, 'WHATSAPP', account_id, contact_id, id, sender,
        case sender when 'AGENT' then assigned_to end, '+34600' || lpad((n % 1000000)::text, 6, '0'),
        jsonb_build_object('type', 'text', 'body', body), body,
        case direction when 'INBOUND' then 'DELIVERED' else 'READ' end,
@@ -135,16 +136,24 @@ select tenant_id, pg_temp.id_at(at, n || '.' || i), direction, 'WHATSAPP', accou
        (direction = 'OUTBOUND')::integer, (direction = 'OUTBOUND')::integer,
        'wamid.HBgLMzQ2MDAwMDAwMDAVAgA' || md5(n || '.' || i),
        case when i % 20 = 7 then 'wamid.HBgLMzQ2MDAwMDAwMDAVAgA' || md5(n || '.' || i - 1) end,
+       case when i % 20 = 7 then pg_temp.id_at(before, n || '.' || i - 1) end,
        case sender when 'SYSTEM' then ('0192f000-0000-7000-8000-' || lpad(to_hex(1 + (n + i) % (:conversations / 100)), 12, '0'))::uuid end,
+       case sender when 'SYSTEM' then 'TRIP_DELAYED' end,
        case sender when 'SYSTEM' then i / 10 else 0 end,
        case direction when 'OUTBOUND' then at end, case direction when 'OUTBOUND' then at + interval '2 s' end,
-       case direction when 'OUTBOUND' then at + interval '90 s' end, case direction when 'INBOUND' then at end, at, at
-  from (select *, case i % 2 when 1 then 'INBOUND' else 'OUTBOUND' end as direction,
+       case direction when 'OUTBOUND' then at + interval '90 s' end, case direction when 'INBOUND' then at end, at, at,
+       case body when '[image]' then jsonb_build_array(jsonb_build_object(
+           'id', pg_temp.id_at(at, message_id::text), 'kind', 'image', 'mime_type', 'image/jpeg', 'filename', null, 'size_bytes', 123456,
+           'state', 'STORED', 'reason', null)) end,
+       case when direction = 'OUTBOUND' and left(md5(message_id::text), 2) < '08'
+            then jsonb_build_array(jsonb_build_object('emoji', '👍', 'actor_kind', 'CONTACT', 'at', at)) end
+  from (select *, pg_temp.id_at(at, n || '.' || i) as message_id, case i % 2 when 1 then 'INBOUND' else 'OUTBOUND' end as direction,
                case when i % 2 = 1 then 'CONTACT' when i % 10 = 4 then 'SYSTEM' else 'AGENT' end as sender,
                case when i % 20 = 3 then '[image]'
                     else left('Hola, mi viaje de Madrid a Valencia va con retraso y quiero saber si llego a mi conexión con Alicante.',
                               10 + (n * 31 + i * 17) % 90) end as body
-          from (select c.*, i, last_message_at - (last_message_at - born) * (1 - i::float8 / messages) ^ 2 as at
+          from (select c.*, i, last_message_at - (last_message_at - born) * (1 - i::float8 / messages) ^ 2 as at,
+                       last_message_at - (last_message_at - born) * (1 - (i - 1)::float8 / messages) ^ 2 as before
                   from communications.seed_conversations c
                  cross join lateral generate_series(1, c.messages) i
                  order by at) m) m;
