@@ -4,7 +4,7 @@
 -- Reports that a payload brings are read once, into arrays: row n of each is one report. `p` is as before: [{"id", "tenant_id",
 -- "account_id", "external_message_id", "status", "provider_status", "correlation_id", "occurred_at", "failure_code", "failure_reason",
 -- "effect", "raw", "price", "aliases"}, ...]; p_tenants and p_accounts are the owners of its elements, in their order, where these do not
--- name them. → {"new": how many were not known before, "waiting": how many of these are about no message that is known, "parked"}.
+-- name them: as many as elements, because a number has one owner. → {"new": how many were not known before, "waiting": how many of these are about no message that is known, "parked"}.
 create function communications.record_reports_of(p jsonb, p_tenants uuid[], p_accounts uuid[]) returns jsonb
     language plpgsql
 as $$
@@ -156,5 +156,13 @@ $$;
 -- looked up each of them again. Whoever gives said_at needs no function to say it.
 alter table communications.message_prices drop constraint message_prices_tenant_id_message_id_fkey;
 drop trigger said_first on communications.message_prices;
+create or replace function communications.said_first() returns trigger
+    language plpgsql
+as $$
+begin
+    new.said_at := new.at;
+    return new;
+end
+$$;
 create trigger said_first before insert on communications.message_prices
     for each row when (new.said_at is null) execute function communications.said_first();

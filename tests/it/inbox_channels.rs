@@ -1,6 +1,7 @@
 //! What agents write, on which channel it goes and where to.
 
 use crate::desk::Desk;
+use crate::shown;
 use comms_simulator::Inbound;
 use comms_tests::world::World;
 use comms_tests::world::aws::Letter;
@@ -69,6 +70,9 @@ async fn an_answer_goes_back_the_way_the_contact_came() {
         reply_to.unwrap().ends_with("@mail.example"),
         "in the thread of the mail that it answers"
     );
+    let answering = "messages where direction = 'OUTBOUND' and replied_to is not null";
+    assert_eq!(world.count(answering).await, 1);
+    assert_eq!(shown::broken(&world).await, [""; 0]);
     // The same click after another mail with another subject is the same message still.
     world
         .mail_arrives(&Letter::new(

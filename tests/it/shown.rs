@@ -2,7 +2,7 @@
 //! answers, why it was sent.
 
 use crate::early_reports::held_before_settle;
-use crate::flow::{queue, whatsapp};
+use crate::flow::{queue, scan, whatsapp};
 use crate::matrix::{T, message, messages, text};
 use crate::media::picture;
 use comms_core::model::DispatchMessageJob;
@@ -25,7 +25,8 @@ pub async fn broken(world: &World) -> Vec<String> {
          select 'answer of ' || m.id from communications.messages m
            left join communications.messages o
              on o.tenant_id = m.tenant_id and o.account_id = m.account_id and o.external_message_id = m.reply_to
-          where m.replied_to is distinct from o.id
+          where m.replied_to is distinct from
+                coalesce(o.id, case when m.channel = 'EMAIL' then communications.mail_with(m.tenant_id, m.reply_to) end)
          union all
          select 'run of ' || m.id from communications.messages m
            left join communications.trigger_runs r on r.tenant_id = m.tenant_id and r.id = m.run_id
@@ -136,6 +137,44 @@ async fn what_was_reacted_to_before_its_id_was_known_shows_it() {
     assert_eq!(world.outbound().await, ["SENT"]);
     assert_eq!(world.count("messages where reactions is not null").await, 1);
     assert_eq!(broken(&world).await, [""; 0]);
+}
+
+/// Nor has an answer to wait until we know what it answers.
+#[tokio::test]
+async fn what_was_answered_before_its_id_was_known_is_found() {
+    let world = World::new().await;
+    let job = one(&world).await;
+    let answers = Box::pin(async {
+        let wamid = world.simulator.calls()[0].wamid.clone().unwrap();
+        let mut answer = text("wamid.answer", T, "¿sí?");
+        answer["context"] = json!({"from": "34910000001", "id": wamid});
+        messages(&world, &[answer]).await;
+        let waiting = "messages where reply_to is not null and replied_to is null";
+        assert_eq!(world.count(waiting).await, 1);
+    });
+    held_before_settle(&world, &[job], answers).await;
+    assert_eq!(
+        world.count("messages where replied_to is not null").await,
+        1
+    );
+    assert_eq!(broken(&world).await, [""; 0]);
+}
+
+/// Written at the same time, neither sees the other; nobody waits for that, the scan finds them.
+#[tokio::test]
+async fn an_answer_that_missed_its_message_is_found_by_the_scan() {
+    let world = World::new().await;
+    let mut answer = text("wamid.answer", T + 1, "¿sí?");
+    answer["context"] = json!({"from": "34910000001", "id": "wamid.asked"});
+    messages(&world, &[text("wamid.asked", T, "hola"), answer]).await;
+    let missed = "update communications.messages set replied_to = null";
+    let older = "update communications.messages set created_at = now() - interval '2 hours'";
+    for (sql, found) in [(missed, 1), (older, 0), (missed, 0)] {
+        let mut session = world.pool.acquire().await.unwrap();
+        run(&mut session, sql).await.unwrap();
+        assert_eq!(scan(&world).await.late_answers, found, "{sql}");
+        assert_eq!(broken(&world).await.is_empty(), sql == older || found == 1);
+    }
 }
 
 /// Both look for the other, and neither sees what is not committed: one waits.

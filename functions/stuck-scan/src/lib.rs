@@ -4,6 +4,7 @@ use comms_core::automation::{batches, hasura_names};
 use comms_core::dispatch::{self, DeadLetters, DrainError, Drained, Gauges, Repaired};
 use comms_core::event_log::{self, Backlog, EventLogError};
 use comms_core::inbound::{InboundError, replay};
+use comms_core::inbox;
 use comms_core::media::{self, MediaDeadLetters, MediaGauges, MediaRepaired};
 use comms_core::platform::telemetry::{self, Metric};
 use comms_core::platform::{
@@ -48,6 +49,8 @@ pub struct Summary {
     pub doubtful: i64,
     /// Reports that had come before their message was committed.
     pub late_reports: usize,
+    /// Answers whose message was written at the same time.
+    pub late_answers: i32,
     pub media: MediaRepaired,
     /// Taken out of the dead-letter queue of files.
     pub media_dead_letters: usize,
@@ -80,6 +83,7 @@ pub async fn handle(deps: &Deps) -> Result<Summary, ScanError> {
     let repaired = dispatch::repair(&deps.database, &deps.queues).await;
     let drained = deps.dead_letters.drain(&deps.database, &deps.queues).await;
     let late = replay::waiting(&deps.database, LATE_REPORTS).await;
+    let answered = inbox::find_answered(&deps.database).await;
     let media = media::repair(&deps.database, &deps.media).await;
     let tended = tend_batches(deps).await;
     let media_letters = deps.media_dead_letters.drain(&deps.database).await;
@@ -101,6 +105,7 @@ pub async fn handle(deps: &Deps) -> Result<Summary, ScanError> {
         overdue: gauges.lanes.iter().map(|lane| lane.overdue).sum(),
         doubtful: gauges.doubtful,
         late_reports: late?.replayed,
+        late_answers: answered?,
         media: media?,
         media_dead_letters: media_letters?,
         media_overdue: files.overdue,

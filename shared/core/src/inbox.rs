@@ -37,7 +37,7 @@ pub use reply::{AgentMessage, Replied, send_agent_message};
 pub(crate) use reply::{may_answer, touch};
 pub use snooze::{Snooze, Snoozed, snooze_conversation};
 pub use start::{Start, start_conversation};
-pub use threads::{Thread, live_threads};
+pub use threads::{Thread, find_answered, live_threads};
 pub use trial::{TestMessage, TestQueued, send_test_message};
 pub use wake::wake_all;
 

@@ -2,7 +2,7 @@
 //! transaction that stores what arrived.
 
 use crate::model::{ContactId, ConversationId, TenantId};
-use crate::platform::{DatabaseError, Tx};
+use crate::platform::{Database, DatabaseError, Tx};
 use uuid::Uuid;
 
 /// The thread of one contact.
@@ -33,4 +33,24 @@ pub async fn live_threads(
     .fetch_all(tx.conn())
     .await?;
     Ok(threads)
+}
+
+/// Answers that one scan gives the message that they answer.
+const ANSWERS: i32 = 500;
+
+/// An answer and the message that it answers may be written at the same time, and then neither has seen the other. How many of the
+/// last hour's were found.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn find_answered(database: &Database) -> Result<i32, DatabaseError> {
+    let mut tx = database.begin().await?;
+    let found = sqlx::query_scalar!(
+        r#"select communications.find_answered($1) as "found!""#,
+        ANSWERS
+    )
+    .fetch_one(tx.conn())
+    .await?;
+    tx.commit().await?;
+    Ok(found)
 }
