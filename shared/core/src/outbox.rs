@@ -153,12 +153,13 @@ pub async fn queue(
         r#"insert into communications.messages
                (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, sender_id, address,
                 content, body, template_id, template_version, variables, status, lane, category, due_at, expires_at, hint_at,
-                run_id, idempotency_key, reply_to, units, quiet_hours)
+                run_id, trigger_event, idempotency_key, reply_to, units, quiet_hours)
            select $1, m.id, 'OUTBOUND', m.channel, m.account_id, m.contact_id, m.conversation_id, m.sender_kind, m.sender_id,
                   m.address, m.content, m.body, m.template_id, m.template_version, m.variables, m.status, m.lane, m.category,
                   greatest(m.send_at, now()), greatest(m.send_at, now()) + m.expires_after * interval '1 second',
-                  case when m.send_at > now() or m.lane = 'BULK' then '-infinity' else now() end, m.run_id, m.idempotency_key, m.reply_to,
-                  m.units, m.quiet_hours
+                  case when m.send_at > now() or m.lane = 'BULK' then '-infinity' else now() end, m.run_id,
+                  (select r.trigger_event from communications.trigger_runs r where r.tenant_id = $1 and r.id = m.run_id),
+                  m.idempotency_key, m.reply_to, m.units, m.quiet_hours
              from unnest($2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::uuid[], $9::text[],
                          $10::jsonb[], $11::text[], $12::uuid[], $13::int[], $14::jsonb[], $15::text[], $16::text[],
                          $17::text[], $18::float8[], $19::uuid[], $20::text[], $21::text[], $22::int2[],
