@@ -56,19 +56,24 @@ fn reports(world: &World, wamids: &[String], status: &str) -> SignedWebhook {
     calls::signed_by_meta(APP_SECRET, &body)
 }
 
-/// What hangs on each of many reports is kept once, whatever the payload repeats and however often it comes.
-#[tokio::test]
-async fn many_reports_bring_prices_and_ids() {
-    let world = World::new().await;
-    let first = planted::one(&world).await;
-    planted::more(&world, first, 2).await;
+/// The provider's ids of one message and so many more of it, in the order of their own ids.
+async fn sent(world: &World, more: i32) -> Vec<String> {
+    let first = planted::one(world).await;
+    planted::more(world, first, more).await;
     world.step_dispatch().await;
-    let sent: Vec<String> = sqlx::query_scalar(
+    sqlx::query_scalar(
         "select external_message_id from communications.messages where status = 'SENT' order by id",
     )
     .fetch_all(&world.pool)
     .await
-    .unwrap();
+    .unwrap()
+}
+
+/// What hangs on each of many reports is kept once, whatever the payload repeats and however often it comes.
+#[tokio::test]
+async fn many_reports_bring_prices_and_ids() {
+    let world = World::new().await;
+    let sent = sent(&world, 2).await;
     assert_eq!(sent.len(), 3);
     let repeated: Vec<String> = sent.iter().chain(&sent[..1]).cloned().collect();
     let webhook = reports(&world, &repeated, "delivered");
@@ -94,15 +99,7 @@ async fn many_reports_bring_prices_and_ids() {
 #[tokio::test]
 async fn of_many_reports_only_the_new_ones_count() {
     let world = World::new().await;
-    let first = planted::one(&world).await;
-    planted::more(&world, first, 1).await;
-    world.step_dispatch().await;
-    let sent: Vec<String> = sqlx::query_scalar(
-        "select external_message_id from communications.messages where status = 'SENT' order by id",
-    )
-    .fetch_all(&world.pool)
-    .await
-    .unwrap();
+    let sent = sent(&world, 1).await;
     let old = reports(&world, &sent[..1], "delivered");
     world.meta_posts(world.iberia.tenant, &old).await;
     let mixed = [sent[0].clone(), "wamid.nobody".to_owned(), sent[1].clone()];
