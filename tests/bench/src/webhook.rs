@@ -117,7 +117,7 @@ impl Bench {
         self.fresh()?;
         let (recorder, address) = Recorder::start(&self.server)?;
         let heard = recorder.clone();
-        let round = Round::new(events.iter().cloned(), refused, None);
+        let round = Round::new(events.iter().cloned(), not_taken, None);
         let sandbox = self.sandbox(&round, 0, address.port(), move || heard.begin_batch())?;
         round.ready(1)?;
         round.run()?;
@@ -166,26 +166,26 @@ impl Bench {
         pace: Option<Duration>,
     ) -> Result<(Measured, Vec<Duration>)> {
         self.fresh()?;
-        let round = Round::new(events.iter().cloned(), refused, pace);
-        let running = (0..self.settings.sandboxes)
-            .map(|number| self.sandbox(&round, number, self.server.port, || {}))
-            .collect::<Result<Vec<Sandbox>>>()?;
-        let measured = Measured::of(&round, &running, self.postmaster)?;
-        drop(running);
+        let round = Round::new(events.iter().cloned(), not_taken, pace);
+        let measured = self.worked_off(&round)?;
         self.verify(kind)?;
         Ok((measured, round.latencies()))
+    }
+
+    /// By all sandboxes, which are gone afterwards.
+    fn worked_off(&self, round: &Round) -> Result<Measured> {
+        let running = (0..self.settings.sandboxes)
+            .map(|number| self.sandbox(round, number, self.server.port, || {}))
+            .collect::<Result<Vec<Sandbox>>>()?;
+        Measured::of(round, &running, self.postmaster)
     }
 
     fn beside(&self) -> Result<Beside> {
         step("The function with nothing to do, and lone updates");
         self.fresh()?;
         let events = bodies::refused(self.settings.requests);
-        let round = Round::new(events.into_iter(), served, None);
-        let running = (0..self.settings.sandboxes)
-            .map(|number| self.sandbox(&round, number, self.server.port, || {}))
-            .collect::<Result<Vec<Sandbox>>>()?;
-        let refused = Measured::of(&round, &running, self.postmaster)?;
-        drop(running);
+        let round = Round::new(events.into_iter(), not_refused, None);
+        let refused = self.worked_off(&round)?;
         let anchor = Anchor {
             pgbench: &self.settings.pgbench,
             server: &self.server,
@@ -202,7 +202,7 @@ impl Bench {
         step("One body with 1,000 statuses beside bodies with one");
         let median = |events: Vec<Arc<str>>| -> Result<Duration> {
             self.fresh()?;
-            let round = Round::new(events.into_iter(), refused, None);
+            let round = Round::new(events.into_iter(), not_taken, None);
             let sandbox = self.sandbox(&round, 0, self.server.port, || {})?;
             round.ready(1)?;
             round.run()?;
@@ -276,12 +276,12 @@ impl Bench {
 }
 
 /// Everything of a tenant is answered with 200 here.
-fn refused(request: &Request) -> Option<String> {
+fn not_taken(request: &Request) -> Option<String> {
     is_not(200, request)
 }
 
 /// What is nobody's is not found.
-fn served(request: &Request) -> Option<String> {
+fn not_refused(request: &Request) -> Option<String> {
     is_not(404, request)
 }
 
