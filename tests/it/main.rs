@@ -81,6 +81,7 @@ mod statuses;
 mod template;
 mod templates;
 mod threads;
+mod together;
 mod triggers;
 mod webhook;
 mod wishes;

@@ -3,7 +3,7 @@
 use comms_simulator::SignedWebhook;
 use comms_tests::calls;
 use comms_tests::world::{APP_SECRET, World};
-use futures_util::future::{join, join_all};
+use futures_util::future::join;
 use serde_json::{Value, json};
 
 /// From long ago, in the future, out of order, with an answer and with what stands beside it.
@@ -180,8 +180,12 @@ async fn texts_at_once_are_counted_once() {
             text
         })
         .collect();
-    let twice = more.iter().chain(&more);
-    let all = join_all(twice.map(|text| posts(&world, std::slice::from_ref(text))));
+    let twice: Vec<SignedWebhook> = more
+        .iter()
+        .chain(&more)
+        .map(|text| signed(&world, std::slice::from_ref(text)))
+        .collect();
+    let all = world.meta_posts_to_sandboxes(world.iberia.tenant, &twice);
     let resolve = async {
         for _ in 0..20 {
             world
@@ -189,7 +193,8 @@ async fn texts_at_once_are_counted_once() {
                 .await;
         }
     };
-    join(all, resolve).await;
+    let (answers, ()) = join(all, resolve).await;
+    assert!(answers.iter().all(|answer| answer.status() == 200));
     let counted: (i64, i64, i64) = sqlx::query_as(
         "select (select count(*) from communications.messages), (select count(*) from communications.conversations),
                 (select sum(inbound_count)::bigint from communications.conversations)",

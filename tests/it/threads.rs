@@ -4,7 +4,6 @@ use crate::intake::trip;
 use crate::webhook::ana;
 use comms_simulator::{Inbound, SignedWebhook};
 use comms_tests::world::World;
-use futures_util::future::join_all;
 use serde_json::json;
 
 #[tokio::test]
@@ -62,12 +61,9 @@ async fn ten_first_messages_at_once_are_one_contact_and_one_conversation() {
                 .unwrap()
         })
         .collect();
-    let responses = join_all(
-        webhooks
-            .iter()
-            .map(|webhook| world.meta_posts(world.iberia.tenant, webhook)),
-    )
-    .await;
+    let responses = world
+        .meta_posts_to_sandboxes(world.iberia.tenant, &webhooks)
+        .await;
     assert!(responses.iter().all(|response| response.status() == 200));
     let counted = (
         world.count("messages").await,

@@ -3,7 +3,6 @@
 use crate::intake::trip;
 use comms_simulator::{Inbound, SignedWebhook, StatusReport, sign};
 use comms_tests::world::{APP_SECRET, World};
-use futures_util::future::join_all;
 use serde_json::json;
 
 pub fn ana(text: &str) -> Inbound {
@@ -20,8 +19,9 @@ async fn the_same_payload_fifty_times_at_once_is_one_message() {
         .simulator
         .signed_inbound(world.iberia.phone_number_id, &ana("hola"))
         .unwrap();
-    let responses =
-        join_all((0..50).map(|_| world.meta_posts(world.iberia.tenant, &webhook))).await;
+    let responses = world
+        .meta_posts_to_sandboxes(world.iberia.tenant, &vec![webhook; 50])
+        .await;
     assert!(responses.iter().all(|response| response.status() == 200));
     let counted = (
         world.count("messages").await,

@@ -15,6 +15,7 @@ use aws_lc_rs::digest;
 use comms_core::channels::whatsapp::Connector;
 use comms_core::channels::{Cloud, Vault};
 use comms_core::dispatch::{Adapters, DeadLetters, Worker};
+use comms_core::inbound::Reception;
 use comms_core::media::{MediaDeadLetters, MediaWorker};
 use comms_core::model::{ConversationId, DispatchMessageJob, MessageId, TenantId};
 use comms_core::platform::config::Secret;
@@ -23,6 +24,7 @@ use comms_core::platform::{Aws, Backend, BatchQueue, Database, MediaQueue, Queue
 use comms_providers::http::{GraphUrl, client};
 use comms_providers::whatsapp::WhatsAppClient;
 use comms_simulator::{Inbound, SignedWebhook, Simulator, SimulatorConfig, StatusStep};
+use futures_util::future::join_all;
 use http::Response;
 use seed::{Operator, Trip};
 use serde_json::Value;
@@ -279,6 +281,26 @@ impl World {
         meta_webhook::handle(&self.webhook, calls::from_meta(tenant, webhook)).await
     }
 
+    /// Meta posts these at once, and eight sandboxes, each with a request at a time, have them all.
+    pub async fn meta_posts_to_sandboxes(
+        &self,
+        tenant: TenantId,
+        webhooks: &[SignedWebhook],
+    ) -> Vec<Response<String>> {
+        const SANDBOXES: usize = 8;
+        let sandbox = |first: usize| async move {
+            let media = MediaQueue::at(&self.aws, &self.media_queue_url);
+            let deps = webhook(self.database(), media);
+            let mut answers = Vec::new();
+            for webhook in webhooks.iter().skip(first).step_by(SANDBOXES) {
+                let request = calls::from_meta(tenant, webhook);
+                answers.push(meta_webhook::handle(&deps, request).await);
+            }
+            answers
+        };
+        join_all((0..SANDBOXES).map(sandbox)).await.concat()
+    }
+
     /// Meta posts a body to the app's own callback.
     pub async fn meta_tells_the_app(&self, body: &Value) -> Response<String> {
         let webhook = calls::signed_by_meta(APP_SECRET, body);
@@ -411,7 +433,7 @@ async fn cloud(aws: &Aws, simulator: &str) -> Cloud {
 fn webhook(database: Database, media: MediaQueue) -> meta_webhook::Deps {
     let secret = |name, value| Secret::of(name, format!("[\"{value}\"]").into());
     meta_webhook::Deps {
-        database,
+        reception: Reception::new(database),
         app_secrets: secret("META_APP_SECRETS", APP_SECRET),
         verify_tokens: secret("META_VERIFY_TOKENS", APP_TOKEN),
         media,

@@ -4,9 +4,10 @@
 //! therefore always exist; there whoever owns the number or the business account gets what is about it.
 //!
 //! 401 for what Meta did not sign, 503 while nothing can be stored (Meta then sends it again, for days), 200 for all
-//! that is committed, quarantine included: an error would only bring the same payload back.
+//! that is committed, quarantine included: an error would only bring the same payload back. Requests that are here at the same time share
+//! transactions; one of them answers and logs for all, the others say `elsewhere`.
 
-use comms_core::inbound::{self, Door, InboundError, Ingested, Verification};
+use comms_core::inbound::{Door, InboundError, Reception, Taken, Verification};
 use comms_core::platform::config::Secret;
 use comms_core::platform::{Aws, ConfigError, Database, MediaQueue, Settings, telemetry};
 use comms_providers::whatsapp::signature::{self, verify};
@@ -17,7 +18,7 @@ use serde_json::json;
 /// All that the function stands on, made once per sandbox.
 #[derive(Debug)]
 pub struct Deps {
-    pub database: Database,
+    pub reception: Reception,
     /// One secret per Meta app, and two of an app while it rotates.
     pub app_secrets: Secret,
     /// What Meta is told in the app's dashboard; two while it changes.
@@ -32,7 +33,7 @@ impl Deps {
     pub fn from_env() -> Result<Self, ConfigError> {
         let (aws, mut settings) = (Aws::default(), Settings::from_env());
         let deps = Self {
-            database: Database::new(settings.secret("DATABASE_URL", &aws)),
+            reception: Reception::new(Database::new(settings.secret("DATABASE_URL", &aws))),
             app_secrets: settings.secret("META_APP_SECRETS", &aws),
             verify_tokens: settings.secret("META_VERIFY_TOKENS", &aws),
             media: MediaQueue::from_settings(&mut settings, &aws),
@@ -81,7 +82,7 @@ async fn handshake(deps: &Deps, door: Door, request: &Request) -> Response<Strin
 
 async fn is_ours(deps: &Deps, door: Door, call: &Verification<'_>) -> Result<bool, InboundError> {
     match door {
-        Door::Tenant(tenant) => Ok(call.is_of_tenant(&deps.database, tenant).await?),
+        Door::Tenant(tenant) => Ok(call.is_of_tenant(&deps.reception.database, tenant).await?),
         Door::App => Ok(call.names_one_of(&deps.verify_tokens.list().await?)),
     }
 }
@@ -89,10 +90,14 @@ async fn is_ours(deps: &Deps, door: Door, call: &Verification<'_>) -> Result<boo
 async fn receive(deps: &Deps, door: Door, request: &Request) -> Response<String> {
     let tenant = door.tenant().map(tracing::field::display);
     match ingest(deps, door, request).await {
-        Ok(ingested) => {
+        Ok(Taken::Elsewhere) => text(StatusCode::OK, r#"{"elsewhere":true}"#),
+        Ok(Taken::Here { requests, ingested }) => {
+            // Those who shared the transaction may have come through other doors.
+            let tenant = tenant.filter(|_| requests == 1);
             deps.media.announce(&ingested.media).await;
             tracing::info!(
                 tenant.id = tenant,
+                requests,
                 messages = ingested.messages,
                 statuses = ingested.statuses,
                 quarantined = ingested.quarantined,
@@ -110,14 +115,14 @@ async fn receive(deps: &Deps, door: Door, request: &Request) -> Response<String>
     }
 }
 
-async fn ingest(deps: &Deps, door: Door, request: &Request) -> Result<Ingested, InboundError> {
+async fn ingest(deps: &Deps, door: Door, request: &Request) -> Result<Taken, InboundError> {
     let header = request
         .headers()
         .get(signature::HEADER)
         .and_then(|value| value.to_str().ok());
     let secrets = deps.app_secrets.list().await?;
     let verified = verify(request.body(), header, &secrets)?;
-    inbound::ingest(&deps.database, door, &verified).await
+    deps.reception.ingest(door, &verified).await
 }
 
 fn later(error: &dyn std::error::Error) -> Response<String> {

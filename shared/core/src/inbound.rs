@@ -15,18 +15,22 @@ mod people;
 pub mod replay;
 mod sorted;
 mod text;
+mod together;
 mod whatsapp;
 
 pub use document::{Document, NewMedia, NewMessage, NewWish, Stored};
 pub use known::Door;
 pub use sorted::Source;
-pub use whatsapp::{Verification, ingest};
+pub use together::{Reception, Taken};
+pub use whatsapp::Verification;
 
 use crate::model::{MediaId, TenantId};
 use crate::platform::{ConfigError, Database, DatabaseError};
 use comms_providers::event::ProviderEvent;
 use comms_providers::whatsapp::signature::SignatureError;
+use known::Entrance;
 use pending::Pending;
+use std::sync::Arc;
 
 /// Why a webhook call was not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,9 @@ pub enum InboundError {
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Mail(#[from] mail::FetchError),
+    /// The transaction that the request shared with others.
+    #[error(transparent)]
+    Shared(Arc<InboundError>),
 }
 
 /// What a payload came to. A repeat of the same one comes to nothing new.
@@ -71,6 +78,6 @@ pub async fn take_in(
     door: Door,
     events: Vec<ProviderEvent>,
 ) -> Result<Ingested, InboundError> {
-    let pending = Pending::of(database, source, door, events).await?;
+    let pending = Pending::of(database, source, Entrance::One(door), events).await?;
     Ok(pending.commit(source.name, door).await?)
 }

@@ -44,6 +44,15 @@ pub(super) struct Facts {
     profile: Option<PassengerProfileId>,
 }
 
+impl Facts {
+    /// What was said before stays, and profiles are linked by whoever brings them first.
+    fn learn(&mut self, more: Self) {
+        self.name = self.name.take().or(more.name);
+        self.locale = self.locale.take().or(more.locale);
+        self.timezone = self.timezone.take().or(more.timezone);
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct NewAlias {
     tenant_id: TenantId,
@@ -213,9 +222,16 @@ impl Room {
         if found.is_none() {
             self.owners.created(contact);
             self.decisions.created.push(facts);
+        } else if let Some(made) = self.made_here(contact) {
+            made.learn(facts);
         } else if self.owners.may_learn(contact) && sighting.teaches() {
             self.decisions.known.push(facts);
         }
+    }
+
+    fn made_here(&mut self, contact: ContactId) -> Option<&mut Facts> {
+        let mut made = self.decisions.created.iter_mut();
+        made.find(|facts| facts.contact_id == contact)
     }
 
     /// An alias that nobody has becomes the contact's.

@@ -4,7 +4,7 @@
 //! may be ahead of our own commit: it waits in quarantine as [`UNKNOWN_MESSAGE`], and the scan tries it again.
 
 use super::document::Document;
-use super::known::Door;
+use super::known::{Door, Entrance};
 use super::mail::{self, Arrived, Mailroom};
 use super::pending::Pending;
 use super::sorted::Source;
@@ -201,5 +201,5 @@ pub(super) async fn pending_texts(
     database: &Database,
     events: Vec<ProviderEvent>,
 ) -> Result<Pending, InboundError> {
-    Pending::of(database, TEXTS, Door::App, events).await
+    Pending::of(database, TEXTS, Entrance::One(Door::App), events).await
 }

@@ -6,7 +6,7 @@ use crate::platform::{Database, DatabaseError, Tx};
 use crate::quarantine;
 use comms_providers::event::{AccountUpdate, EventKind, ProviderEvent};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Through which door a payload came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,55 @@ impl Door {
         match self {
             Self::Tenant(tenant) => Some(tenant),
             Self::App => None,
+        }
+    }
+}
+
+/// How events came in: in one payload through one door, or in several payloads that share a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Entrance<'a> {
+    One(Door),
+    Several(&'a Doors),
+}
+
+/// Through whose door each number came that came through a tenant's: nobody else may own it.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Doors(BTreeMap<String, TenantId>);
+
+impl Doors {
+    /// Notes through which door these come. `false`: a number of theirs has come through another tenant's.
+    pub fn note(&mut self, door: Door, events: &[ProviderEvent]) -> bool {
+        let Door::Tenant(tenant) = door else {
+            return true;
+        };
+        let accounts = events.iter().filter_map(|event| event.account.as_ref());
+        let mut numbers = accounts.filter_map(|account| account.external_account_id.as_deref());
+        numbers.all(|number| {
+            let noted = self.0.entry(number.to_owned()).or_insert(tenant);
+            *noted == tenant
+        })
+    }
+}
+
+/// Flattened into what the database is asked.
+#[derive(Debug, Serialize)]
+pub(super) struct Asked<'a> {
+    door: Option<TenantId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doors: Option<&'a Doors>,
+}
+
+impl<'a> From<Entrance<'a>> for Asked<'a> {
+    fn from(entrance: Entrance<'a>) -> Self {
+        match entrance {
+            Entrance::One(door) => Self {
+                door: door.tenant(),
+                doors: None,
+            },
+            Entrance::Several(doors) => Self {
+                door: None,
+                doors: Some(doors),
+            },
         }
     }
 }
@@ -80,7 +129,8 @@ impl Place {
 #[derive(Debug, Serialize)]
 struct Question<'a> {
     channel: Channel,
-    door: Option<TenantId>,
+    #[serde(flatten)]
+    entrance: Asked<'a>,
     numbers: BTreeSet<&'a str>,
     wabas: BTreeSet<&'a str>,
     people: Vec<PersonSeen<'a>>,
@@ -98,14 +148,14 @@ impl Loaded {
     pub(super) async fn begin(
         database: &Database,
         channel: Channel,
-        door: Door,
+        entrance: Entrance<'_>,
         events: &[ProviderEvent],
         people: Vec<PersonSeen<'_>>,
     ) -> Result<(Tx, Self), DatabaseError> {
         let accounts = || events.iter().filter_map(|event| event.account.as_ref());
         let question = Question {
             channel,
-            door: door.tenant(),
+            entrance: entrance.into(),
             numbers: accounts()
                 .filter_map(|account| account.external_account_id.as_deref())
                 .collect(),

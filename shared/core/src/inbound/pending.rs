@@ -1,7 +1,7 @@
 //! One payload on its way into the database: owners and people are found and locked, nothing is committed.
 
 use super::document::Document;
-use super::known::{Door, Loaded};
+use super::known::{Door, Entrance, Loaded};
 use super::sorted::{Sorted, Source};
 use super::{InboundError, Ingested, people};
 use crate::delivery::Recorded;
@@ -26,11 +26,12 @@ impl Pending {
     pub async fn of(
         database: &Database,
         source: Source,
-        door: Door,
+        entrance: Entrance<'_>,
         events: Vec<ProviderEvent>,
     ) -> Result<Self, InboundError> {
         let people = people::seen(&events);
-        let (tx, known) = Loaded::begin(database, source.channel, door, &events, people).await?;
+        let (tx, known) =
+            Loaded::begin(database, source.channel, entrance, &events, people).await?;
         let Sorted { document, misfits } = Sorted::of(events, &known, source);
         Ok(Self {
             tx,

@@ -1,6 +1,6 @@
 //! Meta's webhook: the handshake, and the payload.
 
-use super::known::Door;
+use super::known::{Asked, Door, Entrance};
 use super::pending::Pending;
 use super::sorted::Source;
 use super::text::Text;
@@ -20,45 +20,54 @@ use serde::Serialize;
 /// The name in quarantine.
 pub(super) const NAME: &str = "META_WEBHOOK";
 
-const SOURCE: Source = Source {
+pub(super) const SOURCE: Source = Source {
     channel: Channel::WhatsApp,
     name: NAME,
     again: webhook::again,
 };
 
-/// Stores everything in the payload for its owners. Accounts in any state still ingest.
-///
-/// # Errors
-/// When the database does not answer: nothing is stored, and the provider must send it again.
-pub async fn ingest(
+/// A payload that shares its transaction with no other.
+pub(super) async fn ingest(
     database: &Database,
     door: Door,
+    events: Vec<ProviderEvent>,
     raw: &VerifiedWebhook<'_>,
 ) -> Result<Ingested, InboundError> {
-    let events = match webhook::parse(raw) {
-        Ok(events) => events,
-        Err(error) => {
-            tracing::warn!(error = %error, "webhook body does not read");
-            let payload = raw.raw().to_vec();
-            return kept(database, door, unread(&error), payload).await;
-        }
-    };
-    match together(database, door, events).await {
-        // What the database never takes must not hold back its neighbours for the days that Meta sends it again.
-        Err(InboundError::Database(error)) if error.is_about_rows() => {
-            tracing::error!(%error, "taking in a payload piece by piece");
-            piece_by_piece(database, door, raw).await
-        }
+    match in_one(database, door, events).await {
+        Err(InboundError::Database(error)) => or_piece_by_piece(database, door, error, raw).await,
         taken => taken,
     }
 }
 
-async fn together(
+/// What the database never takes must not hold back its neighbours for the days that Meta sends it again.
+pub(super) async fn or_piece_by_piece(
+    database: &Database,
+    door: Door,
+    error: DatabaseError,
+    raw: &VerifiedWebhook<'_>,
+) -> Result<Ingested, InboundError> {
+    if !error.is_about_rows() {
+        return Err(error.into());
+    }
+    tracing::error!(%error, "taking in a payload piece by piece");
+    piece_by_piece(database, door, raw).await
+}
+
+/// The events of a payload, or why it does not read.
+pub(super) fn read(raw: &VerifiedWebhook<'_>) -> Result<Vec<ProviderEvent>, &'static str> {
+    webhook::parse(raw).map_err(|error| {
+        tracing::warn!(error = %error, "webhook body does not read");
+        unread(&error)
+    })
+}
+
+/// All events of a payload in one transaction.
+pub(super) async fn in_one(
     database: &Database,
     door: Door,
     events: Vec<ProviderEvent>,
 ) -> Result<Ingested, InboundError> {
-    if let Some(ingested) = statuses(database, door, &events).await? {
+    if let Some(ingested) = statuses(database, Entrance::One(door), &events).await? {
         return Ok(ingested);
     }
     if let Some(text) = Text::of(SOURCE.channel, door, &events)
@@ -81,7 +90,7 @@ async fn piece_by_piece(
     let mut ingested = Ingested::default();
     for event in webhook::parse(raw).unwrap_or_default() {
         let payload = webhook::again(&event);
-        match together(database, Door::App, vec![event]).await {
+        match in_one(database, Door::App, vec![event]).await {
             Ok(taken) => ingested.add(taken),
             Err(InboundError::Database(error)) if error.is_about_rows() => {
                 tracing::error!(%error, "the database does not take an event");
@@ -110,11 +119,11 @@ pub(super) async fn pending(
     database: &Database,
     events: Vec<ProviderEvent>,
 ) -> Result<Pending, InboundError> {
-    Pending::of(database, SOURCE, Door::App, events).await
+    Pending::of(database, SOURCE, Entrance::One(Door::App), events).await
 }
 
 /// Quarantine, and nothing else.
-async fn kept(
+pub(super) async fn kept(
     database: &Database,
     door: Door,
     reason: &'static str,
@@ -140,15 +149,16 @@ struct Named<'a> {
 #[derive(Debug, Serialize)]
 struct Statuses<'a> {
     channel: Channel,
-    door: Option<TenantId>,
+    #[serde(flatten)]
+    entrance: Asked<'a>,
     reports: Vec<StatusReport<Named<'a>>>,
 }
 
 /// Most payloads are one status. Statuses need no people, so the database finds their owners itself, in one round trip.
 /// `None`: there is something else in the payload, or somebody else's, and nothing was written.
-async fn statuses(
+pub(super) async fn statuses(
     database: &Database,
-    door: Door,
+    entrance: Entrance<'_>,
     events: &[ProviderEvent],
 ) -> Result<Option<Ingested>, InboundError> {
     let report = |event| {
@@ -173,7 +183,7 @@ async fn statuses(
     }
     let statuses = Statuses {
         channel: Channel::WhatsApp,
-        door: door.tenant(),
+        entrance: entrance.into(),
         reports,
     };
     let recorded: Option<Recorded> = database.call("inbound_statuses", &statuses).await?;

@@ -72,6 +72,12 @@ impl DatabaseError {
         self.is_bad_data() || matches!(self, Self::Sql(error) if constraint(error))
     }
 
+    /// Did the database itself say no? Then nothing was committed.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Sql(sqlx::Error::Database(_)))
+    }
+
     /// Does the database lack a table, a view or a column that was asked for?
     #[must_use]
     pub fn is_undefined(&self) -> bool {
@@ -122,6 +128,15 @@ impl Database {
             url,
             slots: Arc::new(Semaphore::new(CONNECTIONS)),
             idle: Idle::default(),
+        }
+    }
+
+    /// For a process that serves many events at a time: so many connections at most.
+    #[must_use]
+    pub fn with_connections(self, connections: usize) -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(connections)),
+            ..self
         }
     }
 

@@ -1,0 +1,282 @@
+//! Requests that are in the process at the same time share a transaction.
+//!
+//! An environment of Lambda serves one request at a time unless it runs on Managed Instances, where it serves many
+//! (`AWS_LAMBDA_MAX_CONCURRENCY`). Then what comes while transactions are under way stands in line, and the next one takes it all: begun,
+//! planned, flushed and answered once. Nobody waits for company, and a request that finds nobody goes as if alone.
+//!
+//! What is stored is what one payload with all of it would store. Each request's door is asked for each number that it names; whatever is
+//! not as usual (a number that is not the door's, something for quarantine, whatever the database refuses, somebody who is locked for
+//! longer) sends everybody of the transaction on their own way, on which nothing has happened yet.
+
+use super::known::{Door, Doors, Entrance};
+use super::pending::Pending;
+use super::whatsapp::{self, SOURCE};
+use super::{InboundError, Ingested};
+use crate::platform::Database;
+use comms_providers::event::{EventKind, ProviderEvent};
+use comms_providers::whatsapp::VerifiedWebhook;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{Semaphore, oneshot};
+
+/// Events of one transaction at most.
+const MOST: usize = 256;
+/// Of a request that shares at most: whoever brings more would hold up the others.
+const EVERYDAY: usize = 64;
+/// Transactions of a line at the same time: while the database works at one, the next one's requests are read.
+const LANES: usize = 2;
+/// Two lanes each of two lines, and two for those who go alone.
+const CONNECTIONS: usize = 6;
+
+/// Where Meta's requests arrive.
+#[derive(Debug)]
+pub struct Reception {
+    pub database: Database,
+    /// Reports alone: one round trip, however many.
+    reports: Line,
+    /// Messages, and reports that came with some.
+    messages: Line,
+}
+
+/// What became of a request that was taken in.
+#[derive(Debug)]
+pub enum Taken {
+    /// What its transaction came to, of this many requests.
+    Here { requests: usize, ingested: Ingested },
+    /// Another request of the same transaction has that.
+    Elsewhere,
+}
+
+/// Requests that wait for a transaction.
+#[derive(Debug)]
+struct Line {
+    waiting: Mutex<Vec<Call>>,
+    lanes: Semaphore,
+}
+
+#[derive(Debug)]
+struct Call {
+    door: Door,
+    events: Vec<ProviderEvent>,
+    answer: oneshot::Sender<Answer>,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Taken(Result<Taken, InboundError>),
+    /// Nothing was written: the request must go on its own way.
+    Alone,
+}
+
+impl Reception {
+    #[must_use]
+    pub fn new(database: Database) -> Self {
+        Self {
+            database: database.with_connections(CONNECTIONS),
+            reports: Line::new(),
+            messages: Line::new(),
+        }
+    }
+
+    /// Stores everything in the payload for its owners. Accounts in any state still ingest.
+    ///
+    /// # Errors
+    /// When the database does not answer: nothing is stored, and the provider must send it again.
+    pub async fn ingest(
+        &self,
+        door: Door,
+        raw: &VerifiedWebhook<'_>,
+    ) -> Result<Taken, InboundError> {
+        let events = match whatsapp::read(raw) {
+            Ok(events) => events,
+            Err(reason) => {
+                let payload = raw.raw().to_vec();
+                return here(whatsapp::kept(&self.database, door, reason, payload).await);
+            }
+        };
+        let Some(line) = self.line(&events) else {
+            return here(whatsapp::ingest(&self.database, door, events, raw).await);
+        };
+        match line.take(&self.database, door, events).await {
+            // Alone in its transaction, or else it would have been told to go alone.
+            Answer::Taken(Err(InboundError::Database(error))) => {
+                here(whatsapp::or_piece_by_piece(&self.database, door, error, raw).await)
+            }
+            Answer::Taken(taken) => taken,
+            Answer::Alone => {
+                let events = whatsapp::read(raw).unwrap_or_default();
+                here(whatsapp::ingest(&self.database, door, events, raw).await)
+            }
+        }
+    }
+
+    /// Where such a request may share a transaction; nowhere if something of it is not everyday.
+    fn line(&self, events: &[ProviderEvent]) -> Option<&Line> {
+        if events.is_empty() || events.len() > EVERYDAY || !events.iter().all(is_everyday) {
+            return None;
+        }
+        let reports = events.iter().all(is_report);
+        Some(if reports {
+            &self.reports
+        } else {
+            &self.messages
+        })
+    }
+}
+
+fn here(ingested: Result<Ingested, InboundError>) -> Result<Taken, InboundError> {
+    ingested.map(|ingested| Taken::Here {
+        requests: 1,
+        ingested,
+    })
+}
+
+/// What says whose it is, and neither changes who somebody is nor is about an account.
+fn is_everyday(event: &ProviderEvent) -> bool {
+    let account = event.account.as_ref();
+    account.is_some_and(|account| account.external_account_id.is_some())
+        && matches!(
+            event.kind,
+            EventKind::Status(_)
+                | EventKind::Message(_)
+                | EventKind::Reaction(_)
+                | EventKind::Echo(_)
+                | EventKind::Edit(_)
+                | EventKind::Revoke(_)
+        )
+}
+
+fn is_report(event: &ProviderEvent) -> bool {
+    matches!(event.kind, EventKind::Status(_))
+}
+
+impl Line {
+    fn new() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            lanes: Semaphore::new(LANES),
+        }
+    }
+
+    async fn take(&self, database: &Database, door: Door, events: Vec<ProviderEvent>) -> Answer {
+        let (answer, mut answered) = oneshot::channel();
+        let call = Call {
+            door,
+            events,
+            answer,
+        };
+        self.waiting().push(call);
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answered => return or_alone(answer),
+                _lane = self.lanes.acquire() => match self.next() {
+                    // Somebody has it in hand already.
+                    None => break,
+                    Some(calls) => serve(database, calls).await,
+                }
+            }
+        }
+        or_alone(answered.await)
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Call>> {
+        // A panic elsewhere cannot leave the line half written.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The longest waiting first; `None` where nobody waits.
+    fn next(&self) -> Option<Vec<Call>> {
+        let mut waiting = self.waiting();
+        let sums = waiting.iter().scan(0, |sum, call| {
+            *sum += call.events.len();
+            Some(*sum)
+        });
+        let many = sums.take_while(|sum| *sum <= MOST).count();
+        (many > 0).then(|| waiting.drain(..many).collect())
+    }
+}
+
+/// Whoever had taken the call and was given up has stored nothing, or what may be stored again.
+fn or_alone(answer: Result<Answer, oneshot::error::RecvError>) -> Answer {
+    answer.unwrap_or(Answer::Alone)
+}
+
+/// One transaction for all of them, if it can be, and an answer for everybody.
+async fn serve(database: &Database, calls: Vec<Call>) {
+    let mut doors = Doors::default();
+    let (calls, others): (Vec<Call>, Vec<Call>) = calls
+        .into_iter()
+        .partition(|call| doors.note(call.door, &call.events));
+    go_alone(others.into_iter().map(|call| call.answer));
+    match <[Call; 1]>::try_from(calls) {
+        Ok([call]) => {
+            let taken = here(whatsapp::in_one(database, call.door, call.events).await);
+            // Whoever has gone away meanwhile needs no answer: the provider asks again.
+            let _ = call.answer.send(Answer::Taken(taken));
+        }
+        Err(calls) => serve_many(database, &doors, calls).await,
+    }
+}
+
+async fn serve_many(database: &Database, doors: &Doors, calls: Vec<Call>) {
+    let requests = calls.len();
+    let mut events = Vec::with_capacity(requests);
+    let mut answers = Vec::with_capacity(requests);
+    for call in calls {
+        events.extend(call.events);
+        answers.push(call.answer);
+    }
+    match shared(database, doors, events).await {
+        Ok(Some(ingested)) => tell(answers, requests, ingested),
+        Ok(None) => go_alone(answers),
+        // Refused: nothing was committed, and whose fault it is, each finds out for itself.
+        Err(InboundError::Database(error)) if error.is_refusal() => {
+            tracing::warn!(%error, requests, "requests that shared a transaction go on alone");
+            go_alone(answers);
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            for answer in answers {
+                let error = InboundError::Shared(Arc::clone(&error));
+                let _ = answer.send(Answer::Taken(Err(error)));
+            }
+        }
+    }
+}
+
+/// `None`, with nothing written: something of it belongs in quarantine.
+async fn shared(
+    database: &Database,
+    doors: &Doors,
+    events: Vec<ProviderEvent>,
+) -> Result<Option<Ingested>, InboundError> {
+    let entrance = Entrance::Several(doors);
+    if events.iter().all(is_report) {
+        return whatsapp::statuses(database, entrance, &events).await;
+    }
+    let pending = Pending::of(database, SOURCE, entrance, events).await?;
+    if pending.misfits.is_empty() {
+        return Ok(Some(pending.commit(SOURCE.name, Door::App).await?));
+    }
+    pending.tx.rollback().await?;
+    Ok(None)
+}
+
+/// The first who still listens has what all came to, and announces the files.
+fn tell(answers: Vec<oneshot::Sender<Answer>>, requests: usize, ingested: Ingested) {
+    let mut all = Some(Taken::Here { requests, ingested });
+    for answer in answers {
+        let taken = all.take().unwrap_or(Taken::Elsewhere);
+        if let Err(Answer::Taken(Ok(unheard @ Taken::Here { .. }))) =
+            answer.send(Answer::Taken(Ok(taken)))
+        {
+            all = Some(unheard);
+        }
+    }
+}
+
+fn go_alone(answers: impl IntoIterator<Item = oneshot::Sender<Answer>>) {
+    for answer in answers {
+        let _ = answer.send(Answer::Alone);
+    }
+}

@@ -1,0 +1,364 @@
+//! Requests that are in one process at the same time share transactions, and nobody can tell from what is stored.
+
+use crate::planted;
+use crate::webhook::ana;
+use comms_simulator::{Inbound, SignedWebhook, StatusReport};
+use comms_tests::calls;
+use comms_tests::seed::Operator;
+use comms_tests::world::World;
+use futures_util::{
+    future::{join, join_all},
+    poll,
+};
+use lambda_http::Response;
+use serde_json::json;
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+
+type Requests<'a> = Vec<(&'a Operator, SignedWebhook)>;
+type Post<'a> = Pin<Box<dyn Future<Output = Response<String>> + 'a>>;
+type Posts<'a> = VecDeque<Post<'a>>;
+
+fn from(phone: &str, text: &str) -> Inbound {
+    Inbound {
+        from: Some(phone.to_owned()),
+        profile_name: Some(format!("Customer {phone}")),
+        ..Inbound::text(phone, text)
+    }
+}
+
+fn to(world: &World, operator: &Operator, inbound: &Inbound) -> SignedWebhook {
+    let number = operator.phone_number_id;
+    world.simulator.signed_inbound(number, inbound).unwrap()
+}
+
+/// Each at the door of its operator.
+fn posts<'a>(world: &'a World, requests: &'a Requests<'_>) -> Posts<'a> {
+    let post = |(operator, webhook): &'a (&Operator, SignedWebhook)| -> Post<'a> {
+        Box::pin(world.meta_posts(operator.tenant, webhook))
+    };
+    requests.iter().map(post).collect()
+}
+
+/// Until this ends, everybody who asks the database waits: the first thing that all ask is whose number it is.
+async fn nobody_is_answered(world: &World) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut holder = world.pool.begin().await.unwrap();
+    sqlx::query("lock table communications.channel_accounts in access exclusive mode")
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    holder
+}
+
+/// All there before the first is answered: the first two ask the database, the others stand in line.
+async fn arrive(world: &World, posts: &mut Posts<'_>) {
+    let holder = nobody_is_answered(world).await;
+    for post in posts {
+        assert!(poll!(post.as_mut()).is_pending());
+    }
+    holder.rollback().await.unwrap();
+}
+
+async fn at_once(world: &World, requests: &Requests<'_>) -> Vec<Response<String>> {
+    let mut posts = posts(world, requests);
+    arrive(world, &mut posts).await;
+    join_all(posts).await
+}
+
+fn all_taken(answers: &[Response<String>]) {
+    assert!(answers.iter().all(|answer| answer.status() == 200));
+}
+
+fn elsewhere(answers: &[Response<String>]) -> usize {
+    let says = |answer: &&Response<String>| answer.body() == r#"{"elsewhere":true}"#;
+    answers.iter().filter(says).count()
+}
+
+/// The first two begin transactions of their own; the other thirty-eight, of both operators, are the next one.
+#[tokio::test]
+async fn forty_texts_of_two_operators_are_three_transactions() {
+    let world = World::new().await;
+    // The same people write to both: they are other people there.
+    let texts = (0..40).map(|n| {
+        let operator = if n % 2 == 0 {
+            &world.iberia
+        } else {
+            &world.albion
+        };
+        let phone = format!("346001112{:02}", n / 4);
+        (
+            operator,
+            to(&world, operator, &from(&phone, &format!("text {n}"))),
+        )
+    });
+    let requests: Requests<'_> = texts.collect();
+    for times in ["first", "again"] {
+        let answers = at_once(&world, &requests).await;
+        all_taken(&answers);
+        assert_eq!(elsewhere(&answers), 37, "{times}");
+    }
+    let stored: Vec<(uuid::Uuid, i64, i64, i64)> = sqlx::query_as(
+        "select m.tenant_id, count(*), count(distinct m.contact_id), count(distinct m.conversation_id)
+           from communications.messages m
+           join communications.conversations c on c.tenant_id = m.tenant_id and c.id = m.conversation_id
+          where c.inbound_count = 2 and c.contact_id = m.contact_id
+          group by 1 order by 1",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let mut due = [world.iberia.tenant.0, world.albion.tenant.0].map(|tenant| (tenant, 20, 10, 10));
+    due.sort_unstable();
+    assert_eq!(stored, due);
+    assert_eq!(world.count("quarantine").await, 0);
+}
+
+#[tokio::test]
+async fn what_is_reported_of_one_message_in_many_requests_ends_in_one_row() {
+    let world = World::new().await;
+    let first = planted::one(&world).await;
+    planted::more(&world, first, 4).await;
+    world.step_dispatch().await;
+    let sent: Vec<String> = sqlx::query_scalar(
+        "select external_message_id from communications.messages where status = 'SENT' order by id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let number = world.iberia.number();
+    let mut requests = Requests::new();
+    // In no order, and each twice.
+    for word in ["read", "sent", "delivered", "read", "sent", "delivered"] {
+        for wamid in &sent {
+            let report = StatusReport::new(wamid, word, "34600111222");
+            let webhook = world.simulator.builder().status(&number, &report).build();
+            requests.push((&world.iberia, webhook));
+        }
+    }
+    let answers = at_once(&world, &requests).await;
+    all_taken(&answers);
+    assert_eq!(elsewhere(&answers), requests.len() - 3);
+    assert_eq!(world.outbound().await, ["READ"; 5]);
+    assert_eq!(world.count("message_status_events").await, 15);
+}
+
+/// A door lets in what is its tenant's, whoever else stands there.
+#[tokio::test]
+async fn the_wrong_door_stays_wrong_in_company() {
+    let world = World::new().await;
+    let good = |n: usize| {
+        (
+            &world.iberia,
+            to(&world, &world.iberia, &from("34600111201", &format!("{n}"))),
+        )
+    };
+    let mut requests: Requests<'_> = (0..5).map(good).collect();
+    // Albion's door, Iberia's number: once with its neighbours' number, once with one that only it names.
+    requests.push((
+        &world.albion,
+        to(&world, &world.iberia, &ana("to the wrong door")),
+    ));
+    requests.push((
+        &world.iberia,
+        to(&world, &world.albion, &ana("to the other wrong door")),
+    ));
+    all_taken(&at_once(&world, &requests).await);
+    assert_eq!(world.count("messages").await, 5);
+    assert_eq!(world.count("messages where body like 'to %'").await, 0);
+    assert_eq!(
+        world
+            .count("quarantine where reason = 'UNKNOWN_ACCOUNT'")
+            .await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn the_wrong_door_gets_no_reports_in_company() {
+    let world = World::new().await;
+    let report = |operator: &Operator, n: usize| {
+        let report = StatusReport::new(&format!("wamid.{n}"), "sent", "34600111222");
+        world
+            .simulator
+            .builder()
+            .status(&operator.number(), &report)
+            .build()
+    };
+    let mut requests: Requests<'_> = (0..5)
+        .map(|n| (&world.iberia, report(&world.iberia, n)))
+        .collect();
+    requests.push((&world.iberia, report(&world.albion, 5)));
+    requests.push((&world.albion, report(&world.iberia, 6)));
+    all_taken(&at_once(&world, &requests).await);
+    let by_tenant: Vec<(uuid::Uuid, i64)> = sqlx::query_as(
+        "select tenant_id, count(*) from communications.message_status_events group by 1",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(by_tenant, [(world.iberia.tenant.0, 5)]);
+    assert_eq!(
+        world
+            .count("quarantine where reason = 'UNKNOWN_ACCOUNT'")
+            .await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_the_database_refuses_takes_nobody_with_it() {
+    let world = World::new().await;
+    // Stands for a bug of ours.
+    world
+        .execute(
+            "alter table communications.messages add constraint no_such_word check (body <> 'poison')",
+        )
+        .await;
+    let words = ["uno", "dos", "poison", "tres", "cuatro"];
+    let requests: Requests<'_> = words
+        .iter()
+        .map(|word| (&world.iberia, to(&world, &world.iberia, &ana(word))))
+        .collect();
+    all_taken(&at_once(&world, &requests).await);
+    assert_eq!(world.count("messages").await, 4);
+    assert_eq!(world.count("quarantine where reason = 'REFUSED'").await, 1);
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_told_to_everybody() {
+    let world = World::new().await;
+    let requests: Requests<'_> = (0..6)
+        .map(|n| {
+            (
+                &world.iberia,
+                to(&world, &world.iberia, &ana(&format!("{n}"))),
+            )
+        })
+        .collect();
+    world
+        .execute("alter table communications.messages rename to messages_gone")
+        .await;
+    let mut statuses = BTreeMap::new();
+    for answer in at_once(&world, &requests).await {
+        *statuses.entry(answer.status().as_u16()).or_insert(0) += 1;
+    }
+    assert_eq!(statuses, BTreeMap::from([(503, 6)]));
+    world
+        .execute("alter table communications.messages_gone rename to messages")
+        .await;
+    all_taken(&at_once(&world, &requests).await);
+    assert_eq!(world.count("messages").await, 6);
+}
+
+/// Whoever leads a transaction and is given up leaves the others where they were: they go alone.
+#[tokio::test]
+async fn whoever_is_given_up_takes_nobody_along() {
+    let world = World::new().await;
+    let requests: Requests<'_> = (0..6)
+        .map(|n| {
+            (
+                &world.iberia,
+                to(&world, &world.iberia, &ana(&format!("{n}"))),
+            )
+        })
+        .collect();
+    let mut posts = posts(&world, &requests);
+    arrive(&world, &mut posts).await;
+    posts.drain(..2);
+    // The third has a lane now, and all four that are left in hand.
+    let holder = nobody_is_answered(&world).await;
+    assert!(poll!(posts[0].as_mut()).is_pending());
+    posts.pop_front();
+    holder.rollback().await.unwrap();
+    let answers = join_all(posts).await;
+    all_taken(&answers);
+    assert_eq!(
+        elsewhere(&answers),
+        0,
+        "somebody answered for the one that is gone"
+    );
+    assert_eq!(
+        world.count("messages where body in ('3', '4', '5')").await,
+        3
+    );
+}
+
+/// The platform's door, a file, a text that names nobody before the one that does: in company as alone.
+#[tokio::test]
+async fn all_kinds_go_together() {
+    let world = World::new().await;
+    let number = world.iberia.number();
+    let build = |inbound: &Inbound| world.simulator.builder().message(&number, inbound).build();
+    let nameless = Inbound {
+        profile_name: None,
+        ..from("34600111205", "first")
+    };
+    let photo = Inbound {
+        message: Some(
+            json!({"type": "image", "image": {"id": "1", "mime_type": "image/jpeg", "sha256": "x"}}),
+        ),
+        ..from("34600111206", "")
+    };
+    let webhooks = [
+        build(&ana("one")),
+        build(&ana("two")),
+        build(&nameless),
+        build(&from("34600111205", "second")),
+        build(&photo),
+        build(&from("34600111206", "a photo")),
+    ];
+    let post = |webhook| -> Post<'_> {
+        let request = calls::from_meta_to_app(webhook);
+        Box::pin(meta_webhook::handle(&world.webhook, request))
+    };
+    let mut posts: Posts<'_> = webhooks.iter().map(post).collect();
+    arrive(&world, &mut posts).await;
+    let answers = join_all(posts).await;
+    all_taken(&answers);
+    assert_eq!(elsewhere(&answers), 3);
+    assert_eq!(world.count("messages").await, 6);
+    assert_eq!(world.take_media_hints().await.len(), 1);
+    let names: Vec<String> = sqlx::query_scalar(
+        "select coalesce(display_name, '') from communications.contacts order by 1",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        names,
+        ["Ana", "Customer 34600111205", "Customer 34600111206"]
+    );
+}
+
+/// Whoever is locked for longer than a moment keeps the others waiting no longer than that.
+#[tokio::test]
+async fn somebody_who_is_locked_holds_up_nobody_else() {
+    let world = World::new().await;
+    world.customer_writes(&ana("known")).await;
+    let mut holder = world.pool.begin().await.unwrap();
+    sqlx::query(
+        "select pg_advisory_xact_lock(communications.person_lock(tenant_id::text, kind, scope, value))
+           from communications.contact_identities",
+    )
+    .execute(&mut *holder)
+    .await
+    .unwrap();
+    let free = |n: usize| {
+        let inbound = from(&format!("3460011122{n}"), "free");
+        (&world.iberia, to(&world, &world.iberia, &inbound))
+    };
+    let locked = to(&world, &world.iberia, &ana("locked"));
+    let requests: Requests<'_> = (3..7).map(free).chain([(&world.iberia, locked)]).collect();
+    let mut posts = posts(&world, &requests);
+    arrive(&world, &mut posts).await;
+    let late = posts.pop_back().unwrap();
+    let others = async {
+        let answers = join_all(posts).await;
+        holder.rollback().await.unwrap();
+        answers
+    };
+    let (answers, late) = join(others, late).await;
+    all_taken(&answers);
+    all_taken(&[late]);
+    assert_eq!(world.count("messages").await, 6);
+}
