@@ -40,6 +40,8 @@ pub struct WebhookSettings {
     /// A round's requests of each kind: a multiple of sixty.
     pub requests: usize,
     pub sandboxes: usize,
+    /// Requests that each of them serves at once.
+    pub at_once: usize,
     pub rounds: usize,
 }
 

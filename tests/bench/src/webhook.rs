@@ -1,4 +1,5 @@
-//! `bench webhook`: Meta's webhook under load. Two kinds of requests, each beside a replay of its own statements.
+//! `bench webhook`: Meta's webhook under load. Two kinds of requests, each beside a replay of its own statements; and the same for one
+//! process that serves many at once.
 
 mod bodies;
 mod report;
@@ -30,14 +31,30 @@ const LARGE_BODIES: usize = 20;
 /// How long pgbench runs.
 const ANCHOR_TIME: Duration = Duration::from_secs(5);
 
+/// How the function runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    pub sandboxes: usize,
+    /// Requests that each of them serves at once.
+    pub at_once: usize,
+}
+
 /// What a kind came to. Durations are from the event's due time to its answer.
 pub struct Row {
     pub kind: Kind,
     pub measured: Vec<Measured>,
-    pub floor: Vec<Duration>,
-    pub floor_postgres_cpu: Vec<f64>,
     /// At half the measured rate, the shortest first.
     pub latencies: Vec<Duration>,
+    /// Where one request at a time has one transaction of its own.
+    pub floor: Option<Floor>,
+}
+
+/// The statements alone.
+#[derive(Default)]
+pub struct Floor {
+    pub took: Vec<Duration>,
+    pub postgres_cpu: Vec<f64>,
+    /// Of a request.
     pub network_round_trips: f64,
 }
 
@@ -55,6 +72,14 @@ pub struct Large {
     pub thousand: Duration,
 }
 
+/// All that is measured.
+pub struct Results {
+    /// Of each kind: a request at a time, and many at once.
+    pub rows: Vec<(Row, Row)>,
+    pub large: Large,
+    pub beside: Beside,
+}
+
 struct Bench {
     settings: WebhookSettings,
     server: Server,
@@ -64,13 +89,15 @@ struct Bench {
 pub fn run(settings: WebhookSettings) -> Result<()> {
     let load_at_start = proc::load();
     let bench = Bench::prepare(settings)?;
-    let mut rows = Vec::new();
-    for kind in [Kind::Status, Kind::Inbound] {
-        rows.push(bench.row(kind)?);
-    }
-    let large = bench.large()?;
-    let beside = bench.beside()?;
-    let document = report::document(&bench.settings, &rows, &large, &beside, &load_at_start);
+    let results = Results {
+        rows: [Kind::Status, Kind::Inbound]
+            .into_iter()
+            .map(|kind| bench.rows(kind))
+            .collect::<Result<_>>()?,
+        large: bench.large()?,
+        beside: bench.beside()?,
+    };
+    let document = report::document(&bench.settings, &results, &load_at_start);
     report::print(&document);
     let file = bench.settings.out.join("webhook.json");
     fs::write(&file, format!("{document:#}\n")).with_context(|| format!("write {}", file.display()))
@@ -108,8 +135,9 @@ impl Bench {
         )
     }
 
-    /// The function and its floor take turns; then the function alone at half the rate, for the latencies.
-    fn row(&self, kind: Kind) -> Result<Row> {
+    /// The function, a request at a time, its floor, and one process with many at once take turns; then the function at half the rate of
+    /// each, for the latencies.
+    fn rows(&self, kind: Kind) -> Result<(Row, Row)> {
         let events = bodies::events(kind, self.settings.requests);
         step(&format!(
             "{kind:?}: recording what one sandbox says to Postgres (not measured)"
@@ -118,64 +146,95 @@ impl Bench {
         let (recorder, address) = Recorder::start(&self.server)?;
         let heard = recorder.clone();
         let round = Round::new(events.iter().cloned(), not_taken, None);
-        let sandbox = self.sandbox(&round, 0, address.port(), move || heard.begin_batch())?;
+        let sandbox = self.sandbox(&round, 0, address.port(), 1, move || heard.begin_batch())?;
         round.ready(1)?;
         round.run()?;
         drop(sandbox);
         let recording = recorder.take();
         let script = Script::of(&recording)?;
-        let mut row = Row {
-            kind,
-            measured: Vec::new(),
-            floor: Vec::new(),
-            floor_postgres_cpu: Vec::new(),
-            latencies: Vec::new(),
+        let mut floor = Floor {
             network_round_trips: bodies::ratio(recording.counts.network_round_trips, events.len()),
+            ..Floor::default()
         };
+        let (mut measured, mut together) = (Vec::new(), Vec::new());
         for number in 1..=self.settings.rounds {
             step(&format!(
                 "{kind:?}: round {number} of {}",
                 self.settings.rounds
             ));
-            row.measured.push(self.measure(kind, &events, None)?.0);
+            measured.push(self.measure(kind, &events, self.alone(), None)?.0);
             self.fresh()?;
             let mut sessions = script.connect(&self.server, self.settings.sandboxes)?;
             let before = proc::tree_cpu_seconds(self.postmaster)?;
-            row.floor.push(script.replay(&mut sessions)?);
-            row.floor_postgres_cpu
+            floor.took.push(script.replay(&mut sessions)?);
+            floor
+                .postgres_cpu
                 .push(proc::tree_cpu_seconds(self.postmaster)? - before);
             self.verify(kind)?;
+            together.push(self.measure(kind, &events, self.together(), None)?.0);
         }
+        let alone = Row {
+            kind,
+            latencies: self.at_half_the_rate(kind, &measured, self.alone())?,
+            measured,
+            floor: Some(floor),
+        };
+        let together = Row {
+            kind,
+            latencies: self.at_half_the_rate(kind, &together, self.together())?,
+            measured: together,
+            floor: None,
+        };
+        Ok((alone, together))
+    }
+
+    /// One process serves many requests.
+    fn together(&self) -> Setup {
+        Setup {
+            sandboxes: 1,
+            at_once: self.settings.at_once,
+        }
+    }
+
+    /// Each sandbox serves one request at a time.
+    fn alone(&self) -> Setup {
+        Setup {
+            sandboxes: self.settings.sandboxes,
+            at_once: 1,
+        }
+    }
+
+    fn at_half_the_rate(
+        &self,
+        kind: Kind,
+        measured: &[Measured],
+        setup: Setup,
+    ) -> Result<Vec<Duration>> {
         step(&format!("{kind:?}: at half the rate"));
-        let took = row
-            .measured
-            .iter()
-            .map(|one| one.took)
-            .min()
-            .unwrap_or_default();
-        let pace = took * 2 / u32::try_from(events.len())?;
+        let took = measured.iter().map(|one| one.took).min();
         let events = bodies::as_they_come(kind, self.settings.requests);
-        row.latencies = self.measure(kind, &events, Some(pace))?.1;
-        Ok(row)
+        let pace = took.unwrap_or_default() * 2 / u32::try_from(events.len())?;
+        Ok(self.measure(kind, &events, setup, Some(pace))?.1)
     }
 
     fn measure(
         &self,
         kind: Kind,
         events: &[Arc<str>],
+        setup: Setup,
         pace: Option<Duration>,
     ) -> Result<(Measured, Vec<Duration>)> {
         self.fresh()?;
         let round = Round::new(events.iter().cloned(), not_taken, pace);
-        let measured = self.worked_off(&round)?;
+        let measured = self.worked_off(&round, setup)?;
         self.verify(kind)?;
         Ok((measured, round.latencies()))
     }
 
     /// By all sandboxes, which are gone afterwards.
-    fn worked_off(&self, round: &Round) -> Result<Measured> {
-        let running = (0..self.settings.sandboxes)
-            .map(|number| self.sandbox(round, number, self.server.port, || {}))
+    fn worked_off(&self, round: &Round, setup: Setup) -> Result<Measured> {
+        let running = (0..setup.sandboxes)
+            .map(|number| self.sandbox(round, number, self.server.port, setup.at_once, || {}))
             .collect::<Result<Vec<Sandbox>>>()?;
         Measured::of(round, &running, self.postmaster)
     }
@@ -185,7 +244,7 @@ impl Bench {
         self.fresh()?;
         let events = bodies::refused(self.settings.requests);
         let round = Round::new(events.into_iter(), not_refused, None);
-        let refused = self.worked_off(&round)?;
+        let refused = self.worked_off(&round, self.alone())?;
         let anchor = Anchor {
             pgbench: &self.settings.pgbench,
             server: &self.server,
@@ -203,7 +262,7 @@ impl Bench {
         let median = |events: Vec<Arc<str>>| -> Result<Duration> {
             self.fresh()?;
             let round = Round::new(events.into_iter(), not_taken, None);
-            let sandbox = self.sandbox(&round, 0, self.server.port, || {})?;
+            let sandbox = self.sandbox(&round, 0, self.server.port, 1, || {})?;
             round.ready(1)?;
             round.run()?;
             drop(sandbox);
@@ -224,6 +283,7 @@ impl Bench {
         round: &Round,
         number: usize,
         postgres_port: u16,
+        at_once: usize,
         on_batch: impl Fn() + Send + Sync + 'static,
     ) -> Result<Sandbox> {
         let log = self.settings.out.join(format!("webhook-{number}.log"));
@@ -231,6 +291,7 @@ impl Bench {
             "postgres://postgres@127.0.0.1:{postgres_port}/{}?sslmode=disable",
             self.round_database()
         );
+        let at_once = at_once.to_string();
         let environment = [
             ("AWS_LAMBDA_FUNCTION_NAME", "communications-meta-webhook"),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
@@ -244,6 +305,7 @@ impl Bench {
             ("AWS_REGION", "us-east-1"),
             ("AWS_ACCESS_KEY_ID", "bench"),
             ("AWS_SECRET_ACCESS_KEY", "bench"),
+            ("AWS_LAMBDA_MAX_CONCURRENCY", &at_once),
             ("DATABASE_URL", &database),
             ("META_APP_SECRETS", bodies::APP_SECRETS),
             ("META_VERIFY_TOKENS", "[\"bench\"]"),

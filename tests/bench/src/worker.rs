@@ -1,10 +1,10 @@
 //! One sandbox: a function's release binary and the Runtime API that feeds it.
 //!
 //! The binary cannot tell this from Lambda: it asks its own endpoint for the next invocation, answers it, asks again.
-//! A sandbox handles one batch at a time, and which one it gets depends on who asks first, as with SQS.
+//! A sandbox handles one batch at a time, or as many as it asks for at once, and which one it gets depends on who asks first, as with SQS.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     fs::File,
     net::SocketAddr,
     path::Path,
@@ -54,8 +54,8 @@ struct State {
     ready: Vec<(usize, Instant)>,
     first: Option<Instant>,
     last: Option<Instant>,
-    /// By sandbox: since when its event waits for an answer. In a paced round that is when the event was due.
-    since: Vec<(usize, Instant)>,
+    /// By invocation: since when its event waits for an answer. In a paced round that is when the event was due.
+    since: HashMap<String, Instant>,
     /// From then to the answer.
     latencies: Vec<Duration>,
     /// The first answer that was not a clean one.
@@ -148,8 +148,8 @@ impl Round {
         let now = Instant::now();
         state.answered += 1;
         state.last = Some(now);
-        if let Some(place) = state.since.iter().position(|(who, _)| *who == sandbox) {
-            let (_, since) = state.since.swap_remove(place);
+        let invocation = request.line.split('/').rev().nth(2).unwrap_or_default();
+        if let Some(since) = state.since.remove(invocation) {
             state.latencies.push(now - since);
         }
         if let Some(problem) = (self.0.problem)(request) {
@@ -185,7 +185,7 @@ impl Round {
             Some(pace) => first + pace * u32::try_from(number - 1).unwrap_or(u32::MAX),
             None => Instant::now(),
         };
-        state.since.push((sandbox, due));
+        state.since.insert(invocation(number), due);
         drop(state);
         wait_until(due);
         Some(Answer {
@@ -227,12 +227,14 @@ pub fn wait_until(due: Instant) {
     thread::sleep(due.saturating_duration_since(Instant::now()));
 }
 
+/// The id of an invocation.
+fn invocation(number: usize) -> String {
+    format!("00000000-0000-4000-8000-{number:012}")
+}
+
 fn headers(number: usize) -> Vec<(&'static str, String)> {
     vec![
-        (
-            "Lambda-Runtime-Aws-Request-Id",
-            format!("00000000-0000-4000-8000-{number:012}"),
-        ),
+        ("Lambda-Runtime-Aws-Request-Id", invocation(number)),
         // Far ahead: what is measured here is not the worker's sense of time.
         ("Lambda-Runtime-Deadline-Ms", "4102444800000".to_owned()),
         (

@@ -14,6 +14,7 @@ use crate::{postgres, project::Project};
 pub struct WebhookPlan {
     requests: usize,
     sandboxes: usize,
+    at_once: usize,
     rounds: usize,
     build: Build,
 }
@@ -23,11 +24,13 @@ impl WebhookPlan {
 cargo xtask bench webhook [OPTIONS]
 
 Runs the release build of meta-webhook against a local Lambda Runtime API and the project's own Postgres (durable): signed
-bodies with one status each, then with one new text each, and a replay of its own statements without it as the floor.
+bodies with one status each, then with one new text each; a replay of its own statements without it as the floor; and one
+process that serves many requests at once, which share transactions.
 Prints a table and writes webhook.json into .local/bench.
 
   --requests N   requests of each kind and round, a multiple of 60 (18000)
-  --sandboxes N  processes of the function (2)
+  --sandboxes N  processes of the function, each of which serves one request at a time (2)
+  --at-once N    requests that one process serves at once, as on Lambda Managed Instances (32)
   --rounds N     how often each kind is measured, function and floor in turn; the medians count (3)
   --quick        3,000 requests, one round; what follows it still counts
 
@@ -39,6 +42,7 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
         Self {
             requests: 60,
             sandboxes: 1,
+            at_once: 8,
             rounds: 1,
             build: Build::Debug,
         }
@@ -48,6 +52,7 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
         let mut plan = Self {
             requests: 18_000,
             sandboxes: 2,
+            at_once: 32,
             rounds: 3,
             build: Build::Release,
         };
@@ -58,6 +63,7 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
                 "--quick" => (plan.requests, plan.rounds) = (3_000, 1),
                 "--requests" => plan.requests = number(next()?)?,
                 "--sandboxes" => plan.sandboxes = number(next()?)?,
+                "--at-once" => plan.at_once = number(next()?)?,
                 "--rounds" => plan.rounds = number(next()?)?,
                 _ => bail!("unknown: {word}\n\n{}", Self::USAGE),
             }
@@ -69,6 +75,9 @@ The machine should have nothing else to do. docs/benchmarks.md says what the num
         }
         if plan.rounds == 0 || !(1..=16).contains(&plan.sandboxes) {
             bail!("--rounds is at least 1, --sandboxes from 1 to 16");
+        }
+        if !(3..=64).contains(&plan.at_once) {
+            bail!("--at-once is from 3 to 64: two requests have transactions of their own");
         }
         Ok(plan)
     }
@@ -86,6 +95,7 @@ pub fn webhook(project: &Project, plan: &WebhookPlan) -> Result<()> {
             "commit": commit(&project.root)?,
             "requests": plan.requests,
             "sandboxes": plan.sandboxes,
+            "at_once": plan.at_once,
             "rounds": plan.rounds,
         }))
     })
@@ -102,6 +112,7 @@ mod tests {
             ["--requests", "50"],
             ["--rounds", "0"],
             ["--sandboxes", "17"],
+            ["--at-once", "2"],
             ["--fast", "1"],
         ] {
             assert!(WebhookPlan::parse(&line).is_err(), "{line:?}");
