@@ -1,6 +1,7 @@
 //! What every action refuses alike: another tenant's ids, input that does not read.
 
 use crate::inbox::{answer, conversation};
+use comms_core::model::UserId;
 use comms_tests::world::World;
 use serde_json::json;
 use uuid::Uuid;
@@ -111,4 +112,70 @@ async fn what_the_database_cannot_hold_is_the_callers_to_mend() {
         .agent_acts(world.iberia.tenant, agent, "resolveConversation", &note)
         .await;
     assert_eq!(refused.unwrap_err(), "validation-failed");
+}
+
+/// Where dispatchers see their own and nobody's alone, another one's conversation and its messages are none for whatever they do.
+#[tokio::test]
+async fn what_a_dispatcher_is_not_shown_is_not_found() {
+    let world = World::new().await;
+    let id = conversation(&world).await;
+    let (tenant, holder, other) = (world.iberia.tenant, world.iberia.agent, UserId::generate());
+    let claim = json!({"conversation_id": id});
+    world
+        .agent_acts(tenant, holder, "claimConversation", &claim)
+        .await
+        .unwrap();
+    let sent = world
+        .agent_acts(tenant, holder, "sendAgentMessage", &answer(id, "1", "hola"))
+        .await
+        .unwrap();
+    let message = json!({"message_id": sent["message_id"]});
+    let acts = |role: &'static str, user, action: &'static str| {
+        let input = match action {
+            "sendAgentMessage" => answer(id, "2", "hola"),
+            "cancelMessage" | "retryMessage" => message.clone(),
+            "reassignConversation" => json!({"conversation_id": id, "user_id": other}),
+            "addNote" => json!({"conversation_id": id, "client_note_id": "1", "note": "x"}),
+            "linkConversation" => json!({"conversation_id": id, "trip_id": null}),
+            _ => json!({"conversation_id": id}),
+        };
+        let world = &world;
+        async move { world.acts_as(role, tenant, user, action, &input).await }
+    };
+    // Everybody is shown everything until the tenant says otherwise.
+    acts("dispatcher", other, "addNote").await.unwrap();
+    world
+        .execute(
+            "update communications.tenant_settings set inbox_visibility = 'MINE_AND_UNASSIGNED'",
+        )
+        .await;
+    for action in [
+        "claimConversation",
+        "releaseConversation",
+        "reassignConversation",
+        "sendAgentMessage",
+        "addNote",
+        "linkConversation",
+        "markConversationRead",
+        "markConversationUnread",
+        "resolveConversation",
+        "reopenConversation",
+        "snoozeConversation",
+        "setTyping",
+        "cancelMessage",
+        "retryMessage",
+    ] {
+        let refused = acts("dispatcher", other, action).await.unwrap_err();
+        assert_eq!(refused, "not-found", "{action}");
+    }
+    for (role, user) in [("dispatcher", holder), ("tenant_admin", other)] {
+        acts(role, user, "markConversationRead").await.unwrap();
+        acts(role, user, "cancelMessage").await.unwrap();
+    }
+    acts("dispatcher", holder, "releaseConversation")
+        .await
+        .unwrap();
+    acts("dispatcher", other, "claimConversation")
+        .await
+        .unwrap();
 }

@@ -34,7 +34,7 @@ pub use receipts::{
     ReceiptPolicy, ReceiptSet, ReceiptSetting, Typing, set_read_receipts, set_typing,
 };
 pub use reply::{AgentMessage, Replied, send_agent_message};
-pub(crate) use reply::{may_answer, touch};
+pub(crate) use reply::{may_answer, sees, touch};
 pub use snooze::{Snooze, Snoozed, snooze_conversation};
 pub use start::{Start, start_conversation};
 pub use threads::{Thread, find_answered, live_threads};

@@ -4,7 +4,7 @@
 //! the message itself, or the last fallback that was opened. Whatever the answer, no further channel opens after it.
 
 use super::settle::follow_ups;
-use crate::inbox::InboxError;
+use crate::inbox::{self, InboxError};
 use crate::model::{MessageId, MessageStatus, TenantId};
 use crate::platform::{
     DatabaseError, Tx,
@@ -35,6 +35,7 @@ pub async fn cancel_message(
     session: &Session,
     message: MessageId,
 ) -> Result<(Cancelled, Vec<Hint>), InboxError> {
+    inbox::sees(tx, session, message).await?;
     let chain = close_chain(tx, session.tenant, message).await?;
     let won = sqlx::query_scalar!(
         r#"update communications.messages

@@ -35,6 +35,7 @@ pub async fn retry_message(
     session: &Session,
     message: MessageId,
 ) -> Result<(Retried, Vec<Hint>), InboxError> {
+    inbox::sees(tx, session, message).await?;
     let original = read(tx, session.tenant, message).await?;
     if let Some(retried) = copy_of(tx, session.tenant, message).await? {
         return Ok((retried, Vec::new()));

@@ -42,7 +42,7 @@ pub async fn claim_conversation(
     session: &Session,
     conversation: ConversationId,
 ) -> Result<Assignment, InboxError> {
-    let locked = lock(tx, session.tenant, conversation).await?;
+    let locked = lock(tx, session, conversation).await?;
     locked.live()?;
     match locked.assigned_to {
         Some(holder) if holder != session.user => Err(held_by_another(holder).into()),
@@ -59,7 +59,7 @@ pub async fn release_conversation(
     session: &Session,
     conversation: ConversationId,
 ) -> Result<Assignment, InboxError> {
-    let locked = lock(tx, session.tenant, conversation).await?;
+    let locked = lock(tx, session, conversation).await?;
     locked.may_change(session)?;
     hand(tx, session, conversation, &locked, None).await
 }
@@ -74,7 +74,7 @@ pub async fn reassign_conversation(
     session: &Session,
     handover: &Handover,
 ) -> Result<Assignment, InboxError> {
-    let locked = lock(tx, session.tenant, handover.conversation_id).await?;
+    let locked = lock(tx, session, handover.conversation_id).await?;
     locked.live()?;
     if locked.assigned_to != Some(handover.user_id) {
         expected(handover, &locked)?;

@@ -59,7 +59,7 @@ async fn turn(
 ) -> Result<Standing, InboxError> {
     let note = short_note("note", closing.note.as_deref())?;
     let conversation = closing.conversation_id;
-    let locked = lock(tx, session.tenant, conversation).await?;
+    let locked = lock(tx, session, conversation).await?;
     if locked.status != to {
         locked.may_change(session)?;
         if locked.status == ConversationStatus::Resolved {

@@ -81,20 +81,23 @@ pub(super) struct Locked {
     pub inbound_count: i64,
 }
 
-/// Locks one conversation until the transaction ends; whoever only points to it, as a new message does, does not wait. Another tenant's is not found, as if it did not exist.
+/// Locks one conversation until the transaction ends; whoever only points to it, as a new message does, does not wait. Another tenant's
+/// is not found, as if it did not exist, and neither is one that the tenant does not show the caller.
 pub(super) async fn lock(
     tx: &mut Tx,
-    tenant: TenantId,
+    session: &Session,
     conversation: ConversationId,
 ) -> Result<Locked, InboxError> {
     let row = sqlx::query!(
         r#"select contact_id as "contact: ContactId", status, assigned_to as "assigned_to: UserId", snoozed_until,
                   snoozed_until_reply, last_inbound_channel, inbound_count
              from communications.conversations
-            where tenant_id = $1 and id = $2
+            where tenant_id = $1 and id = $2 and ($3 or communications.shown_to_dispatcher($1, $2, $4))
               for no key update"#,
-        tenant.0,
-        conversation.0
+        session.tenant.0,
+        conversation.0,
+        session.role == TENANT_ADMIN,
+        session.user.0
     )
     .fetch_optional(tx.conn())
     .await

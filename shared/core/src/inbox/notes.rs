@@ -44,7 +44,7 @@ pub async fn add_note(tx: &mut Tx, session: &Session, note: &Note) -> Result<Not
         ))
         .into());
     }
-    lock(tx, session.tenant, note.conversation_id).await?;
+    lock(tx, session, note.conversation_id).await?;
     let event_id = id_of(session.user, &note.client_note_id);
     let kept = sqlx::query!(
         r#"with added as (
@@ -124,7 +124,7 @@ pub async fn link_conversation(
         )
         .into());
     }
-    lock(tx, session.tenant, links.conversation_id).await?;
+    lock(tx, session, links.conversation_id).await?;
     exist(tx, session, links).await?;
     let before = read(tx, session, links.conversation_id).await?;
     let now = Linked {

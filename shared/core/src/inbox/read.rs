@@ -45,7 +45,7 @@ pub async fn mark_read(
     session: &Session,
     mark: &ReadMark,
 ) -> Result<(Unread, Option<Hint>), InboxError> {
-    let conversation = lock(tx, session.tenant, mark.conversation_id).await?;
+    let conversation = lock(tx, session, mark.conversation_id).await?;
     let inbound = conversation.inbound_count;
     let read = match mark.up_to {
         None => Moment {
@@ -76,7 +76,7 @@ pub async fn mark_unread(
     session: &Session,
     conversation: ConversationId,
 ) -> Result<Unread, InboxError> {
-    let inbound = lock(tx, session.tenant, conversation).await?.inbound_count;
+    let inbound = lock(tx, session, conversation).await?.inbound_count;
     let seen = sqlx::query_scalar!(
         r#"with last as (
                select max(m.created_at) - interval '1 microsecond' as at from communications.messages m

@@ -88,7 +88,7 @@ pub async fn set_typing(
     session: &Session,
     conversation: ConversationId,
 ) -> Result<(Typing, Option<Hint>), InboxError> {
-    let locked = lock(tx, session.tenant, conversation).await?;
+    let locked = lock(tx, session, conversation).await?;
     holds(tx, session, &locked).await?;
     let wanted = want(tx, session.tenant, conversation, Occasion::Typing, None).await?;
     let typing = Typing {

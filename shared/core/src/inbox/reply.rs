@@ -6,7 +6,7 @@ use super::content::{Draft, ReplyContent};
 use super::lifecycle::{Locked, held_by_another, lock};
 use super::receipts::{self, Occasion};
 use super::write::{Words, compose};
-use super::{InboxError, claim_first};
+use super::{InboxError, TENANT_ADMIN, claim_first};
 use crate::model::{Channel, ContactId, ConversationId, MessageId, MessageStatus, TenantId};
 use crate::outbox;
 use crate::platform::{
@@ -55,7 +55,7 @@ pub async fn send_agent_message(
 ) -> Result<(Replied, Vec<Hint>), InboxError> {
     let draft = Draft::of(&message.content)?;
     let key = client_key(session, &message.client_message_id)?;
-    let conversation = lock(tx, session.tenant, message.conversation_id).await?;
+    let conversation = lock(tx, session, message.conversation_id).await?;
     if let Some(before) = already_sent(tx, session.tenant, &key, &draft).await? {
         if before.replied.conversation_id != message.conversation_id {
             return Err(used_before().into());
@@ -179,6 +179,31 @@ pub(super) fn used_before() -> ActionError {
     ActionError::conflict("client_message_id was used for another message")
 }
 
+/// Does the tenant show the caller the message?
+///
+/// # Errors
+/// `not-found`, also for a message that does not exist.
+pub(crate) async fn sees(
+    tx: &mut Tx,
+    session: &Session,
+    message: MessageId,
+) -> Result<(), InboxError> {
+    let seen = sqlx::query_scalar!(
+        r#"select true as "seen!" from communications.messages m
+            where m.tenant_id = $1 and m.id = $2
+              and ($3 or communications.shown_to_dispatcher($1, m.conversation_id, $4))"#,
+        session.tenant.0,
+        message.0,
+        session.role == TENANT_ADMIN,
+        session.user.0
+    )
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(DatabaseError::from)?;
+    seen.map(drop)
+        .ok_or_else(|| ActionError::not_found("message").into())
+}
+
 /// Locks the conversation and says whether the caller may write in it.
 ///
 /// # Errors
@@ -188,7 +213,7 @@ pub(crate) async fn may_answer(
     session: &Session,
     conversation: ConversationId,
 ) -> Result<(), InboxError> {
-    let conversation = lock(tx, session.tenant, conversation).await?;
+    let conversation = lock(tx, session, conversation).await?;
     holds(tx, session, &conversation).await
 }
 

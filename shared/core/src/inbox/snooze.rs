@@ -54,7 +54,7 @@ pub async fn snooze_conversation(
     if let Some(until) = snooze.until {
         ahead(tx, until).await?;
     }
-    let locked = lock(tx, session.tenant, snooze.conversation_id).await?;
+    let locked = lock(tx, session, snooze.conversation_id).await?;
     locked.live()?;
     locked.may_change(session)?;
     let asleep = locked.status == ConversationStatus::Snoozed;
