@@ -106,6 +106,36 @@ async fn a_replay_copies_each_once_however_many_ask_and_is_paced() {
     assert_eq!((sent, world.simulator.calls().len()), (10, 10));
 }
 
+/// The outage ended by night: whoever sleeps is not woken for it.
+#[tokio::test]
+async fn a_copy_waits_for_the_morning_as_its_original_would() {
+    let world = World::new().await;
+    outage(&world, 2).await;
+    world
+        .execute(
+            "update communications.messages
+                set expires_at = created_at + interval '30 hours', quiet_hours = jsonb_build_object(
+                        'from', to_char(now() at time zone 'UTC' - interval '1 hour', 'HH24:MI'),
+                        'to', to_char(now() at time zone 'UTC' + interval '2 hours', 'HH24:MI'), 'zone', 'UTC', 'action', 'HOLD')
+              where id = (select min(id::text)::uuid from communications.messages)",
+        )
+        .await;
+    assert_eq!(counts(&replay(&world, false).await), (2, 2, 2));
+    world.step_dispatch().await;
+    let copies: Vec<(String, bool)> = sqlx::query_as(
+        "select status, due_at > now() + interval '1 hour' from communications.messages
+          where replay_of is not null order by replay_of",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        copies,
+        [("QUEUED".to_owned(), true), ("SENT".to_owned(), false)]
+    );
+    assert_eq!(world.simulator.calls().len(), 1);
+}
+
 #[tokio::test]
 async fn a_limit_takes_the_oldest_and_the_next_call_goes_on() {
     let world = World::new().await;
