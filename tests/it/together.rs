@@ -32,6 +32,12 @@ fn to(world: &World, operator: &Operator, inbound: &Inbound) -> SignedWebhook {
     world.simulator.signed_inbound(number, inbound).unwrap()
 }
 
+/// What Ana writes to the first operator, each text in a request of its own.
+fn texts<'a>(world: &'a World, texts: &[&str]) -> Requests<'a> {
+    let request = |text: &&str| (&world.iberia, to(world, &world.iberia, &ana(text)));
+    texts.iter().map(request).collect()
+}
+
 /// Each at the door of its operator.
 fn posts<'a>(world: &'a World, requests: &'a Requests<'_>) -> Posts<'a> {
     let post = |(operator, webhook): &'a (&Operator, SignedWebhook)| -> Post<'a> {
@@ -214,11 +220,7 @@ async fn a_request_that_the_database_refuses_takes_nobody_with_it() {
             "alter table communications.messages add constraint no_such_word check (body <> 'poison')",
         )
         .await;
-    let words = ["uno", "dos", "poison", "tres", "cuatro"];
-    let requests: Requests<'_> = words
-        .iter()
-        .map(|word| (&world.iberia, to(&world, &world.iberia, &ana(word))))
-        .collect();
+    let requests = texts(&world, &["uno", "dos", "poison", "tres", "cuatro"]);
     all_taken(&at_once(&world, &requests).await);
     assert_eq!(world.count("messages").await, 4);
     assert_eq!(world.count("quarantine where reason = 'REFUSED'").await, 1);
@@ -227,14 +229,7 @@ async fn a_request_that_the_database_refuses_takes_nobody_with_it() {
 #[tokio::test]
 async fn a_database_that_is_away_is_told_to_everybody() {
     let world = World::new().await;
-    let requests: Requests<'_> = (0..6)
-        .map(|n| {
-            (
-                &world.iberia,
-                to(&world, &world.iberia, &ana(&format!("{n}"))),
-            )
-        })
-        .collect();
+    let requests = texts(&world, &["0", "1", "2", "3", "4", "5"]);
     world
         .execute("alter table communications.messages rename to messages_gone")
         .await;
@@ -254,14 +249,7 @@ async fn a_database_that_is_away_is_told_to_everybody() {
 #[tokio::test]
 async fn whoever_is_given_up_takes_nobody_along() {
     let world = World::new().await;
-    let requests: Requests<'_> = (0..6)
-        .map(|n| {
-            (
-                &world.iberia,
-                to(&world, &world.iberia, &ana(&format!("{n}"))),
-            )
-        })
-        .collect();
+    let requests = texts(&world, &["0", "1", "2", "3", "4", "5"]);
     let mut posts = posts(&world, &requests);
     arrive(&world, &mut posts).await;
     posts.drain(..2);

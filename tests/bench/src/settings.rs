@@ -40,7 +40,7 @@ pub struct WebhookSettings {
     /// A round's requests of each kind: a multiple of sixty.
     pub requests: usize,
     pub sandboxes: usize,
-    /// Requests that each of them serves at once.
+    /// Requests that one process serves at once, beside them.
     pub at_once: usize,
     pub rounds: usize,
 }
