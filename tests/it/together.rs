@@ -2,6 +2,9 @@
 
 use crate::planted;
 use crate::webhook::ana;
+use comms_core::inbound::Reception;
+use comms_core::platform::Database;
+use comms_core::platform::config::Secret;
 use comms_simulator::{Inbound, SignedWebhook, StatusReport};
 use comms_tests::calls;
 use comms_tests::seed::Operator;
@@ -318,11 +321,8 @@ async fn all_kinds_go_together() {
     );
 }
 
-/// Whoever is locked for longer than a moment keeps the others waiting no longer than that.
-#[tokio::test]
-async fn somebody_who_is_locked_holds_up_nobody_else() {
-    let world = World::new().await;
-    world.customer_writes(&ana("known")).await;
+/// Until this ends, everybody who has written so far is locked.
+async fn everybody_is_locked(world: &World) -> sqlx::Transaction<'static, sqlx::Postgres> {
     let mut holder = world.pool.begin().await.unwrap();
     sqlx::query(
         "select pg_advisory_xact_lock(communications.person_lock(tenant_id::text, kind, scope, value))
@@ -331,12 +331,28 @@ async fn somebody_who_is_locked_holds_up_nobody_else() {
     .execute(&mut *holder)
     .await
     .unwrap();
-    let free = |n: usize| {
-        let inbound = from(&format!("3460011122{n}"), "free");
-        (&world.iberia, to(&world, &world.iberia, &inbound))
+    holder
+}
+
+fn of_the_free<'a>(world: &'a World, phones: &[&str]) -> Requests<'a> {
+    let free = |phone: &&str| {
+        let inbound = from(phone, "free");
+        (&world.iberia, to(world, &world.iberia, &inbound))
     };
-    let locked = to(&world, &world.iberia, &ana("locked"));
-    let requests: Requests<'_> = (3..7).map(free).chain([(&world.iberia, locked)]).collect();
+    phones.iter().map(free).collect()
+}
+
+/// Whoever is locked for longer than a moment keeps the others waiting no longer than that.
+#[tokio::test]
+async fn somebody_who_is_locked_holds_up_nobody_else() {
+    let world = World::new().await;
+    world.customer_writes(&ana("known")).await;
+    let holder = everybody_is_locked(&world).await;
+    let mut requests = of_the_free(
+        &world,
+        &["34600111223", "34600111224", "34600111225", "34600111226"],
+    );
+    requests.extend(texts(&world, &["locked"]));
     let mut posts = posts(&world, &requests);
     arrive(&world, &mut posts).await;
     let late = posts.pop_back().unwrap();
@@ -348,5 +364,93 @@ async fn somebody_who_is_locked_holds_up_nobody_else() {
     let (answers, late) = join(others, late).await;
     all_taken(&answers);
     all_taken(&[late]);
+    assert_eq!(world.count("messages").await, 6);
+}
+
+/// They come first, have both lanes for themselves, and as many go alone as may at once: those behind them get through, and
+/// whoever is locked all the while is told to come again.
+#[tokio::test]
+async fn those_who_are_locked_leave_the_lanes_to_others() {
+    let world = World::new().await;
+    world.customer_writes(&ana("known")).await;
+    let holder = everybody_is_locked(&world).await;
+    let locked = texts(&world, &["0", "1", "2", "3", "4", "5"]);
+    let free = of_the_free(&world, &["34600111223", "34600111224"]);
+    let mut waiting = posts(&world, &locked);
+    waiting.append(&mut posts(&world, &free));
+    arrive(&world, &mut waiting).await;
+    let answers = join_all(waiting).await;
+    let (refused, taken) = answers.split_at(locked.len());
+    all_taken(taken);
+    assert!(refused.iter().all(|answer| answer.status() == 503));
+    holder.rollback().await.unwrap();
+    all_taken(&at_once(&world, &locked).await);
+    assert_eq!(world.count("messages").await, 9);
+}
+
+/// Reports wait for the rows of messages, not for people: the same holds.
+#[tokio::test]
+async fn reports_of_a_locked_message_leave_the_lanes_to_others() {
+    let world = World::new().await;
+    let first = planted::one(&world).await;
+    planted::more(&world, first, 1).await;
+    world.step_dispatch().await;
+    let sent: Vec<String> = sqlx::query_scalar(
+        "select external_message_id from communications.messages where status = 'SENT' order by id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let [locked, free] = sent.as_slice() else {
+        panic!("{sent:?}")
+    };
+    let mut holder = world.pool.begin().await.unwrap();
+    sqlx::query("select from communications.messages where external_message_id = $1 for update")
+        .bind(locked)
+        .execute(&mut *holder)
+        .await
+        .unwrap();
+    let number = world.iberia.number();
+    let report = |(wamid, word)| {
+        let report = StatusReport::new(wamid, word, "34600111222");
+        let webhook = world.simulator.builder().status(&number, &report).build();
+        (&world.iberia, webhook)
+    };
+    let words = ["sent", "delivered", "read"];
+    let of = |wamid| words.map(|word| report((wamid, word)));
+    let requests: Requests<'_> = of(locked.as_str())
+        .into_iter()
+        .chain(of(free.as_str()))
+        .collect();
+    let answers = at_once(&world, &requests).await;
+    let (refused, taken) = answers.split_at(words.len());
+    all_taken(taken);
+    assert!(refused.iter().all(|answer| answer.status() == 503));
+    assert_eq!(world.count("messages where status = 'READ'").await, 1);
+    holder.rollback().await.unwrap();
+    all_taken(&at_once(&world, &requests).await);
+    assert_eq!(world.count("messages where status = 'READ'").await, 2);
+}
+
+/// Nobody knows what became of a transaction whose connection is gone: all of it comes again.
+#[tokio::test]
+async fn a_database_that_nobody_reaches_is_told_to_everybody() {
+    let mut world = World::new().await;
+    let nowhere = Secret::of("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none".into());
+    let reachable = std::mem::replace(
+        &mut world.webhook.reception,
+        Reception::new(&Database::new(nowhere)),
+    );
+    let requests = texts(&world, &["0", "1", "2", "3", "4", "5"]);
+    let mut waiting = posts(&world, &requests);
+    for post in &mut waiting {
+        assert!(poll!(post.as_mut()).is_pending());
+    }
+    let answers = join_all(waiting).await;
+    assert!(answers.iter().all(|answer| answer.status() == 503));
+    drop(requests);
+    world.webhook.reception = reachable;
+    let requests = texts(&world, &["0", "1", "2", "3", "4", "5"]);
+    all_taken(&at_once(&world, &requests).await);
     assert_eq!(world.count("messages").await, 6);
 }

@@ -150,7 +150,7 @@ impl World {
             },
             actions: backend(),
             channels: channels(backend(), &aws, &simulator.url()).await,
-            webhook: webhook(database(), media_queue.clone()),
+            webhook: webhook(&database(), media_queue.clone()),
             scan: stuck_scan::Deps {
                 database: database(),
                 queues: queues.clone(),
@@ -290,7 +290,7 @@ impl World {
         const SANDBOXES: usize = 8;
         let sandbox = |first: usize| async move {
             let media = MediaQueue::at(&self.aws, &self.media_queue_url);
-            let deps = webhook(self.database(), media);
+            let deps = webhook(&self.database(), media);
             let mut answers = Vec::new();
             for webhook in webhooks.iter().skip(first).step_by(SANDBOXES) {
                 let request = calls::from_meta(tenant, webhook);
@@ -430,7 +430,7 @@ async fn cloud(aws: &Aws, simulator: &str) -> Cloud {
     Cloud::of(&config, EVENTS_TOPIC, SMS_POOL)
 }
 
-fn webhook(database: Database, media: MediaQueue) -> meta_webhook::Deps {
+fn webhook(database: &Database, media: MediaQueue) -> meta_webhook::Deps {
     let secret = |name, value| Secret::of(name, format!("[\"{value}\"]").into());
     meta_webhook::Deps {
         reception: Reception::new(database),

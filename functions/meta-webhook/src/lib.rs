@@ -33,7 +33,7 @@ impl Deps {
     pub fn from_env() -> Result<Self, ConfigError> {
         let (aws, mut settings) = (Aws::default(), Settings::from_env());
         let deps = Self {
-            reception: Reception::new(Database::new(settings.secret("DATABASE_URL", &aws))),
+            reception: Reception::new(&Database::new(settings.secret("DATABASE_URL", &aws))),
             app_secrets: settings.secret("META_APP_SECRETS", &aws),
             verify_tokens: settings.secret("META_VERIFY_TOKENS", &aws),
             media: MediaQueue::from_settings(&mut settings, &aws),

@@ -78,6 +78,6 @@ pub async fn take_in(
     door: Door,
     events: Vec<ProviderEvent>,
 ) -> Result<Ingested, InboundError> {
-    let pending = Pending::of(database, source, Entrance::One(door), events).await?;
+    let pending = Pending::of(database, source, Entrance::one(door), events).await?;
     Ok(pending.commit(source.name, door).await?)
 }

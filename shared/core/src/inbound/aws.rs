@@ -201,5 +201,5 @@ pub(super) async fn pending_texts(
     database: &Database,
     events: Vec<ProviderEvent>,
 ) -> Result<Pending, InboundError> {
-    Pending::of(database, TEXTS, Entrance::One(Door::App), events).await
+    Pending::of(database, TEXTS, Entrance::one(Door::App), events).await
 }

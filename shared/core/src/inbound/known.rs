@@ -28,11 +28,59 @@ impl Door {
     }
 }
 
-/// How events came in: in one payload through one door, or in several payloads that share a transaction.
+/// How events came in, and how long they wait for what others have locked.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Entrance<'a> {
+pub(super) struct Entrance<'a> {
+    through: Through<'a>,
+    lock_timeout: Option<&'static str>,
+}
+
+/// In one payload through one door, or in several payloads that share a transaction.
+#[derive(Debug, Clone, Copy)]
+enum Through<'a> {
     One(Door),
     Several(&'a Doors),
+}
+
+impl<'a> Entrance<'a> {
+    /// As long as their caller.
+    pub fn one(door: Door) -> Self {
+        Self {
+            through: Through::One(door),
+            lock_timeout: None,
+        }
+    }
+
+    pub fn several(doors: &'a Doors) -> Self {
+        Self {
+            through: Through::Several(doors),
+            lock_timeout: None,
+        }
+    }
+
+    /// No longer than this, as Postgres writes it; then the database refuses them.
+    pub fn waiting(self, lock_timeout: &'static str) -> Self {
+        Self {
+            lock_timeout: Some(lock_timeout),
+            ..self
+        }
+    }
+
+    /// For what has been let in: whoever owns a number gets what is about it.
+    pub fn let_in(self) -> Self {
+        Self {
+            through: Through::One(Door::App),
+            ..self
+        }
+    }
+
+    /// The door of all of it; the platform's where there were several.
+    pub fn door(&self) -> Door {
+        match self.through {
+            Through::One(door) => door,
+            Through::Several(_) => Door::App,
+        }
+    }
 }
 
 /// Through whose door each number came that came through a tenant's: nobody else may own it.
@@ -60,19 +108,20 @@ pub(super) struct Asked<'a> {
     door: Option<TenantId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     doors: Option<&'a Doors>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock_timeout: Option<&'static str>,
 }
 
 impl<'a> From<Entrance<'a>> for Asked<'a> {
     fn from(entrance: Entrance<'a>) -> Self {
-        match entrance {
-            Entrance::One(door) => Self {
-                door: door.tenant(),
-                doors: None,
-            },
-            Entrance::Several(doors) => Self {
-                door: None,
-                doors: Some(doors),
-            },
+        let (door, doors) = match entrance.through {
+            Through::One(door) => (door.tenant(), None),
+            Through::Several(doors) => (None, Some(doors)),
+        };
+        Self {
+            door,
+            doors,
+            lock_timeout: entrance.lock_timeout,
         }
     }
 }

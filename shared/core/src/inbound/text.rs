@@ -3,11 +3,11 @@
 //! for the one case in which there is nothing to decide.
 
 use super::document::{self, Stored};
-use super::known::Door;
+use super::known::{Asked, Entrance};
 use super::people;
 use super::sorted::wish;
 use crate::contacts::{self, Alias, AliasKind};
-use crate::model::{Channel, MessageId, TenantId};
+use crate::model::{Channel, MessageId};
 use crate::platform::{Database, DatabaseError};
 use comms_providers::Content;
 use comms_providers::event::{EventKind, ProviderEvent};
@@ -19,7 +19,8 @@ use time::OffsetDateTime;
 #[derive(Debug, Serialize)]
 pub(super) struct Text<'a> {
     channel: Channel,
-    door: Option<TenantId>,
+    #[serde(flatten)]
+    entrance: Asked<'a>,
     number: &'a str,
     waba_id: Option<&'a str>,
     /// Those of the payload, then their other forms.
@@ -40,7 +41,11 @@ pub(super) struct Text<'a> {
 
 impl<'a> Text<'a> {
     /// `None` for what is more than that: several events, files, a wish, a notice of the provider's.
-    pub(super) fn of(channel: Channel, door: Door, events: &'a [ProviderEvent]) -> Option<Self> {
+    pub(super) fn of(
+        channel: Channel,
+        entrance: Entrance<'a>,
+        events: &'a [ProviderEvent],
+    ) -> Option<Self> {
         let [event] = events else {
             return None;
         };
@@ -63,7 +68,7 @@ impl<'a> Text<'a> {
         aliases.append(&mut forms);
         Some(Self {
             channel,
-            door: door.tenant(),
+            entrance: entrance.into(),
             number: account.external_account_id.as_deref()?,
             waba_id: account.waba_id.as_deref(),
             aliases,

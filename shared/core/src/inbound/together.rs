@@ -24,12 +24,19 @@ const MOST: usize = 256;
 const EVERYDAY: usize = 64;
 /// Transactions of a line at the same time: while the database works at one, the next one's requests are read.
 const LANES: usize = 2;
-/// Two lanes each of two lines, and two for those who go alone.
-const CONNECTIONS: usize = 6;
+/// Of those who go alone.
+const ALONE: usize = 4;
+/// How long a transaction of a line waits for what others have locked: the next in line wait with it.
+const IN_LINE: &str = "500ms";
+/// And one that goes alone, until the provider is told to come again.
+const GOING_ALONE: &str = "1s";
 
 /// Where Meta's requests arrive.
 #[derive(Debug)]
 pub struct Reception {
+    /// Of the lines.
+    lanes: Database,
+    /// Of everything else.
     pub database: Database,
     /// Reports alone: one round trip, however many.
     reports: Line,
@@ -69,9 +76,10 @@ enum Answer {
 
 impl Reception {
     #[must_use]
-    pub fn new(database: Database) -> Self {
+    pub fn new(database: &Database) -> Self {
         Self {
-            database: database.with_connections(CONNECTIONS),
+            lanes: database.beside(2 * LANES),
+            database: database.beside(ALONE),
             reports: Line::new(),
             messages: Line::new(),
         }
@@ -93,18 +101,19 @@ impl Reception {
                 return here(whatsapp::kept(&self.database, door, reason, payload).await);
             }
         };
+        let alone = Entrance::one(door).waiting(GOING_ALONE);
         let Some(line) = self.line(&events) else {
-            return here(whatsapp::ingest(&self.database, door, events, raw).await);
+            return here(whatsapp::ingest(&self.database, alone, events, raw).await);
         };
-        match line.take(&self.database, door, events).await {
+        match line.take(&self.lanes, door, events).await {
             // Alone in its transaction, or else it would have been told to go alone.
             Answer::Taken(Err(InboundError::Database(error))) => {
-                here(whatsapp::or_piece_by_piece(&self.database, door, error, raw).await)
+                here(whatsapp::or_piece_by_piece(&self.database, alone, error, raw).await)
             }
             Answer::Taken(taken) => taken,
             Answer::Alone => {
                 let events = whatsapp::read(raw).unwrap_or_default();
-                here(whatsapp::ingest(&self.database, door, events, raw).await)
+                here(whatsapp::ingest(&self.database, alone, events, raw).await)
             }
         }
     }
@@ -210,9 +219,13 @@ async fn serve(database: &Database, calls: Vec<Call>) {
     go_alone(others.into_iter().map(|call| call.answer));
     match <[Call; 1]>::try_from(calls) {
         Ok([call]) => {
-            let taken = here(whatsapp::in_one(database, call.door, call.events).await);
+            let entrance = Entrance::one(call.door).waiting(IN_LINE);
+            let answer = match whatsapp::in_one(database, entrance, call.events).await {
+                Err(InboundError::Database(error)) if error.is_lock_timeout() => Answer::Alone,
+                taken => Answer::Taken(here(taken)),
+            };
             // Whoever has gone away meanwhile needs no answer: the provider asks again.
-            let _ = call.answer.send(Answer::Taken(taken));
+            let _ = call.answer.send(answer);
         }
         Err(calls) => serve_many(database, &doors, calls).await,
     }
@@ -250,13 +263,13 @@ async fn shared(
     doors: &Doors,
     events: Vec<ProviderEvent>,
 ) -> Result<Option<Ingested>, InboundError> {
-    let entrance = Entrance::Several(doors);
+    let entrance = Entrance::several(doors).waiting(IN_LINE);
     if events.iter().all(is_report) {
         return whatsapp::statuses(database, entrance, &events).await;
     }
     let pending = Pending::of(database, SOURCE, entrance, events).await?;
     if pending.misfits.is_empty() {
-        return Ok(Some(pending.commit(SOURCE.name, Door::App).await?));
+        return Ok(Some(pending.commit(SOURCE.name, entrance.door()).await?));
     }
     pending.tx.rollback().await?;
     Ok(None)

@@ -4,7 +4,7 @@ use super::known::{Asked, Door, Entrance};
 use super::pending::Pending;
 use super::sorted::Source;
 use super::text::Text;
-use super::{InboundError, Ingested, people, take_in};
+use super::{InboundError, Ingested, people};
 use crate::channels::accounts;
 use crate::delivery::{Recorded, StatusReport};
 use crate::model::{Channel, TenantId};
@@ -29,12 +29,14 @@ pub(super) const SOURCE: Source = Source {
 /// A payload that shares its transaction with no other.
 pub(super) async fn ingest(
     database: &Database,
-    door: Door,
+    entrance: Entrance<'_>,
     events: Vec<ProviderEvent>,
     raw: &VerifiedWebhook<'_>,
 ) -> Result<Ingested, InboundError> {
-    match in_one(database, door, events).await {
-        Err(InboundError::Database(error)) => or_piece_by_piece(database, door, error, raw).await,
+    match in_one(database, entrance, events).await {
+        Err(InboundError::Database(error)) => {
+            or_piece_by_piece(database, entrance, error, raw).await
+        }
         taken => taken,
     }
 }
@@ -42,7 +44,7 @@ pub(super) async fn ingest(
 /// What the database never takes must not hold back its neighbours for the days that Meta sends it again.
 pub(super) async fn or_piece_by_piece(
     database: &Database,
-    door: Door,
+    entrance: Entrance<'_>,
     error: DatabaseError,
     raw: &VerifiedWebhook<'_>,
 ) -> Result<Ingested, InboundError> {
@@ -50,7 +52,7 @@ pub(super) async fn or_piece_by_piece(
         return Err(error.into());
     }
     tracing::error!(%error, "taking in a payload piece by piece");
-    piece_by_piece(database, door, raw).await
+    piece_by_piece(database, entrance, raw).await
 }
 
 /// The events of a payload, or why it does not read.
@@ -64,13 +66,13 @@ pub(super) fn read(raw: &VerifiedWebhook<'_>) -> Result<Vec<ProviderEvent>, &'st
 /// All events of a payload in one transaction.
 pub(super) async fn in_one(
     database: &Database,
-    door: Door,
+    entrance: Entrance<'_>,
     events: Vec<ProviderEvent>,
 ) -> Result<Ingested, InboundError> {
-    if let Some(ingested) = statuses(database, Entrance::One(door), &events).await? {
+    if let Some(ingested) = statuses(database, entrance, &events).await? {
         return Ok(ingested);
     }
-    if let Some(text) = Text::of(SOURCE.channel, door, &events)
+    if let Some(text) = Text::of(SOURCE.channel, entrance, &events)
         && let Some(stored) = text.store(database).await?
     {
         return Ok(Ingested {
@@ -78,23 +80,24 @@ pub(super) async fn in_one(
             ..Ingested::default()
         });
     }
-    take_in(database, SOURCE, door, events).await
+    let pending = Pending::of(database, SOURCE, entrance, events).await?;
+    Ok(pending.commit(SOURCE.name, entrance.door()).await?)
 }
 
 /// Each event in a transaction of its own. The door has let the payload in: something of it had an owner.
 async fn piece_by_piece(
     database: &Database,
-    door: Door,
+    entrance: Entrance<'_>,
     raw: &VerifiedWebhook<'_>,
 ) -> Result<Ingested, InboundError> {
     let mut ingested = Ingested::default();
     for event in webhook::parse(raw).unwrap_or_default() {
         let payload = webhook::again(&event);
-        match in_one(database, Door::App, vec![event]).await {
+        match in_one(database, entrance.let_in(), vec![event]).await {
             Ok(taken) => ingested.add(taken),
             Err(InboundError::Database(error)) if error.is_about_rows() => {
                 tracing::error!(%error, "the database does not take an event");
-                ingested.add(kept(database, door, quarantine::REFUSED, payload).await?);
+                ingested.add(kept(database, entrance.door(), quarantine::REFUSED, payload).await?);
             }
             Err(error) => return Err(error),
         }
@@ -119,7 +122,7 @@ pub(super) async fn pending(
     database: &Database,
     events: Vec<ProviderEvent>,
 ) -> Result<Pending, InboundError> {
-    Pending::of(database, SOURCE, Entrance::One(Door::App), events).await
+    Pending::of(database, SOURCE, Entrance::one(Door::App), events).await
 }
 
 /// Quarantine, and nothing else.

@@ -72,6 +72,15 @@ impl DatabaseError {
         self.is_bad_data() || matches!(self, Self::Sql(error) if constraint(error))
     }
 
+    /// Was something locked by others for longer than the transaction was to wait? Then nothing was committed.
+    #[must_use]
+    pub fn is_lock_timeout(&self) -> bool {
+        let Self::Sql(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        error.code().as_deref() == Some("55P03")
+    }
+
     /// Did the database itself say no? Then nothing was committed.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
@@ -114,7 +123,7 @@ const IDLE: Duration = Duration::from_secs(300);
 /// connection that died in a frozen sandbox is replaced and nobody notices.
 #[derive(Debug)]
 pub struct Database {
-    url: Secret,
+    url: Arc<Secret>,
     slots: Arc<Semaphore>,
     idle: Idle,
 }
@@ -125,18 +134,20 @@ impl Database {
     #[must_use]
     pub fn new(url: Secret) -> Self {
         Self {
-            url,
+            url: Arc::new(url),
             slots: Arc::new(Semaphore::new(CONNECTIONS)),
             idle: Idle::default(),
         }
     }
 
-    /// For a process that serves many events at a time: so many connections at most.
+    /// The same database, with so many connections at most beside those of the original: for a process that serves many
+    /// events at a time, of which some must not wait for others. Idle connections are everybody's.
     #[must_use]
-    pub fn with_connections(self, connections: usize) -> Self {
+    pub fn beside(&self, connections: usize) -> Self {
         Self {
+            url: Arc::clone(&self.url),
             slots: Arc::new(Semaphore::new(connections)),
-            ..self
+            idle: Arc::clone(&self.idle),
         }
     }
 
