@@ -4,7 +4,7 @@
 mod bodies;
 mod report;
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{env, fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -33,7 +33,8 @@ const ANCHOR_TIME: Duration = Duration::from_secs(5);
 
 /// How the function runs.
 #[derive(Debug, Clone, Copy)]
-pub struct Setup {
+pub struct Setup<'a> {
+    pub function: &'a Path,
     pub sandboxes: usize,
     /// Requests that each of them serves at once.
     pub at_once: usize,
@@ -60,6 +61,8 @@ pub struct Floor {
 
 /// What the machine makes of less, in the same run.
 pub struct Beside {
+    /// What does nothing but ask for invocations and answer them, without a runtime.
+    pub bare: Measured,
     /// The function when it refuses what it is asked, without the database.
     pub refused: Measured,
     /// One prepared update of a row by its key, committed, over as many connections.
@@ -146,7 +149,9 @@ impl Bench {
         let (recorder, address) = Recorder::start(&self.server)?;
         let heard = recorder.clone();
         let round = Round::new(events.iter().cloned(), not_taken, None);
-        let sandbox = self.sandbox(&round, 0, address.port(), 1, move || heard.begin_batch())?;
+        let sandbox = self.sandbox(self.alone(), &round, 0, address.port(), move || {
+            heard.begin_batch();
+        })?;
         round.ready(1)?;
         round.run()?;
         drop(sandbox);
@@ -189,16 +194,18 @@ impl Bench {
     }
 
     /// One process serves many requests.
-    fn together(&self) -> Setup {
+    fn together(&self) -> Setup<'_> {
         Setup {
+            function: &self.settings.function,
             sandboxes: 1,
             at_once: self.settings.at_once,
         }
     }
 
     /// Each sandbox serves one request at a time.
-    fn alone(&self) -> Setup {
+    fn alone(&self) -> Setup<'_> {
         Setup {
+            function: &self.settings.function,
             sandboxes: self.settings.sandboxes,
             at_once: 1,
         }
@@ -208,7 +215,7 @@ impl Bench {
         &self,
         kind: Kind,
         measured: &[Measured],
-        setup: Setup,
+        setup: Setup<'_>,
     ) -> Result<Vec<Duration>> {
         step(&format!("{kind:?}: at half the rate"));
         let took = measured.iter().map(|one| one.took).min();
@@ -221,7 +228,7 @@ impl Bench {
         &self,
         kind: Kind,
         events: &[Arc<str>],
-        setup: Setup,
+        setup: Setup<'_>,
         pace: Option<Duration>,
     ) -> Result<(Measured, Vec<Duration>)> {
         self.fresh()?;
@@ -232,19 +239,26 @@ impl Bench {
     }
 
     /// By all sandboxes, which are gone afterwards.
-    fn worked_off(&self, round: &Round, setup: Setup) -> Result<Measured> {
+    fn worked_off(&self, round: &Round, setup: Setup<'_>) -> Result<Measured> {
         let running = (0..setup.sandboxes)
-            .map(|number| self.sandbox(round, number, self.server.port, setup.at_once, || {}))
+            .map(|number| self.sandbox(setup, round, number, self.server.port, || {}))
             .collect::<Result<Vec<Sandbox>>>()?;
         Measured::of(round, &running, self.postmaster)
     }
 
     fn beside(&self) -> Result<Beside> {
-        step("The function with nothing to do, and lone updates");
+        step("The function with nothing to do, the same without a runtime, and lone updates");
         self.fresh()?;
         let events = bodies::refused(self.settings.requests);
-        let round = Round::new(events.into_iter(), not_refused, None);
-        let refused = self.worked_off(&round, self.alone())?;
+        let refuse = |setup| {
+            let round = Round::new(events.iter().cloned(), not_refused, None);
+            self.worked_off(&round, setup)
+        };
+        let refused = refuse(self.alone())?;
+        let bare = refuse(Setup {
+            function: &env::current_exe().context("the benchmark's own program")?,
+            ..self.alone()
+        })?;
         let anchor = Anchor {
             pgbench: &self.settings.pgbench,
             server: &self.server,
@@ -253,7 +267,11 @@ impl Bench {
             out: &self.settings.out,
         };
         let update = anchor.measure(&Deed::Update, self.settings.sandboxes, ANCHOR_TIME)?;
-        Ok(Beside { refused, update })
+        Ok(Beside {
+            bare,
+            refused,
+            update,
+        })
     }
 
     /// A body with one status against a body with a thousand, one after the other on one sandbox.
@@ -262,7 +280,7 @@ impl Bench {
         let median = |events: Vec<Arc<str>>| -> Result<Duration> {
             self.fresh()?;
             let round = Round::new(events.into_iter(), not_taken, None);
-            let sandbox = self.sandbox(&round, 0, self.server.port, 1, || {})?;
+            let sandbox = self.sandbox(self.alone(), &round, 0, self.server.port, || {})?;
             round.ready(1)?;
             round.run()?;
             drop(sandbox);
@@ -280,10 +298,10 @@ impl Bench {
 
     fn sandbox(
         &self,
+        setup: Setup<'_>,
         round: &Round,
         number: usize,
         postgres_port: u16,
-        at_once: usize,
         on_batch: impl Fn() + Send + Sync + 'static,
     ) -> Result<Sandbox> {
         let log = self.settings.out.join(format!("webhook-{number}.log"));
@@ -291,7 +309,7 @@ impl Bench {
             "postgres://postgres@127.0.0.1:{postgres_port}/{}?sslmode=disable",
             self.round_database()
         );
-        let at_once = at_once.to_string();
+        let at_once = setup.at_once.to_string();
         let environment = [
             ("AWS_LAMBDA_FUNCTION_NAME", "communications-meta-webhook"),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
@@ -312,14 +330,7 @@ impl Bench {
             ("MEDIA_QUEUE_URL", "http://127.0.0.1:9/0/media"),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        Sandbox::start(
-            &self.settings.function,
-            &environment,
-            &log,
-            round,
-            number,
-            on_batch,
-        )
+        Sandbox::start(setup.function, &environment, &log, round, number, on_batch)
     }
 
     /// A round counts only if everything is there, once.

@@ -34,6 +34,9 @@ pub struct Round(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
+    /// There is something to hand out.
+    opened: Condvar,
+    /// What whoever runs the round waits for may be so: not with every answer, because waking costs more than taking it.
     moved: Condvar,
     /// Why an answer is none that an event without trouble gets.
     problem: Problem,
@@ -62,6 +65,12 @@ struct State {
     failure: Option<String>,
 }
 
+impl State {
+    fn is_over(&self) -> bool {
+        self.waiting.is_empty() && self.answered == self.handed_out
+    }
+}
+
 impl Round {
     pub fn new(
         batches: impl Iterator<Item = Arc<str>>,
@@ -74,6 +83,7 @@ impl Round {
         };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
+            opened: Condvar::new(),
             moved: Condvar::new(),
             problem,
             pace,
@@ -129,10 +139,8 @@ impl Round {
     /// Hands out everything and waits for the last answer; the time from the first invocation to it.
     pub fn run(&self) -> Result<Duration> {
         self.lock().open = true;
-        self.0.moved.notify_all();
-        let state = self.wait("the batches", |state| {
-            state.waiting.is_empty() && state.answered == state.handed_out
-        })?;
+        self.0.opened.notify_all();
+        let state = self.wait("the batches", State::is_over)?;
         match (state.first, state.last) {
             (Some(first), Some(last)) => Ok(last - first),
             _ => bail!("no batch was handed out"),
@@ -155,7 +163,9 @@ impl Round {
         if let Some(problem) = (self.0.problem)(request) {
             state.failure.get_or_insert(problem);
         }
-        self.0.moved.notify_all();
+        if state.is_over() || state.failure.is_some() {
+            self.0.moved.notify_all();
+        }
         Some(Answer {
             status: 202,
             ..Answer::json(&"{}")
@@ -172,7 +182,7 @@ impl Round {
         while !state.open || state.waiting.is_empty() {
             state = self
                 .0
-                .moved
+                .opened
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
         }

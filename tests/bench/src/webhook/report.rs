@@ -23,6 +23,8 @@ pub fn document(settings: &WebhookSettings, results: &Results, load: &str) -> Va
             "thousand_to_one": rounded(large.thousand.as_secs_f64() / large.one.as_secs_f64()),
         },
         "beside": {
+            "bare_req_per_s": rounded(requests / beside.bare.took.as_secs_f64()),
+            "bare_function_cpu_s_per_1000": rounded(beside.bare.worker_cpu / requests * 1000.0),
             "refused_req_per_s": rounded(requests / beside.refused.took.as_secs_f64()),
             "refused_function_cpu_s_per_1000": rounded(beside.refused.worker_cpu / requests * 1000.0),
             "updates_per_s": rounded(beside.update.per_second),
