@@ -285,3 +285,28 @@ async fn a_missing_domain_view_is_named() {
             .unwrap();
     assert_eq!(gaps, ["domain_trips"]);
 }
+
+/// Each statement compiles the checks and conditions that it meets anew, and lists of words cost it most (docs/schema-communications.md).
+#[tokio::test]
+async fn no_report_and_no_text_meets_a_list_of_words() {
+    let world = World::new().await;
+    let lists: Vec<String> = sqlx::query_scalar(
+        "select c.conname::text
+           from pg_constraint c
+          where c.contype = 'c' and pg_get_constraintdef(c.oid) like '%ARRAY[%'
+            and c.conrelid in ('communications.messages'::regclass, 'communications.message_status_events'::regclass,
+                               'communications.message_prices'::regclass, 'communications.conversations'::regclass,
+                               'communications.whatsapp_windows'::regclass)
+         union all
+         select t.tgname::text
+           from pg_trigger t
+           join pg_attribute a on a.attrelid = t.tgrelid and a.attname = 'lease_until'
+          where t.tgrelid = 'communications.messages'::regclass and pg_get_triggerdef(t.oid) like '%ARRAY[%'
+            -- Only what is about the queue names it.
+            and a.attnum <> all (t.tgattr)",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(lists, [""; 0]);
+}
