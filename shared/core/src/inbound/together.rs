@@ -22,8 +22,10 @@ use tokio::sync::{Semaphore, oneshot};
 const MOST: usize = 256;
 /// Of a request that shares at most: whoever brings more would hold up the others.
 const EVERYDAY: usize = 64;
-/// Transactions of a line at the same time: while the database works at one, the next one's requests are read.
-const LANES: usize = 2;
+/// Transactions of reports at the same time: one round trip each, and the more wait for it, the less each of them costs.
+const REPORTS: usize = 1;
+/// And of messages, which take two round trips: the database need not wait for us between them.
+const MESSAGES: usize = 2;
 /// Of those who go alone.
 const ALONE: usize = 4;
 /// How long a transaction of a line waits for what others have locked: the next in line wait with it.
@@ -78,10 +80,10 @@ impl Reception {
     #[must_use]
     pub fn new(database: &Database) -> Self {
         Self {
-            lanes: database.beside(2 * LANES),
+            lanes: database.beside(REPORTS + MESSAGES),
             database: database.beside(ALONE),
-            reports: Line::new(),
-            messages: Line::new(),
+            reports: Line::new(REPORTS),
+            messages: Line::new(MESSAGES),
         }
     }
 
@@ -159,10 +161,10 @@ fn is_report(event: &ProviderEvent) -> bool {
 }
 
 impl Line {
-    fn new() -> Self {
+    fn new(lanes: usize) -> Self {
         Self {
             waiting: Mutex::default(),
-            lanes: Semaphore::new(LANES),
+            lanes: Semaphore::new(lanes),
         }
     }
 

@@ -11,9 +11,13 @@ pub(super) fn call(
 ) -> Result<String, DatabaseError> {
     let argument =
         serde_json::to_vec(argument).map_err(|error| sqlx::Error::Encode(error.into()))?;
-    let argument = hex::encode(argument);
+    let mut digits = vec![0; 2 * argument.len()];
+    // hex::encode would collect them one by one.
+    hex::encode_to_slice(&argument, &mut digits)
+        .map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let digits = String::from_utf8(digits).map_err(|error| sqlx::Error::Encode(error.into()))?;
     Ok(format!(
-        "select communications.{function}(convert_from(decode('{argument}', 'hex'), 'UTF8')::jsonb)::text"
+        "select communications.{function}(convert_from(decode('{digits}', 'hex'), 'UTF8')::jsonb)::text"
     ))
 }
 
