@@ -2,8 +2,11 @@
 -- cost it most: a text's row and a report's row were a fifth dearer for them than they are with the same words in a function, which is
 -- compiled once for a session.
 
+-- In the order in which a text takes them.
+lock table communications.conversations, communications.messages, communications.message_status_events in access exclusive mode;
+
 -- What is about the queue alone is asked where it can be true. A message in flight has a lease (messages_sending_has_lease), so whoever
--- makes it enter or leave SENDING names the lease, and so does the claim, which simulates; what goes back into the queue gets a time.
+-- makes it enter or leave SENDING names the lease, and so does the claim, which simulates.
 drop trigger asleep on communications.messages;
 create trigger asleep before update of lease_until on communications.messages
     for each row when (new.quiet_hours is not null and old.status = 'QUEUED' and new.status in ('SENDING', 'SIMULATED'))
@@ -15,8 +18,8 @@ create trigger cap_sms before update of lease_until on communications.messages
                             or old.status = 'SENDING' and new.status in ('QUEUED', 'FAILED')))
     execute function communications.cap_sms();
 drop trigger rests_with_run on communications.messages;
-create trigger rests_with_run before update of lease_until, due_at on communications.messages
-    for each row when (new.run_id is not null and old.status in ('SENDING', 'UNCERTAIN') and new.status = 'QUEUED')
+create trigger rests_with_run before update of status on communications.messages
+    for each row when (new.run_id is not null and old.queue_status is not null and new.status = 'QUEUED')
     execute function communications.rest_with_run();
 
 -- What a message begins as, if it begins as most do. Anything else is looked at by check_message(), which says what is wrong with it: a new
@@ -75,7 +78,7 @@ alter table communications.conversations
     drop constraint conversations_last_inbound_channel_check,
     add constraint conversations_last_inbound_channel_check check (communications.is_channel(last_inbound_channel)) not valid;
 
--- A message's first price is a row of its own; who else said one in the same moment is asked the long way.
+-- A message's first price is a row of its own; where somebody else says one in the same moment, the long way decides.
 do $$
 declare
     f     record;
@@ -98,6 +101,15 @@ begin
             perform communications.store_prices(
                 array [v_this.tenant_id], array [v_this.id], array [v_this.account_id], array [v_at], array [p -> ''price'']);
         end if;
+'),
+                -- As its condition said.
+                ('rest_with_run',
+                 'begin
+',
+                 'begin
+    if tg_op = ''UPDATE'' and old.status not in (''SENDING'', ''UNCERTAIN'') then
+        return new;
+    end if;
 '))
                as x (name, old, new)
           left join pg_proc p on p.pronamespace = 'communications'::regnamespace and p.proname = x.name

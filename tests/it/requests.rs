@@ -2,7 +2,7 @@
 
 use crate::program::Program;
 use crate::triggers::host::Host;
-use comms_simulator::Script;
+use comms_simulator::{Script, StatusReport};
 use comms_tests::calls;
 use comms_tests::world::World;
 use futures_util::future::join_all;
@@ -281,6 +281,49 @@ async fn a_run_says_where_its_messages_are_and_can_be_taken_back() {
     assert_eq!(statuses, ["SENT", "CANCELLED"]);
     world.step_dispatch().await;
     assert_eq!(world.simulator.calls().len(), 1);
+    // What was in doubt when the run was cancelled does not go out by whoever resolves the doubt.
+    let in_doubt = sqlx::raw_sql(
+        "begin;
+         set local session_replication_role = replica;
+         update communications.messages set status = 'UNCERTAIN' where status = 'SENT';
+         set local session_replication_role = origin;
+         update communications.messages set status = 'QUEUED' where status = 'UNCERTAIN';
+         commit",
+    );
+    in_doubt.execute(&world.pool).await.unwrap();
+    assert_eq!(world.outbound().await, ["CANCELLED"; 2]);
+}
+
+/// A run of many is cancelled in one transaction: what had left is reported meanwhile.
+#[tokio::test]
+async fn reports_do_not_wait_for_the_cancelling_of_a_run() {
+    let world = World::new().await;
+    world
+        .trip_is_delayed(&crate::intake::trip(&world, &world.iberia).await)
+        .await;
+    let first = &world.queued().await[..1];
+    dispatch_worker::handle(&world.worker, calls::batch(first)).await;
+    let sent: String = world
+        .scalar("select external_message_id from communications.messages where status = 'SENT'")
+        .await;
+    let mut cancelling = world.pool.begin().await.unwrap();
+    sqlx::query("select communications.cancel_run(tenant_id, id) from communications.trigger_runs")
+        .execute(&mut *cancelling)
+        .await
+        .unwrap();
+    let report = StatusReport::new(&sent, "delivered", "34600111222");
+    let number = world.iberia.number();
+    let webhook = world.simulator.builder().status(&number, &report).build();
+    let answer = world.meta_posts(world.iberia.tenant, &webhook).await;
+    assert_eq!(answer.status(), 200);
+    cancelling.commit().await.unwrap();
+    assert_eq!(
+        world
+            .count("messages where status not in ('DELIVERED', 'CANCELLED')")
+            .await,
+        0
+    );
+    assert_eq!(world.count("messages where status = 'DELIVERED'").await, 1);
 }
 
 #[tokio::test]

@@ -374,7 +374,9 @@ async fn those_who_are_locked_leave_the_lanes_to_others() {
     let world = World::new().await;
     world.customer_writes(&ana("known")).await;
     let holder = everybody_is_locked(&world).await;
-    let locked = texts(&world, &["0", "1", "2", "3", "4", "5"]);
+    let words: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let locked = texts(&world, &words);
     let free = of_the_free(&world, &["34600111223", "34600111224"]);
     let mut waiting = posts(&world, &locked);
     waiting.append(&mut posts(&world, &free));
@@ -385,7 +387,28 @@ async fn those_who_are_locked_leave_the_lanes_to_others() {
     assert!(refused.iter().all(|answer| answer.status() == 503));
     holder.rollback().await.unwrap();
     all_taken(&at_once(&world, &locked).await);
-    assert_eq!(world.count("messages").await, 9);
+    assert_eq!(world.count("messages").await, 23);
+}
+
+/// As a connection that has died on the way and says nothing.
+#[tokio::test]
+async fn a_database_that_falls_silent_is_given_up() {
+    let world = World::new().await;
+    let silence = sqlx::raw_sql(
+        "create function communications.fall_silent() returns trigger language plpgsql as
+         $$ begin perform pg_sleep(8); return new; end $$;
+         create trigger fall_silent before insert on communications.messages
+             for each row when (new.body = 'silence') execute function communications.fall_silent()",
+    );
+    silence.execute(&world.pool).await.unwrap();
+    let phones = ["34600111223", "34600111224", "34600111225"];
+    let mut requests = texts(&world, &["silence"]);
+    requests.extend(of_the_free(&world, &phones));
+    let answers = at_once(&world, &requests).await;
+    let (silent, others) = answers.split_at(1);
+    assert_eq!(silent[0].status(), 503);
+    all_taken(others);
+    assert_eq!(world.count("messages").await, 3);
 }
 
 /// Reports wait for the rows of messages, not for people: the same holds.

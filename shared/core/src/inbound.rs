@@ -44,6 +44,9 @@ pub enum InboundError {
     Database(#[from] DatabaseError),
     #[error(transparent)]
     Mail(#[from] mail::FetchError),
+    /// What became of it is unknown.
+    #[error("the database has not answered in time")]
+    Lost,
     /// The transaction that the request shared with others.
     #[error(transparent)]
     Shared(Arc<InboundError>),

@@ -125,6 +125,10 @@ impl Round {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+        // The last answer may be the one.
+        if let Some(failure) = &state.failure {
+            bail!("{failure}");
+        }
         Ok(state)
     }
 

@@ -46,6 +46,10 @@ impl<'a> Text<'a> {
         entrance: Entrance<'a>,
         events: &'a [ProviderEvent],
     ) -> Option<Self> {
+        // It asks for no more than one door.
+        if entrance.is_shared() {
+            return None;
+        }
         let [event] = events else {
             return None;
         };

@@ -16,7 +16,11 @@ use crate::platform::Database;
 use comms_providers::event::{EventKind, ProviderEvent};
 use comms_providers::whatsapp::VerifiedWebhook;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{Semaphore, oneshot};
+use std::time::Duration;
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
 /// Events of one transaction at most.
 const MOST: usize = 256;
@@ -28,10 +32,14 @@ const REPORTS: usize = 1;
 const MESSAGES: usize = 2;
 /// Of those who go alone.
 const ALONE: usize = 4;
-/// How long a transaction of a line waits for what others have locked: the next in line wait with it.
+/// How long a transaction of a line waits for each thing that others have locked: the next in line wait with it.
 const IN_LINE: &str = "500ms";
-/// And one that goes alone, until the provider is told to come again.
+/// What was refused in line, until the provider is told to come again: behind it stand those who were refused with it.
+const AFTER_THE_LINE: &str = "250ms";
+/// What never stood in line.
 const GOING_ALONE: &str = "1s";
+/// A transaction of a line that takes longer has lost its database: the line goes on without it.
+const LOST: Duration = Duration::from_secs(5);
 
 /// Where Meta's requests arrive.
 #[derive(Debug)]
@@ -103,10 +111,11 @@ impl Reception {
                 return here(whatsapp::kept(&self.database, door, reason, payload).await);
             }
         };
-        let alone = Entrance::one(door).waiting(GOING_ALONE);
         let Some(line) = self.line(&events) else {
+            let alone = Entrance::one(door).waiting(GOING_ALONE);
             return here(whatsapp::ingest(&self.database, alone, events, raw).await);
         };
+        let alone = Entrance::one(door).waiting(AFTER_THE_LINE);
         match line.take(&self.lanes, door, events).await {
             // Alone in its transaction, or else it would have been told to go alone.
             Answer::Taken(Err(InboundError::Database(error))) => {
@@ -222,7 +231,8 @@ async fn serve(database: &Database, calls: Vec<Call>) {
     match <[Call; 1]>::try_from(calls) {
         Ok([call]) => {
             let entrance = Entrance::one(call.door).waiting(IN_LINE);
-            let answer = match whatsapp::in_one(database, entrance, call.events).await {
+            let work = Box::pin(whatsapp::in_one(database, entrance, call.events));
+            let answer = match in_time(work).await {
                 Err(InboundError::Database(error)) if error.is_lock_timeout() => Answer::Alone,
                 taken => Answer::Taken(here(taken)),
             };
@@ -241,7 +251,7 @@ async fn serve_many(database: &Database, doors: &Doors, calls: Vec<Call>) {
         events.extend(call.events);
         answers.push(call.answer);
     }
-    match shared(database, doors, events).await {
+    match in_time(Box::pin(shared(database, doors, events))).await {
         Ok(Some(ingested)) => tell(answers, requests, ingested),
         Ok(None) => go_alone(answers),
         // Refused: nothing was committed, and whose fault it is, each finds out for itself.
@@ -257,6 +267,13 @@ async fn serve_many(database: &Database, doors: &Doors, calls: Vec<Call>) {
             }
         }
     }
+}
+
+/// Given up, its connection is closed; what became of it nobody knows, and it may come again.
+async fn in_time<T>(
+    work: impl Future<Output = Result<T, InboundError>>,
+) -> Result<T, InboundError> {
+    timeout(LOST, work).await.unwrap_or(Err(InboundError::Lost))
 }
 
 /// `None`, with nothing written: something of it belongs in quarantine.
