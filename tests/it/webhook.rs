@@ -3,7 +3,8 @@
 use crate::intake::trip;
 use comms_simulator::{Inbound, SignedWebhook, StatusReport, sign};
 use comms_tests::world::{APP_SECRET, World};
-use serde_json::json;
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 
 pub fn ana(text: &str) -> Inbound {
     Inbound {
@@ -458,4 +459,29 @@ async fn a_time_that_no_clock_shows_is_no_time() {
         ),
         (0, 5)
     );
+}
+
+/// Somebody's first text is decided about on what the first call found: the second writes it only where that still holds.
+#[tokio::test]
+async fn what_was_decided_on_old_knowledge_is_not_written() {
+    let world = World::new().await;
+    let text = json!({
+        "channel": "WHATSAPP", "door": world.iberia.tenant, "number": world.iberia.phone_number_id, "waba_id": null,
+        "aliases": [["wa_id", "", "34600111222"], ["phone", "", "+34600111222"]], "said": 2, "name": "Ana",
+        "external_message_id": "wamid.1", "sent_at": "2026-11-30T08:00:00Z", "body": "x",
+    });
+    let ask = async |function: &str, argument: &Value| -> Option<Value> {
+        let sql = format!("select communications.{function}($1)");
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(argument)
+            .fetch_one(&world.pool)
+            .await
+            .unwrap()
+    };
+    let known = ask("inbound_text", &text).await.unwrap()["known"].clone();
+    assert_eq!(known["people"]["aliases"], json!([]), "{known}");
+    let decided = json!({"text": text, "known": known, "document": {}});
+    assert!(ask("inbound_decided_text", &decided).await.is_some());
+    world.customer_writes(&ana("hola")).await;
+    assert_eq!(ask("inbound_decided_text", &decided).await, None);
 }

@@ -1,17 +1,18 @@
 //! The short way for the usual payload that is no report: one message without a file. The database takes it in one round trip where
 //! everything about its sender is known; who is who is decided nowhere else but there and in `contacts::decide`, which it repeats
-//! for the one case in which there is nothing to decide.
+//! for the one case in which there is nothing to decide. For everybody else it says what it knows, and takes what was decided from that
+//! in a second one.
 
-use super::document::{self, Stored};
-use super::known::{Asked, Entrance};
+use super::document::{self, Document, Stored};
+use super::known::{Asked, Entrance, Loaded};
 use super::people;
-use super::sorted::wish;
+use super::sorted::{Sorted, Source, wish};
 use crate::contacts::{self, Alias, AliasKind};
 use crate::model::{Channel, MessageId};
 use crate::platform::{Database, DatabaseError};
 use comms_providers::Content;
 use comms_providers::event::{EventKind, ProviderEvent};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -90,11 +91,62 @@ impl<'a> Text<'a> {
         })
     }
 
-    /// `None`: there is more to it, and nothing was written.
+    /// `None`: there is more to it, or something else is known by now, and nothing was written.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub(super) async fn store(&self, database: &Database) -> Result<Option<Stored>, DatabaseError> {
-        database.call("inbound_text", self).await
+    pub(super) async fn store(
+        &self,
+        database: &Database,
+        events: &[ProviderEvent],
+        source: Source,
+    ) -> Result<Option<Stored>, DatabaseError> {
+        match database.call("inbound_text", self).await? {
+            None => Ok(None),
+            Some(Answer::Stored(stored)) => Ok(Some(stored)),
+            Some(Answer::Known { known }) => {
+                // Seldom, and large.
+                Box::pin(self.decide(database, events, source, &known)).await
+            }
+        }
     }
+
+    async fn decide(
+        &self,
+        database: &Database,
+        events: &[ProviderEvent],
+        source: Source,
+        known: &Value,
+    ) -> Result<Option<Stored>, DatabaseError> {
+        let loaded =
+            Loaded::deserialize(known).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let Sorted { document, misfits } = Sorted::of(events.to_vec(), &loaded, source);
+        if !misfits.is_empty() {
+            return Ok(None);
+        }
+        let decided = Decided {
+            text: self,
+            known,
+            document: &document,
+        };
+        database.call("inbound_decided_text", &decided).await
+    }
+}
+
+/// What `communications.inbound_text` says.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Answer {
+    Known {
+        /// As `communications.inbound_load` answers.
+        known: Value,
+    },
+    Stored(Stored),
+}
+
+#[derive(Debug, Serialize)]
+struct Decided<'a> {
+    text: &'a Text<'a>,
+    known: &'a Value,
+    document: &'a Document,
 }

@@ -73,7 +73,7 @@ pub(super) async fn in_one(
         return Ok(ingested);
     }
     if let Some(text) = Text::of(SOURCE.channel, entrance, &events)
-        && let Some(stored) = text.store(database).await?
+        && let Some(stored) = text.store(database, &events, SOURCE).await?
     {
         return Ok(Ingested {
             messages: stored.messages,
