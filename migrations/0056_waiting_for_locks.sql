@@ -38,11 +38,13 @@ begin
     end if;
 '),
                 -- It locked all messages of the run, and what was reported of those that had left waited for it. What is being sent must
-                -- not go back into the queue unseen.
+                -- not go back into the queue unseen, nor what has another way ahead of it take that: as hold_run (0041) has it.
                 ('cancel_run',
                  'where m.tenant_id = p_tenant and m.run_id = p_run
       order by m.id',
-                 'where m.tenant_id = p_tenant and m.run_id = p_run and m.status in (''QUEUED'', ''SENDING'', ''UNCERTAIN'')
+                 'where m.tenant_id = p_tenant and m.run_id = p_run
+       and (m.status in (''QUEUED'', ''SENDING'', ''UNCERTAIN'')
+            or exists (select from communications.message_fallbacks f where f.tenant_id = m.tenant_id and f.message_id = m.id))
       order by m.id'))
                as x (name, old, new)
           left join pg_proc p on p.pronamespace = 'communications'::regnamespace and p.proname = x.name

@@ -1,9 +1,10 @@
 -- A text that is not of somebody known with an open thread took three round trips: the short way's no, the finding, the writing. The no
--- now says what was found, and what is decided from it is written if the same is found again, under the locks.
+-- now says to whoever wants it ("or_known") what was found, and what is decided from it is written if the same is found again, under the
+-- locks.
 
 -- What inbound_load is asked about a text; it looks at nothing else of it.
 create function communications.question_of_text(p jsonb) returns jsonb
-    language sql immutable
+    language sql stable
 as $$
     select p || jsonb_build_object('numbers', jsonb_build_array(p -> 'number'), 'wabas', '[]'::jsonb,
                                    'people', jsonb_build_array(jsonb_build_object('number', p -> 'number', 'aliases', p -> 'aliases')))
@@ -21,14 +22,16 @@ begin
                  'if v_contact is null then
         return null;',
                  'if v_contact is null then
-        return jsonb_build_object(''known'', communications.inbound_load(communications.question_of_text(p)));'),
+        return case when p ? ''or_known''
+            then jsonb_build_object(''known'', communications.inbound_load(communications.question_of_text(p))) end;'),
                 ('inbound_text',
                  'for update of v;
     if not found then
         return null;',
                  'for update of v;
     if not found then
-        return jsonb_build_object(''known'', communications.inbound_load(communications.question_of_text(p)));'))
+        return case when p ? ''or_known''
+            then jsonb_build_object(''known'', communications.inbound_load(communications.question_of_text(p))) end;'))
                as x (name, old, new)
           left join pg_proc p on p.pronamespace = 'communications'::regnamespace and p.proname = x.name
     loop

@@ -98,13 +98,50 @@ async fn one_text_is_stored_as_many_are() {
     }
 
     let long = World::new().await;
-    posts(&long, &[&texts[0]]).await;
+    posts(&long, &[&texts[0], &texts[0]]).await;
     for text in &texts[1..] {
         // Together with one that is here already, which changes nothing.
         posts(&long, &[&texts[0], text]).await;
     }
     assert_eq!(rows(&short).await, rows(&long).await);
     assert_eq!(short.count("messages").await, 6);
+}
+
+/// Somebody's first text, one whose thread is resolved, and one from a number that was given up: decided about on what the first call
+/// said, and written by the second.
+#[tokio::test]
+async fn texts_of_others_are_written_as_they_were_decided() {
+    let world = World::new().await;
+    let no_other_way = sqlx::raw_sql(
+        "alter function communications.inbound_decided_text rename to decided_text;
+         create function communications.inbound_decided_text(p jsonb) returns jsonb language plpgsql
+         as $$
+         declare
+             v_stored jsonb := communications.decided_text(p);
+         begin
+             if v_stored is null then
+                 raise exception 'the long way';
+             end if;
+             return v_stored;
+         end
+         $$",
+    );
+    no_other_way.execute(&world.pool).await.unwrap();
+    let texts = texts();
+    posts(&world, &[&texts[0]]).await;
+    world
+        .execute("update communications.conversations set status = 'RESOLVED'")
+        .await;
+    posts(&world, &[&texts[1]]).await;
+    world
+        .execute(
+            "insert into communications.contact_former_identities (tenant_id, kind, value, contact_id, until)
+             select tenant_id, 'wa_id', '5511987654321', id, now() from communications.contacts",
+        )
+        .await;
+    posts(&world, &[&texts[2]]).await;
+    assert_eq!(world.count("messages").await, 3);
+    assert_eq!(world.count("quarantine").await, 0);
 }
 
 /// The one case that does not.

@@ -374,7 +374,7 @@ async fn those_who_are_locked_leave_the_lanes_to_others() {
     let world = World::new().await;
     world.customer_writes(&ana("known")).await;
     let holder = everybody_is_locked(&world).await;
-    let words: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    let words: Vec<String> = (0..12).map(|n| n.to_string()).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let locked = texts(&world, &words);
     let free = of_the_free(&world, &["34600111223", "34600111224"]);
@@ -387,7 +387,7 @@ async fn those_who_are_locked_leave_the_lanes_to_others() {
     assert!(refused.iter().all(|answer| answer.status() == 503));
     holder.rollback().await.unwrap();
     all_taken(&at_once(&world, &locked).await);
-    assert_eq!(world.count("messages").await, 23);
+    assert_eq!(world.count("messages").await, 15);
 }
 
 /// As a connection that has died on the way and says nothing.
@@ -408,7 +408,7 @@ async fn a_database_that_falls_silent_is_given_up() {
     let (silent, others) = answers.split_at(1);
     assert_eq!(silent[0].status(), 503);
     all_taken(others);
-    assert_eq!(world.count("messages").await, 3);
+    assert_eq!(world.count("messages where body = 'free'").await, 3);
 }
 
 /// Reports wait for the rows of messages, not for people: the same holds.

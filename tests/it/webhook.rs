@@ -469,6 +469,7 @@ async fn what_was_decided_on_old_knowledge_is_not_written() {
         "channel": "WHATSAPP", "door": world.iberia.tenant, "number": world.iberia.phone_number_id, "waba_id": null,
         "aliases": [["wa_id", "", "34600111222"], ["phone", "", "+34600111222"]], "said": 2, "name": "Ana",
         "external_message_id": "wamid.1", "sent_at": "2026-11-30T08:00:00Z", "body": "x",
+        "or_known": true,
     });
     let ask = async |function: &str, argument: &Value| -> Option<Value> {
         let sql = format!("select communications.{function}($1)");

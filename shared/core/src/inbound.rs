@@ -2,8 +2,7 @@
 //!
 //! The whole payload counts. What belongs to somebody behind the door is stored; what cannot be attributed or read goes to
 //! quarantine, and the rest of the payload goes on. Two round trips: one finds the owners and locks and finds the people, one
-//! writes and commits; reports alone take one, and so does
-//! one text of somebody known.
+//! writes and commits; reports alone take one, and so does one text of somebody known.
 
 pub mod aws;
 mod document;

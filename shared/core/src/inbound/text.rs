@@ -38,6 +38,8 @@ pub(super) struct Text<'a> {
     context: Option<&'a Value>,
     #[serde(with = "time::serde::rfc3339")]
     sent_at: OffsetDateTime,
+    /// Where there is more to it, what is known is wanted. Functions from before this take no for an answer.
+    or_known: bool,
 }
 
 impl<'a> Text<'a> {
@@ -88,6 +90,7 @@ impl<'a> Text<'a> {
             reply_to: message.reply_to.as_deref(),
             context: message.context.as_ref(),
             sent_at: message.sent_at,
+            or_known: true,
         })
     }
 

@@ -34,7 +34,7 @@ const MESSAGES: usize = 2;
 const ALONE: usize = 4;
 /// How long a transaction of a line waits for each thing that others have locked: the next in line wait with it.
 const IN_LINE: &str = "500ms";
-/// What was refused in line, until the provider is told to come again: behind it stand those who were refused with it.
+/// What was sent out of its line, until the provider is told to come again: behind it stand those who were sent with it.
 const AFTER_THE_LINE: &str = "250ms";
 /// What never stood in line.
 const GOING_ALONE: &str = "1s";
