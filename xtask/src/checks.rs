@@ -59,8 +59,13 @@ pub fn template(project: &Project) -> Result<()> {
     run::quiet(&mut validate, "sam validate --lint").map(drop)
 }
 
-/// Licences, bans and sources: answered from Cargo.lock and deny.toml, without the network.
+/// Licences, bans and sources: answered from Cargo.lock and deny.toml, for all platforms, of which a build has fetched its own alone.
 pub fn deny(project: &Project) -> Result<()> {
+    let mut fetch = Command::new(cargo());
+    fetch
+        .args(["fetch", "--locked", "--quiet"])
+        .current_dir(&project.root);
+    run::visible(&mut fetch, "cargo fetch")?;
     let mut command = Command::new(cargo_deny(project)?);
     command.args([
         "--locked",
