@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use std::{
+    borrow::Cow,
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -60,25 +61,26 @@ fn safe(error: &sqlx::Error) -> String {
 }
 
 impl DatabaseError {
+    /// The database's own word for it (SQLSTATE).
+    fn code(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => error.code(),
+            _ => None,
+        }
+    }
+
     /// Is it about some row, so that the same call without that row may well succeed?
     #[must_use]
     pub fn is_about_rows(&self) -> bool {
-        let constraint = |error: &sqlx::Error| {
-            let code = error
-                .as_database_error()
-                .and_then(sqlx::error::DatabaseError::code);
-            code.is_some_and(|code| code.starts_with("23") || code.starts_with("P0"))
-        };
-        self.is_bad_data() || matches!(self, Self::Sql(error) if constraint(error))
+        let code = self.code();
+        self.is_bad_data()
+            || code.is_some_and(|code| code.starts_with("23") || code.starts_with("P0"))
     }
 
     /// Was something locked by others for longer than the transaction was to wait? Then nothing was committed.
     #[must_use]
     pub fn is_lock_timeout(&self) -> bool {
-        let Self::Sql(sqlx::Error::Database(error)) = self else {
-            return false;
-        };
-        error.code().as_deref() == Some("55P03")
+        self.code().as_deref() == Some("55P03")
     }
 
     /// Did the database itself say no? Then nothing was committed.
@@ -90,10 +92,7 @@ impl DatabaseError {
     /// Does the database lack a table, a view or a column that was asked for?
     #[must_use]
     pub fn is_undefined(&self) -> bool {
-        let Self::Sql(sqlx::Error::Database(error)) = self else {
-            return false;
-        };
-        matches!(error.code().as_deref(), Some("42P01" | "42703"))
+        matches!(self.code().as_deref(), Some("42P01" | "42703"))
     }
 
     /// Is it the data that does not fit (a null, a zone that does not exist), so that the same call never succeeds?
