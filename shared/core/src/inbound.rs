@@ -80,6 +80,15 @@ pub async fn take_in(
     door: Door,
     events: Vec<ProviderEvent>,
 ) -> Result<Ingested, InboundError> {
-    let pending = Pending::of(database, source, Entrance::one(door), events).await?;
-    Ok(pending.commit(source.name, door).await?)
+    taken_in(database, source, Entrance::one(door), events).await
+}
+
+async fn taken_in(
+    database: &Database,
+    source: Source,
+    entrance: Entrance<'_>,
+    events: Vec<ProviderEvent>,
+) -> Result<Ingested, InboundError> {
+    let pending = Pending::of(database, source, entrance, events).await?;
+    Ok(pending.commit(source.name, entrance.door()).await?)
 }

@@ -4,7 +4,7 @@ use super::known::{Asked, Door, Entrance};
 use super::pending::Pending;
 use super::sorted::Source;
 use super::text::Text;
-use super::{InboundError, Ingested, people};
+use super::{InboundError, Ingested, people, taken_in};
 use crate::channels::accounts;
 use crate::delivery::{Recorded, StatusReport};
 use crate::model::{Channel, TenantId};
@@ -80,8 +80,7 @@ pub(super) async fn in_one(
             ..Ingested::default()
         });
     }
-    let pending = Pending::of(database, SOURCE, entrance, events).await?;
-    Ok(pending.commit(SOURCE.name, entrance.door()).await?)
+    taken_in(database, SOURCE, entrance, events).await
 }
 
 /// Each event in a transaction of its own. The door has let the payload in: something of it had an owner.
