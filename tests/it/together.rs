@@ -374,9 +374,7 @@ async fn those_who_are_locked_leave_the_lanes_to_others() {
     let world = World::new().await;
     world.customer_writes(&ana("known")).await;
     let holder = everybody_is_locked(&world).await;
-    let words: Vec<String> = (0..12).map(|n| n.to_string()).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let locked = texts(&world, &words);
+    let locked = texts(&world, &["locked"; 12]);
     let free = of_the_free(&world, &["34600111223", "34600111224"]);
     let mut waiting = posts(&world, &locked);
     waiting.append(&mut posts(&world, &free));
@@ -390,7 +388,8 @@ async fn those_who_are_locked_leave_the_lanes_to_others() {
     assert_eq!(world.count("messages").await, 15);
 }
 
-/// As a connection that has died on the way and says nothing.
+/// As a connection that has died on the way and says nothing: the server's sleep is what is tested, longer than the five seconds after
+/// which a line goes on without it. Nothing waits for its end.
 #[tokio::test]
 async fn a_database_that_falls_silent_is_given_up() {
     let world = World::new().await;
