@@ -12,7 +12,7 @@ use super::known::{Door, Doors, Entrance};
 use super::pending::Pending;
 use super::whatsapp::{self, SOURCE};
 use super::{InboundError, Ingested};
-use crate::platform::Database;
+use crate::platform::{Database, DatabaseError};
 use comms_providers::event::{EventKind, ProviderEvent};
 use comms_providers::whatsapp::VerifiedWebhook;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,8 +66,16 @@ pub enum Taken {
 /// Requests that wait for a transaction.
 #[derive(Debug)]
 struct Line {
-    waiting: Mutex<Vec<Call>>,
+    waiting: Mutex<Waiting>,
     lanes: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The longest waiting first.
+    calls: Vec<Call>,
+    /// How many were here before them.
+    taken: u64,
 }
 
 #[derive(Debug)]
@@ -93,6 +101,15 @@ impl Reception {
             reports: Line::new(REPORTS),
             messages: Line::new(MESSAGES),
         }
+    }
+
+    /// Connects, and has the database read what reports and messages need, which takes it longer than any of them: no request then waits
+    /// for that. The first one finds out for itself what could not be done.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn prepare(&self) -> Result<(), DatabaseError> {
+        whatsapp::ask_nothing(&self.lanes).await
     }
 
     /// Stores everything in the payload for its owners. Accounts in any state still ingest.
@@ -179,18 +196,17 @@ impl Line {
 
     async fn take(&self, database: &Database, door: Door, events: Vec<ProviderEvent>) -> Answer {
         let (answer, mut answered) = oneshot::channel();
-        let call = Call {
+        let mine = self.stand(Call {
             door,
             events,
             answer,
-        };
-        self.waiting().push(call);
+        });
         loop {
             tokio::select! {
                 biased;
                 answer = &mut answered => return or_alone(answer),
-                _lane = self.lanes.acquire() => match self.next() {
-                    // Somebody has it in hand already.
+                _lane = self.lanes.acquire() => match self.next(mine) {
+                    // Somebody has it in hand already, and its answer must not wait for what came later.
                     None => break,
                     Some(calls) => serve(database, calls).await,
                 }
@@ -199,20 +215,31 @@ impl Line {
         or_alone(answered.await)
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Call>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
         // A panic elsewhere cannot leave the line half written.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The longest waiting first; `None` where nobody waits.
-    fn next(&self) -> Option<Vec<Call>> {
+    /// Its number in the line.
+    fn stand(&self, call: Call) -> u64 {
         let mut waiting = self.waiting();
-        let sums = waiting.iter().scan(0, |sum, call| {
+        waiting.calls.push(call);
+        waiting.taken + waiting.calls.len() as u64
+    }
+
+    /// The longest waiting first; `None` where the one of this number waits no more.
+    fn next(&self, mine: u64) -> Option<Vec<Call>> {
+        let mut waiting = self.waiting();
+        if mine <= waiting.taken {
+            return None;
+        }
+        let sums = waiting.calls.iter().scan(0, |sum, call| {
             *sum += call.events.len();
             Some(*sum)
         });
         let many = sums.take_while(|sum| *sum <= MOST).count();
-        (many > 0).then(|| waiting.drain(..many).collect())
+        waiting.taken += many as u64;
+        Some(waiting.calls.drain(..many).collect())
     }
 }
 
@@ -310,5 +337,29 @@ fn tell(answers: Vec<oneshot::Sender<Answer>>, requests: usize, ingested: Ingest
 fn go_alone(answers: impl IntoIterator<Item = oneshot::Sender<Answer>>) {
     for answer in answers {
         let _ = answer.send(Answer::Alone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Call {
+        Call {
+            door: Door::App,
+            events: Vec::new(),
+            answer: oneshot::channel().0,
+        }
+    }
+
+    #[test]
+    fn who_is_in_hand_takes_nobody_else() {
+        let line = Line::new(2);
+        let (first, second) = (line.stand(call()), line.stand(call()));
+        assert_eq!(line.next(first).unwrap().len(), 2);
+        let third = line.stand(call());
+        assert!(line.next(second).is_none());
+        assert_eq!(line.next(third).unwrap().len(), 1);
+        assert!(line.next(third).is_none());
     }
 }
