@@ -476,3 +476,41 @@ async fn a_database_that_nobody_reaches_is_told_to_everybody() {
     all_taken(&at_once(&world, &requests).await);
     assert_eq!(world.count("messages").await, 6);
 }
+
+/// The function's connections to this database.
+async fn connections(world: &World) -> Vec<i32> {
+    sqlx::query_scalar(
+        "select pid from pg_stat_activity
+          where datname = current_database() and application_name = 'communications' order by pid",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn the_first_request_finds_the_connection_that_was_prepared() {
+    let world = World::new().await;
+    let before = connections(&world).await;
+    world.webhook.prepare().await;
+    let prepared = connections(&world).await;
+    assert_eq!(prepared.len(), before.len() + 1);
+    let requests = texts(&world, &["0"]);
+    all_taken(&join_all(posts(&world, &requests)).await);
+    assert_eq!(connections(&world).await, prepared);
+    assert_eq!(world.count("messages").await, 1);
+}
+
+#[tokio::test]
+async fn without_a_database_the_function_starts_nevertheless() {
+    let mut world = World::new().await;
+    let nowhere = Secret::of("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none".into());
+    let reachable = std::mem::replace(
+        &mut world.webhook.reception,
+        Reception::new(&Database::new(nowhere)),
+    );
+    world.webhook.prepare().await;
+    world.webhook.reception = reachable;
+    let requests = texts(&world, &["0"]);
+    all_taken(&join_all(posts(&world, &requests)).await);
+}

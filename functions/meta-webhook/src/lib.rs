@@ -14,6 +14,11 @@ use comms_providers::whatsapp::signature::{self, verify};
 use http::{Method, Response, StatusCode};
 use lambda_http::{Request, RequestExt};
 use serde_json::json;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Lambda gives an environment ten seconds to start.
+const START: Duration = Duration::from_secs(5);
 
 /// All that the function stands on, made once per sandbox.
 #[derive(Debug)]
@@ -39,6 +44,20 @@ impl Deps {
             media: MediaQueue::from_settings(&mut settings, &aws),
         };
         settings.done().map(|()| deps)
+    }
+
+    /// Has at hand what every delivery needs. While Lambda starts an environment it gives it a whole processor, whatever its memory; the
+    /// first request would make TLS handshakes with a fraction of one. What cannot be had, the first request asks for again.
+    pub async fn prepare(&self) {
+        let secrets = async { Ok(self.app_secrets.list().await.map(drop)?) };
+        let ready = async { tokio::try_join!(secrets, self.reception.prepare()) };
+        match timeout(START, Box::pin(ready)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = telemetry::chain(&error), "started unprepared");
+            }
+            Err(_) => tracing::warn!("started unprepared: nobody has answered in time"),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 async fn main() -> Result<(), Error> {
     telemetry::init_from_env();
     let deps = Arc::new(Deps::from_env()?);
+    deps.prepare().await;
     // One at a time, or as many as AWS_LAMBDA_MAX_CONCURRENCY says.
     run_concurrent(service_fn(move |request: Request| {
         let deps = Arc::clone(&deps);

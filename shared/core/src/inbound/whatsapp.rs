@@ -1,6 +1,6 @@
 //! Meta's webhook: the handshake, and the payload.
 
-use super::known::{Asked, Door, Entrance};
+use super::known::{Asked, Door, Entrance, Loaded};
 use super::pending::Pending;
 use super::sorted::Source;
 use super::text::Text;
@@ -15,7 +15,7 @@ use comms_providers::event::{EventKind, ProviderEvent};
 use comms_providers::whatsapp::VerifiedWebhook;
 use comms_providers::whatsapp::webhook::{self, ParseError};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
+use serde::{Serialize, de::IgnoredAny};
 
 /// The name in quarantine.
 pub(super) const NAME: &str = "META_WEBHOOK";
@@ -196,6 +196,19 @@ pub(super) async fn statuses(
             ..Ingested::default()
         }
     }))
+}
+
+/// Asks what is asked with reports, and with messages, about none.
+pub(super) async fn ask_nothing(database: &Database) -> Result<(), DatabaseError> {
+    let entrance = Entrance::one(Door::App);
+    let statuses = Statuses {
+        channel: Channel::WhatsApp,
+        entrance: entrance.into(),
+        reports: Vec::new(),
+    };
+    let _: IgnoredAny = database.call("inbound_statuses", &statuses).await?;
+    let (tx, _) = Loaded::begin(database, Channel::WhatsApp, entrance, &[], Vec::new()).await?;
+    tx.rollback().await
 }
 
 /// Meta's GET handshake (`hub.mode`, `hub.verify_token`).
