@@ -3,6 +3,7 @@
 use crate::intake::trip;
 use crate::planted;
 use crate::webhook::ana;
+use comms_simulator::Inbound;
 use comms_tests::world::World;
 use serde_json::json;
 
@@ -177,4 +178,92 @@ async fn a_list_may_be_written_to_exactly_where_each_of_it_may() {
     .unwrap();
     assert_eq!((asked, otherwise), (24, 0));
     assert!((12..24).contains(&allowed), "{allowed}");
+}
+
+/// A word of Ana's at this second.
+async fn says(world: &World, text: &str, timestamp: i64) {
+    let said = Inbound {
+        timestamp,
+        ..ana(text)
+    };
+    assert_eq!(world.customer_writes(&said).await.status(), 200);
+}
+
+/// What was said about MARKETING at this second, by whatever means.
+async fn marketing(world: &World, granted: bool, timestamp: i64) {
+    sqlx::query(
+        "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
+         select tenant_id, gen_random_uuid(), contact_id, 'WHATSAPP', 'MARKETING', $1, 'told the provider', 'provider', to_timestamp($2)
+           from communications.contact_identities where kind = 'phone' and value = '+34600111222'",
+    )
+    .bind(granted)
+    .bind(timestamp)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn start_gives_back_what_stop_took_and_nothing_that_was_refused_by_itself() {
+    let (story, expected) = (
+        1_795_428_000,
+        [("STOP", true), ("stop promotions by the provider", false)],
+    );
+    for (refusal, given_back) in expected {
+        let world = World::new().await;
+        says(&world, "hola", story).await;
+        marketing(&world, true, story + 1).await;
+        if refusal == "STOP" {
+            says(&world, "STOP", story + 2).await;
+        } else {
+            marketing(&world, false, story + 2).await;
+            says(&world, "STOP", story + 3).await;
+        }
+        says(&world, "START", story + 4).await;
+        let granted =
+            |category: &str, granted| ("WHATSAPP".to_owned(), category.to_owned(), granted);
+        assert_eq!(
+            consents(&world).await,
+            [
+                granted("MARKETING", given_back),
+                granted("OTP", true),
+                granted("TRANSACTIONAL", true)
+            ],
+            "{refusal}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_reported_late_does_not_outlast_what_was_said_after_it() {
+    let world = World::new().await;
+    planted::one(&world).await;
+    world.step_dispatch().await;
+    let wamid = world.simulator.calls()[0].wamid.clone().unwrap();
+    for (failed, resumed) in [
+        (1_795_428_000, 1_795_428_060),
+        (1_795_428_120, 1_795_428_100),
+    ] {
+        marketing(&world, true, resumed).await;
+        let refused = json!({"id": wamid, "status": "failed", "timestamp": failed.to_string(), "recipient_id": "34600111222",
+                             "errors": [{"code": 131_050, "title": "User has stopped marketing messages"}]});
+        let value = json!({
+            "messaging_product": "whatsapp", "statuses": [refused],
+            "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},
+        });
+        let payload = world
+            .simulator
+            .builder()
+            .change(world.iberia.waba_id, "messages", &value)
+            .build();
+        world
+            .execute("delete from communications.message_status_events")
+            .await;
+        world.meta_posts(world.iberia.tenant, &payload).await;
+        let allowed = consents(&world)
+            .await
+            .into_iter()
+            .map(|(_, _, granted)| granted);
+        assert_eq!(allowed.collect::<Vec<_>>(), [resumed > failed]);
+    }
 }
