@@ -224,3 +224,33 @@ async fn many_who_decide_at_once_decide_once() {
         ("SENT", 2)
     );
 }
+
+#[tokio::test]
+async fn that_an_earlier_send_failed_says_nothing_about_the_later_one() {
+    let world = World::new().await;
+    let job = doubtful(&world, "OTP").await;
+    later(&world, 11.0).await;
+    scan(&world).await;
+    hinted(&world).await;
+    assert_eq!(status(&world, &job).await, "SENT");
+    let failed = StatusStep {
+        code: Some(131_026),
+        ..StatusStep::from("failed")
+    };
+    for (send, after, code) in [(0, "SENT", ""), (1, "FAILED", "131026")] {
+        let wamid = world.simulator.calls()[send].wamid.clone().unwrap();
+        world.provider_reports(&wamid, &failed).await;
+        assert_eq!(
+            (
+                status(&world, &job).await.as_str(),
+                column(&world, "failed_code", &job).await.as_str()
+            ),
+            (after, code)
+        );
+    }
+    assert_eq!(
+        world.count("message_status_events").await,
+        2,
+        "both are kept"
+    );
+}

@@ -220,3 +220,42 @@ async fn final_row(world: &World, words: &[&str]) -> (String, bool, bool, bool) 
         .await
         .unwrap()
 }
+
+/// The report that waits for the other's message does not see the other's report in the statement in which it waited.
+#[tokio::test]
+async fn a_failure_and_an_arrival_at_once_leave_the_warning() {
+    let world = World::new().await;
+    let wamids = sent(&world, 1).await;
+    let mut failure = world.pool.begin().await.unwrap();
+    for sql in [
+        "insert into communications.message_status_events
+                (tenant_id, id, account_id, external_message_id, message_id, status, provider_status, failure_code, failure_reason, occurred_at, raw)
+         select tenant_id, gen_random_uuid(), account_id, external_message_id, id, 'FAILED', 'failed', '131026', 'undeliverable', now(), '{}'
+           from communications.messages where status = 'SENT'",
+        "update communications.messages set status = 'FAILED', failed_at = now(), failed_code = '131026', failed_reason = 'undeliverable'
+          where status = 'SENT'",
+    ] {
+        sqlx::query(sql).execute(&mut *failure).await.unwrap();
+    }
+    let ended = async {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while world.scalar::<i64>(waiting).await == 0 {}
+        failure.commit().await.unwrap();
+    };
+    let delivered = reports(&world, &wamids, "delivered");
+    let arrival = Box::pin(world.meta_posts(world.iberia.tenant, &delivered));
+    let (answer, ()) = futures_util::future::join(arrival, ended).await;
+    assert_eq!(answer.status(), 200);
+    let rows: Vec<(String, Option<String>, Option<String>)> = sqlx::query_as(
+        "select status, failed_code, failed_reason from communications.messages order by id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let warned = (
+        "DELIVERED".to_owned(),
+        Some("131026".to_owned()),
+        Some("undeliverable".to_owned()),
+    );
+    assert_eq!(rows, [warned.clone(), warned]);
+}
