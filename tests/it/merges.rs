@@ -1,8 +1,9 @@
 //! Two contacts become one and two again: nothing is lost, and undoing restores exactly what was there.
 
-use crate::people::{contact_of, see, writes};
+use crate::people::{changes, contact_of, person, see, writes};
 use comms_core::contacts::{MergeError, merge, unmerge};
 use comms_core::model::{ContactId, MergeId, TenantId};
+use comms_providers::event::PersonChangeKind;
 use comms_simulator::Inbound;
 use comms_tests::seed::Traveller;
 use comms_tests::world::World;
@@ -558,4 +559,149 @@ fn whatever_two_people_lived_through_they_are_two_again() {
         })
         .unwrap();
     runtime.block_on(async { drop(world) });
+}
+
+/// A word of one of them, so many seconds ago.
+async fn says(world: &World, wa_id: &str, text: &str, ago: i64) {
+    let said = Inbound::text(wa_id, text);
+    let said = Inbound {
+        timestamp: said.timestamp - ago,
+        ..said
+    };
+    assert_eq!(world.customer_writes(&said).await.status(), 200);
+}
+
+async fn may_be_told(world: &World, contact: ContactId) -> bool {
+    sqlx::query_scalar("select communications.consent_allows($1, $2, 'WHATSAPP', 'TRANSACTIONAL')")
+        .bind(world.iberia.tenant)
+        .bind(contact)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_stop_from_before_the_merge_counts_also_when_it_comes_after_it() {
+    let world = World::new().await;
+    let (kept, taken) = two(&world).await;
+    says(&world, ANNA, "START", 100).await;
+    merged(&world, world.iberia.tenant, kept, taken)
+        .await
+        .unwrap();
+    assert!(may_be_told(&world, kept).await);
+    says(&world, ANA, "STOP", 50).await;
+    assert!(!may_be_told(&world, kept).await);
+}
+
+#[tokio::test]
+async fn a_yes_said_while_they_were_one_is_theirs_whose_message_said_it() {
+    let world = World::new().await;
+    let (kept, taken) = two(&world).await;
+    let tenant = world.iberia.tenant;
+    says(&world, ANA, "STOP", 100).await;
+    says(&world, ANNA, "STOP", 90).await;
+    let id = merged(&world, tenant, kept, taken).await.unwrap();
+    says(&world, ANNA, "START", 50).await;
+    assert!(may_be_told(&world, kept).await);
+    undone(&world, tenant, id).await.unwrap();
+    assert_eq!(
+        (
+            may_be_told(&world, kept).await,
+            may_be_told(&world, taken).await
+        ),
+        (false, true)
+    );
+
+    // Whose the provider's word is, nobody can say.
+    let id = merged(&world, tenant, kept, taken).await.unwrap();
+    world
+        .execute(
+            "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source)
+             select tenant_id, gen_random_uuid(), contact_id, 'WHATSAPP', 'TRANSACTIONAL', true, 'told the provider', 'provider'
+               from communications.contact_identities where value = '34600111222'",
+        )
+        .await;
+    assert!(may_be_told(&world, kept).await);
+    undone(&world, tenant, id).await.unwrap();
+    assert!(!may_be_told(&world, kept).await);
+}
+
+#[tokio::test]
+async fn a_number_that_changed_while_they_were_one_goes_with_whom_it_is_of() {
+    let world = World::new().await;
+    let (kept, taken) = two(&world).await;
+    let tenant = world.iberia.tenant;
+    let id = merged(&world, tenant, kept, taken).await.unwrap();
+    let new = "34600777666";
+    let change = changes(
+        5,
+        PersonChangeKind::Number,
+        person(ANNA, ""),
+        person(new, ""),
+    );
+    see(&world, &change).await;
+    see(&world, &writes(6, new, "")).await;
+    assert_eq!(of(&world, new).await, kept);
+    undone(&world, tenant, id).await.unwrap();
+    assert_eq!(of(&world, new).await, taken);
+    let writers: Vec<ContactId> = sqlx::query_scalar(
+        "select contact_id from communications.messages where direction = 'INBOUND' and address like '%34600777666'",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(writers, [taken, taken], "the notice and the text");
+}
+
+#[tokio::test]
+async fn another_thread_that_lives_meanwhile_is_no_obstacle_to_parting_them() {
+    let world = World::new().await;
+    let (kept, taken) = two(&world).await;
+    let tenant = world.iberia.tenant;
+    let older = uuid::Uuid::now_v7();
+    let thread = |sql: &'static str| sqlx::query(sql).bind(older).execute(&world.pool);
+    thread(
+        "insert into communications.conversations (tenant_id, id, contact_id, status)
+         select tenant_id, $1, contact_id, 'RESOLVED' from communications.contact_identities where value = '34600999888'",
+    )
+    .await
+    .unwrap();
+    let id = merged(&world, tenant, kept, taken).await.unwrap();
+    thread("update communications.conversations set status = 'RESOLVED' where status <> 'RESOLVED' and id <> $1")
+        .await
+        .unwrap();
+    thread("update communications.conversations set status = 'OPEN' where id = $1")
+        .await
+        .unwrap();
+    undone(&world, tenant, id).await.unwrap();
+    let live: Vec<(uuid::Uuid, ContactId)> = sqlx::query_as(
+        "select id, contact_id from communications.conversations where status <> 'RESOLVED'",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(live, [(older, taken)]);
+    assert_eq!(broken(&world).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn with_the_link_goes_what_somebody_is() {
+    let world = World::new().await;
+    let (kept, taken) = two(&world).await;
+    let tenant = world.iberia.tenant;
+    world
+        .execute(
+            "update communications.contacts set kind = 'DRIVER', driver_id = gen_random_uuid()
+              where id = (select contact_id from communications.contact_identities where value = '34600999888')",
+        )
+        .await;
+    let before = rows(&world).await;
+    let id = merged(&world, tenant, kept, taken).await.unwrap();
+    let kind: String = world
+        .scalar("select kind from communications.contacts where merged_into is null")
+        .await;
+    assert_eq!(kind, "DRIVER");
+    assert_eq!(broken(&world).await, Vec::<String>::new());
+    undone(&world, tenant, id).await.unwrap();
+    assert_eq!(rows(&world).await, before);
 }

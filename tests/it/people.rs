@@ -50,7 +50,7 @@ pub fn writes(second: i64, wa_id: &str, user_id: &str) -> Seen {
     }
 }
 
-fn changes(second: i64, kind: PersonChangeKind, before: Person, after: Person) -> Seen {
+pub fn changes(second: i64, kind: PersonChangeKind, before: Person, after: Person) -> Seen {
     Seen {
         second,
         what: What::Changes(kind, before, after),
