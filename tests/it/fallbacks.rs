@@ -342,3 +342,47 @@ async fn a_timer_leaves_alone_what_is_being_claimed() {
     assert_eq!(scan(&world).await.repaired.timers, 1);
     assert_eq!(column(&world, "failed_code", &job).await, "fallback");
 }
+
+/// What its provider reports of the email.
+async fn the_email_bounces(world: &World) {
+    world
+        .execute(
+            "select communications.project_reports(array_agg(tenant_id), array_agg(id), array ['FAILED'], array_agg(external_message_id),
+                                                   array [now()], array ['Permanent'], array ['mailbox unknown'])
+               from communications.messages where channel = 'EMAIL'",
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn nothing_of_the_chain_follows_once_the_first_arrived_after_all() {
+    for bounced_before in [false, true] {
+        let world = World::new().await;
+        let job = message(&world, &json!({"not_delivered_within_seconds": 1800})).await;
+        dispatch(&world, &[job]).await;
+        later(&world, 1801.0).await;
+        scan(&world).await;
+        hinted(&world).await;
+        if bounced_before {
+            the_email_bounces(&world).await;
+            scan(&world).await;
+            assert_eq!(chain(&world).await[2], row("SMS", "QUEUED", Some("FAILED")));
+            report(&world, "read").await;
+        } else {
+            report(&world, "read").await;
+            the_email_bounces(&world).await;
+            scan(&world).await;
+        }
+        hinted(&world).await;
+        let mut ended = vec![
+            row("WHATSAPP", "READ", None),
+            row("EMAIL", "FAILED", Some("NOT_DELIVERED")),
+        ];
+        if bounced_before {
+            ended.push(row("SMS", "CANCELLED", Some("FAILED")));
+        }
+        assert_eq!(chain(&world).await, ended);
+        assert_eq!(texts(&job).await, 0);
+        assert_eq!(world.count("message_fallbacks").await, 0);
+    }
+}
