@@ -180,6 +180,34 @@ async fn an_answer_finds_the_contact_by_its_token_or_by_the_id_that_ses_wrote() 
     );
 }
 
+/// As of a token whose secret is gone, or that was made up.
+#[tokio::test]
+async fn beside_a_token_that_nobody_signed_the_headers_count() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    world.albion.connect_email(&world.pool).await.unwrap();
+    let (message, contact) = written_to(&world, "eva@example.org").await;
+    let mut other = world.albion.clone();
+    other.phone_number_id = world.iberia.phone_number_id;
+    let header = format!(
+        "In-Reply-To: <ses-{}@eu-west-1.amazonses.com>",
+        message.simple()
+    );
+    let unsigned = reply_address(&other, message);
+    let mail = Letter::new("eva@example.org", &unsigned, "Re: s", "t").with_header(&header);
+    world.mail_arrives(&mail).await;
+    let found: Vec<(Uuid, Option<String>)> = sqlx::query_as(
+        "select contact_id, reply_to from communications.messages where direction = 'INBOUND'",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        found,
+        [(contact, Some(format!("ses-{}", message.simple())))]
+    );
+}
+
 #[tokio::test]
 async fn whoever_gets_hold_of_a_token_writes_in_a_thread_of_their_own() {
     let world = World::new().await;
@@ -285,6 +313,23 @@ async fn an_absence_notice_wakes_nobody() {
         .await;
     assert_eq!(status, "RESOLVED");
     assert_eq!(rows(&world).await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_automatic_answer_of_somebody_new_waits_for_nobody() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let answer = Letter::new(EVA, &to, "Fuera de la oficina", "vuelvo el lunes")
+        .with_header("Auto-Submitted: auto-replied");
+    let status = "select status from communications.conversations";
+    for (letter, after) in [
+        (answer, "RESOLVED"),
+        (Letter::new(EVA, &to, "s", "t"), "OPEN"),
+    ] {
+        world.mail_arrives(&letter).await;
+        assert_eq!(world.scalar::<String>(status).await, after);
+    }
 }
 
 #[tokio::test]

@@ -96,7 +96,11 @@ struct Found {
     domains: Vec<String>,
     /// The message that a recipient's address names: a claim.
     token: Option<MessageId>,
+    /// That message if it is the tenant's, else what the headers name.
     answered: Option<Answered>,
+    /// What the headers name, where a recipient's address names something.
+    #[serde(default)]
+    by_headers: Option<Answered>,
 }
 
 /// A message of the tenant that the mail answers.
@@ -129,17 +133,18 @@ impl Loaded {
             if claimed && !holds && !found.alone {
                 return None;
             }
-            let answered = found
-                .answered
-                .clone()
-                .filter(|answered| holds || found.token != Some(answered.message_id));
+            let answered = if claimed && !holds {
+                &found.by_headers
+            } else {
+                &found.answered
+            };
             Some(Thread {
                 owner: Owner {
                     tenant_id: found.tenant_id,
                     account_id: found.account_id,
                 },
                 domains: found.domains.clone(),
-                answered,
+                answered: answered.clone(),
             })
         };
         self.owners.iter().filter_map(thread).collect()
