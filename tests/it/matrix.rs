@@ -675,3 +675,77 @@ async fn t28_the_same_thousand_people_in_two_payloads_at_once() {
         (1_000, 1_000, 2_000)
     );
 }
+
+/// Meta counts in seconds, and ids say nothing of what came first.
+#[tokio::test]
+async fn t13_reactions_of_one_second() {
+    let reaction = |id: &str, emoji: &str| {
+        message(
+            id,
+            T + 1,
+            &json!({"type": "reaction", "reaction": {"message_id": "m1", "emoji": emoji}}),
+        )
+    };
+    let emoji = "select emoji from communications.message_reactions";
+    for (second, left) in [("", ""), ("❤️", "❤️")] {
+        for ids in [["a", "z"], ["z", "a"], ["r", "r"]] {
+            for in_one in [true, false] {
+                let world = World::new().await;
+                let steps = [reaction(ids[0], "👍"), reaction(ids[1], second)];
+                if in_one {
+                    messages(&world, &steps).await;
+                } else {
+                    for step in &steps {
+                        messages(&world, std::slice::from_ref(step)).await;
+                    }
+                }
+                let said = format!("{ids:?}, in one payload: {in_one}");
+                assert_eq!(world.scalar::<String>(emoji).await, left, "{said}");
+                if second.is_empty() {
+                    // Told again.
+                    messages(&world, &steps[..1]).await;
+                    assert_eq!(world.scalar::<String>(emoji).await, left, "{said}");
+                }
+            }
+        }
+    }
+}
+
+/// As in samples from years ago, or after a long outage: the provider says whether it still has the file.
+#[tokio::test]
+async fn t17_a_file_that_is_told_of_late_is_asked_for() {
+    let world = World::new().await;
+    let image = message(
+        "m1",
+        1_697_043_379,
+        &json!({"type": "image", "image": {"id": "f1", "mime_type": "image/jpeg", "sha256": "aa"}}),
+    );
+    messages(&world, &[image]).await;
+    assert_eq!(
+        world
+            .count("message_media where state = 'PENDING' and expires_at > now()")
+            .await,
+        1
+    );
+}
+
+/// Somebody who was written to and never wrote: a notice of Meta's is no reason to look after them.
+#[tokio::test]
+async fn t20_a_notice_opens_no_thread_that_waits() {
+    let world = World::new().await;
+    let notice = message(
+        "m1",
+        T,
+        &json!({"type": "system", "system": {"type": "user_changed_number", "body": "changed", "wa_id": "34600555444"}}),
+    );
+    messages(&world, &[notice]).await;
+    let status = "select status from communications.conversations";
+    assert_eq!(world.scalar::<String>(status).await, "RESOLVED");
+    let text = message(
+        "m2",
+        T + 1,
+        &json!({"from": "34600555444", "type": "text", "text": {"body": "hola"}}),
+    );
+    messages(&world, &[text]).await;
+    assert_eq!(world.scalar::<String>(status).await, "OPEN");
+}

@@ -4,7 +4,7 @@ use super::notices::Notice;
 use crate::contacts::{self, Wish};
 use crate::delivery::StatusReport;
 use crate::model::{Channel, ContactId, MediaId, MessageId, Owner, TenantId};
-use crate::platform::{DatabaseError, Tx, telemetry};
+use crate::platform::{DatabaseError, Tx, clock, telemetry};
 use comms_providers::Content;
 use comms_providers::event::{
     Actor, Echo, Edit, InboundMedia, InboundMessage, PersonChange, Reaction, Revoke,
@@ -15,6 +15,8 @@ use time::{Duration, OffsetDateTime};
 
 /// How long the provider keeps a file that a webhook named.
 const MEDIA_LIFE: Duration = Duration::days(7);
+/// What comes late is asked for all the same: whether it is forgotten, the provider knows.
+const MEDIA_CHANCE: Duration = Duration::hours(1);
 const PREVIEW_CHARACTERS: usize = 200;
 
 /// Everything of one payload that has an owner. Members that are empty are left out.
@@ -209,6 +211,7 @@ pub(super) fn preview(body: &str) -> String {
 }
 
 fn files(media: Vec<InboundMedia>, sent_at: OffsetDateTime) -> Vec<NewMedia> {
+    let expires_at = (sent_at + MEDIA_LIFE).max(clock::now() + MEDIA_CHANCE);
     let file = |(ordinal, file): (i16, InboundMedia)| NewMedia {
         id: MediaId::generate(),
         ordinal,
@@ -219,7 +222,7 @@ fn files(media: Vec<InboundMedia>, sent_at: OffsetDateTime) -> Vec<NewMedia> {
         mime_type: file.mime_type,
         filename: file.filename,
         declared_sha256: file.sha256,
-        expires_at: sent_at + MEDIA_LIFE,
+        expires_at,
     };
     (0..).zip(media).map(file).collect()
 }

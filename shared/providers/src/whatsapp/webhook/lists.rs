@@ -57,6 +57,10 @@ pub(super) fn read(
         let Some(read) = reader(name) else {
             continue;
         };
+        // Written out, and nothing.
+        if member.get() == "null" {
+            continue;
+        }
         room(events.len() + 1)?;
         let Some(items) = json::list(member) else {
             let raw = place.keep(name, &json::stored(member));

@@ -298,3 +298,11 @@ fn a_failure_keeps_everything_that_was_said_about_it() {
         (Some("34600111222"), None)
     );
 }
+
+#[test]
+fn a_list_that_is_null_is_none() {
+    let value = json!({"messages": [text_from_ana("wamid.X")], "statuses": null, "errors": null});
+    let events = parse_json(&payload(value));
+    assert_eq!(events.len(), 1);
+    assert_eq!(message(&events[0]).body, "hola");
+}
