@@ -13,8 +13,6 @@ begin
 begin',
                         '               (array_agg(r.external order by r.at))[1] as external,
 ',
-                        ' filter (where r.status = ''FAILED''))[1] as reason
-          from unnest(',
                         'b.sent_at as new_sent,',
                         'b.failed_at as new_failed, b.code, b.reason
           from best b join communications.messages m on m.tenant_id = b.tenant_id and m.id = b.id
@@ -37,8 +35,6 @@ begin',
                (array_agg(r.status order by communications.delivery_rank(r.status) desc) filter (where r.status <> ''FAILED''))[1]
                    as status_else,
 ',
-                        ' filter (where r.status = ''FAILED''))[1] as reason
-          from unnest(',
                         'case when f.counts or b.status_else is not null then b.sent_at end as new_sent,',
                         'case when f.counts then b.failed_at end as new_failed,
                case when f.counts then b.code end as code, case when f.counts then b.reason end as reason
