@@ -428,3 +428,63 @@ async fn a_bucket_that_is_silent_holds_back_that_mail_alone() {
         1
     );
 }
+
+/// As out of quarantine, or out of a bucket that SES wrote to long ago.
+#[tokio::test]
+async fn the_file_of_an_old_mail_has_as_long_as_that_of_a_new_one() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let mut letter = Letter::new(EVA, &to, "s", "t");
+    letter.receipt = json!({"timestamp": "2020-01-01T10:00:00.000Z"});
+    letter.raw = format!(
+        "From: {EVA}\r\nTo: {to}\r\nSubject: billete\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+         --b\r\nContent-Type: text/plain\r\n\r\naquí va\r\n--b\r\nContent-Type: application/pdf\r\n\
+         Content-Disposition: attachment; filename=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nJVBERi0xLjQ=\r\n--b--\r\n"
+    );
+    let key = format!("in/{}", letter.id);
+    world.mail_with_a_file(&key, letter.raw.as_bytes()).await;
+    world.mail_arrives(&letter).await;
+    let times = "message_media where expires_at between now() + interval '29 days' and now() + interval '31 days'";
+    assert_eq!(world.count(times).await, 1);
+    world.step_media().await;
+    let state: String = world
+        .scalar("select state from communications.message_media")
+        .await;
+    assert_eq!(state, "STORED");
+}
+
+#[tokio::test]
+async fn what_is_kept_of_mails_is_found_by_its_domain() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let ours = world.iberia.mail_domain();
+    let letter = |recipients: &[&str], receipt| {
+        let to = format!("hola@{ours}");
+        let mut letter = Letter::new(EVA, &to, "s", "t");
+        let others = recipients.iter().map(|to| (*to).to_owned());
+        letter.recipients.extend(others);
+        Letter { receipt, ..letter }
+    };
+    let letters = [
+        letter(&["hola@Shop.Example"], json!({})),
+        letter(&["hola@elsewhere.example"], json!({})),
+        letter(&[], json!({"spamVerdict": {"status": "FAIL"}})),
+    ];
+    assert!(world.mails_arrive(&letters).await.is_empty());
+    let kept: Vec<(String, Option<String>)> = sqlx::query_as(
+        "select reason, external_account_id from communications.quarantine order by reason, external_account_id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let unknown = "UNKNOWN_ACCOUNT".to_owned();
+    let expected = [
+        ("SPAM".to_owned(), Some(ours.clone())),
+        (unknown.clone(), Some("elsewhere.example".to_owned())),
+        (unknown, Some("shop.example".to_owned())),
+    ];
+    assert_eq!(kept, expected);
+    let selection = json!({"reason": "UNKNOWN_ACCOUNT", "external_account_id": "shop.example", "dry_run": true});
+    assert_eq!(world.replays(&selection).await.matched, 1);
+}

@@ -91,10 +91,11 @@ pub(super) async fn pending(
         recorded: Recorded::default(),
     };
     if question.is_also_for_nobody(&threads) {
-        let reason = quarantine::UNKNOWN_ACCOUNT;
-        pending
-            .misfits
-            .push(Misfit::of(reason, arrived.message.to_vec()));
+        pending.misfits.push(Misfit {
+            reason: quarantine::UNKNOWN_ACCOUNT,
+            external_account_id: nobodys_domain(arrived.notice, &mail, &sender, &threads),
+            payload: arrived.message.to_vec(),
+        });
     }
     let contacts = decide(
         &loaded,
@@ -139,10 +140,37 @@ async fn misfit(
 ) -> Result<Pending, InboundError> {
     Ok(Pending {
         tx: database.begin().await?,
-        misfits: vec![Misfit::of(reason, arrived.message.to_vec())],
+        misfits: vec![Misfit {
+            reason,
+            external_account_id: arrived.notice.recipients.first().and_then(|to| domain(to)),
+            payload: arrived.message.to_vec(),
+        }],
         document: Document::default(),
         recorded: Recorded::default(),
     })
+}
+
+/// The first of the recipients' domains that makes the mail nobody's of these threads: quarantine has room for one.
+fn nobodys_domain(
+    notice: &MailNotice,
+    mail: &Mail,
+    sender: &Sender,
+    threads: &[Thread],
+) -> Option<String> {
+    let mut to_one = notice.clone();
+    for recipient in &notice.recipients {
+        to_one.recipients = vec![recipient.clone()];
+        if Question::of(&to_one, mail, sender).is_also_for_nobody(threads) {
+            return domain(recipient);
+        }
+    }
+    None
+}
+
+/// As accounts of email are named.
+fn domain(address: &str) -> Option<String> {
+    let (_, domain) = address.rsplit_once('@')?;
+    Some(domain.to_lowercase())
 }
 
 /// Who wrote: whom `From` names, else who would get the bounce.

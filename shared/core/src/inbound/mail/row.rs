@@ -3,6 +3,7 @@
 use super::claims::Thread;
 use crate::inbound::document::{NewMedia, NewMessage, preview};
 use crate::model::{Channel, ContactId, MediaId, MessageId};
+use crate::platform::clock;
 use comms_providers::Content;
 use comms_providers::command::Email;
 use comms_providers::event::mail::{MailBody, MailNotice};
@@ -10,7 +11,8 @@ use comms_providers::mail::{Attachment, Automatic, Mail};
 use serde_json::json;
 use time::Duration;
 
-/// How long the mail bucket keeps a mail for its files to be taken out of.
+/// How long a mail's files may be taken out of its bucket, from when we took it in: a mail that comes late, or out of quarantine, has as
+/// long as any other.
 const MAIL_LIFE: Duration = Duration::days(30);
 
 /// What is shown is the new part; the whole text, and the HTML that is safe to show, stand in the content.
@@ -90,6 +92,7 @@ fn files(notice: &MailNotice, attachments: &[Attachment]) -> Vec<NewMedia> {
     let MailBody::Stored { key, .. } = &notice.body else {
         return Vec::new();
     };
+    let expires_at = notice.received_at.max(clock::now()) + MAIL_LIFE;
     let file = |(ordinal, file): (i16, &Attachment)| NewMedia {
         id: MediaId::generate(),
         ordinal,
@@ -100,7 +103,7 @@ fn files(notice: &MailNotice, attachments: &[Attachment]) -> Vec<NewMedia> {
         mime_type: Some(file.mime_type.clone()),
         filename: Some(file.filename.clone()),
         declared_sha256: None,
-        expires_at: notice.received_at + MAIL_LIFE,
+        expires_at,
     };
     (0..).zip(attachments).map(file).collect()
 }
