@@ -1,6 +1,8 @@
 //! What AWS reports about emails and texts finds its message by our tag or its id, and has all its effects.
 
 use comms_core::model::{AccountId, MessageId, TenantId};
+use comms_core::platform::Database;
+use comms_core::platform::config::Secret;
 use comms_tests::world::World;
 use comms_tests::world::aws::TOPIC;
 use serde_json::{Value, json};
@@ -377,4 +379,124 @@ async fn what_our_topics_did_not_send_is_kept_and_not_acted_on() {
     assert_eq!(answer, json!({"batchItemFailures": []}));
     assert_eq!(status(&world, &sent).await, "SENT");
     assert_eq!(world.count("quarantine").await, 1);
+}
+
+#[tokio::test]
+async fn what_is_kept_of_reports_is_found_by_its_account() {
+    let world = World::new().await;
+    let mail = json!({"timestamp": "2026-11-23T09:59:58.000Z", "messageId": "x-1", "source": "Shop <hola@Shop.Example>",
+                      "destination": ["eva@example.org"], "tags": {}});
+    let mut without_id = mail.clone();
+    without_id["messageId"] = json!(null);
+    let told = [
+        delivery(&mail),
+        delivery(&without_id),
+        json!({"eventType": "Brand New", "mail": mail}),
+        json!({"eventType": "TEXT_DELIVERED", "messageId": "x-2", "isFinal": true, "originationPhoneNumber": "+34911000009",
+               "destinationPhoneNumber": "+34600999000", "eventTimestamp": 1_795_428_000_000_i64}),
+    ];
+    assert!(world.aws_tells(&told).await.is_empty());
+    let kept: Vec<(String, Option<String>)> = sqlx::query_as(
+        "select reason, external_account_id from communications.quarantine order by reason, external_account_id desc",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let named = |reason: &str, account: &str| (reason.to_owned(), Some(account.to_owned()));
+    let expected = [
+        named("MALFORMED", "shop.example"),
+        named("UNHANDLED_FIELD", "shop.example"),
+        named("UNKNOWN_MESSAGE", "shop.example"),
+        named("UNKNOWN_MESSAGE", "+34911000009"),
+    ];
+    assert_eq!(kept, expected);
+    let selection = json!({"reason": "UNKNOWN_MESSAGE", "external_account_id": "shop.example", "dry_run": true});
+    assert_eq!(world.replays(&selection).await.matched, 1);
+}
+
+/// The event of a function that SNS itself calls.
+fn called_by_sns(topic: &str, message: &Value) -> Value {
+    json!({"Records": [{"EventSource": "aws:sns", "EventVersion": "1.0", "EventSubscriptionArn": format!("{topic}:1"), "Sns": {
+        "Type": "Notification", "MessageId": "n-1", "TopicArn": topic, "Subject": null, "Message": message.to_string(),
+        "Timestamp": "2026-11-23T10:00:00.000Z", "SignatureVersion": "1", "Signature": "EXAMPLE",
+        "SigningCertUrl": "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0.pem",
+        "UnsubscribeUrl": "https://sns.us-east-1.amazonaws.com/?Action=Unsubscribe", "MessageAttributes": {}}}]})
+}
+
+fn text_to(world: &World, id: &str) -> Value {
+    json!({"originationNumber": "+34600999000", "destinationNumber": format!("+{}", world.iberia.display_number),
+           "messageBody": "hola", "inboundMessageId": id})
+}
+
+/// As JSON, by the time of their coming.
+async fn kept(world: &World) -> Vec<(String, Value)> {
+    sqlx::query_as(
+        "select reason, convert_from(payload, 'UTF8')::jsonb from communications.quarantine order by first_seen_at",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn what_sns_brings_without_a_queue_is_taken_in_by_the_same_rules() {
+    let world = World::new().await;
+    world.iberia.connect_sms(&world.pool).await.unwrap();
+    let ours = called_by_sns(TOPIC, &text_to(&world, "s-1"));
+    for _ in 0..2 {
+        let answer = aws_events::invoked(&world.aws_events, ours.clone()).await;
+        assert_eq!(answer.unwrap(), Value::Null);
+    }
+    assert_eq!(
+        (
+            world.count("messages").await,
+            world.count("quarantine").await
+        ),
+        (1, 0)
+    );
+    let theirs = "arn:aws:sns:us-east-1:999999999999:theirs";
+    let theirs = called_by_sns(theirs, &text_to(&world, "s-2"));
+    aws_events::invoked(&world.aws_events, theirs.clone())
+        .await
+        .unwrap();
+    assert_eq!(world.count("messages").await, 1);
+    let envelope = theirs["Records"][0]["Sns"].clone();
+    assert_eq!(
+        kept(&world).await,
+        [("UNHANDLED_FIELD".to_owned(), envelope)]
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_stored_without_a_queue_fails_the_invocation_and_comes_again() {
+    let mut world = World::new().await;
+    world.iberia.connect_sms(&world.pool).await.unwrap();
+    let event = called_by_sns(TOPIC, &text_to(&world, "s-1"));
+    let nowhere = Secret::of("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none".into());
+    let reachable = std::mem::replace(&mut world.aws_events.database, Database::new(nowhere));
+    let answer = aws_events::invoked(&world.aws_events, event.clone()).await;
+    assert!(answer.is_err(), "{answer:?}");
+    world.aws_events.database = reachable;
+    aws_events::invoked(&world.aws_events, event).await.unwrap();
+    assert_eq!(world.count("messages").await, 1);
+}
+
+#[tokio::test]
+async fn a_record_without_a_message_is_kept_whole() {
+    let world = World::new().await;
+    let mail = json!({"timestamp": "2026-11-23T10:00:00.000Z", "source": "e@example.org", "messageId": "m-1"});
+    let by_ses = json!({"eventSource": "aws:ses", "eventVersion": "1.0", "ses": {"mail": mail,
+        "receipt": {"timestamp": "2026-11-23T10:00:00.000Z", "recipients": ["hola@in.example"],
+                    "action": {"type": "Lambda", "functionArn": "arn", "invocationType": "Event"}}}});
+    let no_envelope = json!({"EventSource": "aws:sns", "Sns": {"Message": "{}"}});
+    let no_body = json!({"messageId": "r", "eventSource": "aws:sqs", "attributes": {}});
+    for record in [&by_ses, &no_envelope, &no_body] {
+        let event = json!({"Records": [record]});
+        aws_events::invoked(&world.aws_events, event).await.unwrap();
+    }
+    let whole = |record: &Value| ("UNREADABLE".to_owned(), record.clone());
+    assert_eq!(
+        kept(&world).await,
+        [whole(&by_ses), whole(&no_envelope), whole(&no_body)]
+    );
 }

@@ -1,9 +1,10 @@
 //! What AWS tells by SNS: what became of emails and text messages, mails and texts that came in.
 //!
-//! By a queue, where the queue's policy says who may put something there; and at `POST /api/webhooks/sns` for topics that
-//! can only be reached over HTTPS, where the signature does. SNS takes any 4xx for a final no and loses the message, so everything that
-//! may pass is 503.
+//! By a queue, where the queue's policy says who may put something there; by SNS itself, where the function's policy does; and at
+//! `POST /api/webhooks/sns` for topics that can only be reached over HTTPS, where the signature does. SNS takes any 4xx for a final no and
+//! loses the message, so everything that may pass is 503.
 
+mod direct;
 mod https;
 mod queue;
 
@@ -80,7 +81,18 @@ fn list(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Answers one event: a batch of the queue, or one request.
+/// Answers whatever the function was invoked with.
+///
+/// # Errors
+/// When records that came without a queue were not taken in: only an invocation that failed is repeated.
+pub async fn invoked(deps: &Deps, event: Value) -> Result<Value, InboundError> {
+    if let Some(records) = direct::records(&event) {
+        return direct::handle(deps, records).await.map(|()| Value::Null);
+    }
+    Ok(handle(deps, event).await)
+}
+
+/// Answers an event whose sender reads the answer: a batch of the queue, or one request.
 pub async fn handle(deps: &Deps, event: Value) -> Value {
     match event.get("Records").and_then(Value::as_array) {
         Some(records) => json!({"batchItemFailures": queue::handle(deps, records).await}),

@@ -1,4 +1,4 @@
-//! Records of the queue that our topics write to.
+//! Records of the queue that our topics write to, and what is in a record.
 
 use super::{Deps, store};
 use comms_core::inbound::aws::Notified;
@@ -32,18 +32,30 @@ pub(super) async fn handle(deps: &Deps, records: &[Value]) -> Vec<Value> {
     failures
 }
 
-/// The message in the record: in an envelope, or bare where the subscription delivers so.
-fn notified(deps: &Deps, record: &Value) -> Notified {
-    let body = record["body"].as_str().unwrap_or_default();
-    let Ok(envelope) = Envelope::from_body(body.as_bytes()) else {
-        return Notified::of(body, sent(record).unwrap_or_else(deps.clock));
+/// The message in the record: in an envelope, or bare where the subscription delivers so. A record that has neither a body nor SNS's
+/// envelope is kept as it is, for nobody would send it again.
+pub(super) fn notified(deps: &Deps, record: &Value) -> Notified {
+    if let Some(body) = record["body"].as_str() {
+        return match Envelope::from_body(body.as_bytes()) {
+            Ok(envelope) => enveloped(deps, envelope, body),
+            Err(_bare) => Notified::of(body, sent(record).unwrap_or_else(deps.clock)),
+        };
+    }
+    let (Some(told), Ok(envelope)) = (record.get("Sns"), Envelope::from_record(record)) else {
+        tracing::error!("a record has no message");
+        return Notified::unreadable(record);
     };
+    enveloped(deps, envelope, &told.to_string())
+}
+
+/// `text` is the envelope as it came, which is what is kept of a stranger's.
+fn enveloped(deps: &Deps, envelope: Envelope, text: &str) -> Notified {
     let at = envelope.sent_at().unwrap_or_else(deps.clock);
     match by_queue(envelope, &deps.policy) {
         Ok(verified) => Notified::of(&verified.envelope().message, at),
         Err(error) => {
-            tracing::error!(%error, "the queue was given a message of a strange topic");
-            Notified::strange(body)
+            tracing::error!(%error, "a message of a strange topic");
+            Notified::strange(text)
         }
     }
 }

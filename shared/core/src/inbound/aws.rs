@@ -39,9 +39,12 @@ fn again(event: &ProviderEvent) -> Vec<u8> {
 }
 
 /// The account that our tag in the report names; nothing else is known of the owner yet.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Echoed {
     account_id: Option<Uuid>,
+    /// As the provider names it: for quarantine, and never to find the owner by.
+    #[serde(skip)]
+    external_account_id: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -72,24 +75,35 @@ pub(super) async fn pending_reports(
     let mut reports: Vec<StatusReport<Echoed>> = Vec::new();
     for event in events {
         let payload = again(&event);
-        match event.kind {
+        let account = event.account.unwrap_or_default();
+        let reason = match event.kind {
             EventKind::Status(update) => {
-                let account_id = event.account.and_then(|account| account.account_id);
-                let echoed = Echoed { account_id };
+                let echoed = Echoed {
+                    account_id: account.account_id,
+                    external_account_id: account.external_account_id,
+                };
                 reports.push(StatusReport::new(echoed, *update, Vec::new(), event.raw));
+                continue;
             }
-            EventKind::Malformed { .. } => misfits.push(Misfit::of(MALFORMED, payload)),
-            _ => misfits.push(Misfit::of(UNHANDLED, payload)),
-        }
+            EventKind::Malformed { .. } => MALFORMED,
+            _ => UNHANDLED,
+        };
+        misfits.push(Misfit {
+            reason,
+            external_account_id: account.external_account_id,
+            payload,
+        });
     }
     let (tx, answer): (_, Answer) = database.begin_with("aws_reports", &reports).await?;
     let unknown = answer
         .unknown
         .iter()
         .filter_map(|place| reports.get(*place));
-    misfits.extend(
-        unknown.map(|report| Misfit::of(UNKNOWN_MESSAGE, report.raw.to_string().into_bytes())),
-    );
+    misfits.extend(unknown.map(|report| Misfit {
+        reason: UNKNOWN_MESSAGE,
+        external_account_id: report.of.external_account_id.clone(),
+        payload: report.raw.to_string().into_bytes(),
+    }));
     Ok(Pending {
         tx,
         misfits,
@@ -124,6 +138,15 @@ impl Notified {
                 raw: Value::Null,
             },
             message: body.to_owned(),
+        }
+    }
+
+    /// A record in which there is no message; it is kept whole.
+    #[must_use]
+    pub fn unreadable(record: &Value) -> Self {
+        Self {
+            what: Notification::Unreadable { raw: Value::Null },
+            message: record.to_string(),
         }
     }
 }
