@@ -90,10 +90,11 @@ pub(super) async fn pending(
         document: Document::default(),
         recorded: Recorded::default(),
     };
-    if question.is_also_for_nobody(&threads) {
+    // Quarantine has room for one.
+    if let Some(domain) = question.nobodys_domain(&threads) {
         pending.misfits.push(Misfit {
             reason: quarantine::UNKNOWN_ACCOUNT,
-            external_account_id: nobodys_domain(arrived.notice, &mail, &sender, &threads),
+            external_account_id: Some(domain.to_lowercase()),
             payload: arrived.message.to_vec(),
         });
     }
@@ -148,23 +149,6 @@ async fn misfit(
         document: Document::default(),
         recorded: Recorded::default(),
     })
-}
-
-/// The first of the recipients' domains that makes the mail nobody's of these threads: quarantine has room for one.
-fn nobodys_domain(
-    notice: &MailNotice,
-    mail: &Mail,
-    sender: &Sender,
-    threads: &[Thread],
-) -> Option<String> {
-    let mut to_one = notice.clone();
-    for recipient in &notice.recipients {
-        to_one.recipients = vec![recipient.clone()];
-        if Question::of(&to_one, mail, sender).is_also_for_nobody(threads) {
-            return domain(recipient);
-        }
-    }
-    None
 }
 
 /// As accounts of email are named.

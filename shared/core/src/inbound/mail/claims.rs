@@ -152,12 +152,11 @@ impl Loaded {
 }
 
 impl Question {
-    /// Was it sent to a domain that makes it none of these threads'?
-    pub fn is_also_for_nobody(&self, threads: &[Thread]) -> bool {
+    /// The first domain it was sent to that makes it none of these threads'.
+    pub fn nobodys_domain(&self, threads: &[Thread]) -> Option<&str> {
         let known = |domain: &String| threads.iter().any(|thread| thread.domains.contains(domain));
-        self.recipients
-            .iter()
-            .any(|recipient| !known(&recipient.domain))
+        let mut domains = self.recipients.iter().map(|recipient| &recipient.domain);
+        domains.find(|domain| !known(domain)).map(String::as_str)
     }
 
     /// Signed, or the address to unsubscribe at: whoever has that may do nothing but unsubscribe.
