@@ -113,6 +113,23 @@ async fn the_provider_passes_a_wish_on() {
     }
 }
 
+/// That they have stopped marketing messages is why this one failed.
+async fn no_marketing_is_reported(world: &World, wamid: &str, timestamp: i64) {
+    let failed = json!({"id": wamid, "status": "failed", "timestamp": timestamp.to_string(), "recipient_id": "34600111222",
+                        "errors": [{"code": 131_050, "title": "User has stopped marketing messages"}]});
+    let value = json!({
+        "messaging_product": "whatsapp", "statuses": [failed],
+        "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},
+    });
+    let payload = world
+        .simulator
+        .builder()
+        .change(world.iberia.waba_id, "messages", &value)
+        .build();
+    let response = world.meta_posts(world.iberia.tenant, &payload).await;
+    assert_eq!(response.status(), 200, "{}", response.body());
+}
+
 #[tokio::test]
 async fn a_no_that_a_failure_tells_is_one_row_also_of_somebody_who_never_said_yes() {
     let world = World::new().await;
@@ -127,19 +144,7 @@ async fn a_no_that_a_failure_tells_is_one_row_also_of_somebody_who_never_said_ye
     .unwrap();
     assert_eq!(sent.len(), 2, "both to one contact");
     for wamid in &sent {
-        let failed = json!({"id": wamid, "status": "failed", "timestamp": "1795428000", "recipient_id": "34600111222",
-                            "errors": [{"code": 131_050, "title": "User has stopped marketing messages"}]});
-        let value = json!({
-            "messaging_product": "whatsapp", "statuses": [failed],
-            "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},
-        });
-        let payload = world
-            .simulator
-            .builder()
-            .change(world.iberia.waba_id, "messages", &value)
-            .build();
-        let response = world.meta_posts(world.iberia.tenant, &payload).await;
-        assert_eq!(response.status(), 200, "{}", response.body());
+        no_marketing_is_reported(&world, wamid, 1_795_428_000).await;
     }
     let no = ("WHATSAPP".to_owned(), "MARKETING".to_owned(), false);
     assert_eq!(consents(&world).await, [no]);
@@ -245,21 +250,11 @@ async fn what_is_reported_late_does_not_outlast_what_was_said_after_it() {
         (1_795_428_120, 1_795_428_100),
     ] {
         marketing(&world, true, resumed).await;
-        let refused = json!({"id": wamid, "status": "failed", "timestamp": failed.to_string(), "recipient_id": "34600111222",
-                             "errors": [{"code": 131_050, "title": "User has stopped marketing messages"}]});
-        let value = json!({
-            "messaging_product": "whatsapp", "statuses": [refused],
-            "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},
-        });
-        let payload = world
-            .simulator
-            .builder()
-            .change(world.iberia.waba_id, "messages", &value)
-            .build();
+        // The same report once more would count for nothing.
         world
             .execute("delete from communications.message_status_events")
             .await;
-        world.meta_posts(world.iberia.tenant, &payload).await;
+        no_marketing_is_reported(&world, &wamid, failed).await;
         let allowed = consents(&world)
             .await
             .into_iter()
