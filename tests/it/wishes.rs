@@ -1,6 +1,7 @@
 //! What people want of us, by word or by the provider: in force with the commit that stores it.
 
 use crate::intake::trip;
+use crate::matrix::{T, messages, text};
 use crate::planted;
 use crate::webhook::ana;
 use comms_simulator::Inbound;
@@ -261,4 +262,23 @@ async fn what_is_reported_late_does_not_outlast_what_was_said_after_it() {
             .map(|(_, _, granted)| granted);
         assert_eq!(allowed.collect::<Vec<_>>(), [resumed > failed]);
     }
+}
+
+/// The hours in which anything may be answered are the group's, and "stop" may be said to any of its members.
+#[tokio::test]
+async fn what_is_written_to_a_group_is_stored_and_means_nothing_for_its_writer_alone() {
+    let world = World::new().await;
+    for (n, words) in [(0, "¿dónde estáis?"), (1, "STOP"), (2, "vale")] {
+        let mut told = text(&format!("wamid.{n}"), T + n, words);
+        told["group_id"] = json!("Y2FwaV9ncm91cDoxNzA1");
+        messages(&world, &[told]).await;
+    }
+    assert_eq!(world.count("messages where context ? 'group_id'").await, 3);
+    assert_eq!(world.count("conversations where status = 'OPEN'").await, 1);
+    assert_eq!(world.count("whatsapp_windows").await, 0);
+    assert_eq!(consents(&world).await, []);
+
+    messages(&world, &[text("wamid.3", T + 3, "stop")]).await;
+    assert_eq!(world.count("whatsapp_windows").await, 1);
+    assert_eq!(consents(&world).await.len(), 3);
 }

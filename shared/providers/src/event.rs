@@ -92,6 +92,16 @@ pub struct InboundMessage {
     pub sent_at: OffsetDateTime,
 }
 
+impl InboundMessage {
+    /// Was it written to a group, of which its sender is one? The hours in which anything may be answered are then the
+    /// group's, not the sender's own (Meta, Groups API pricing).
+    #[must_use]
+    pub fn is_to_a_group(&self) -> bool {
+        let context = self.context.as_ref();
+        context.is_some_and(|context| context.get("group_id").is_some())
+    }
+}
+
 /// A file that the provider keeps for us for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InboundMedia {

@@ -140,7 +140,7 @@ impl NewMessage {
             contact_id: contact,
             direction: "INBOUND",
             wakes: true,
-            opens_window: channel == Channel::WhatsApp,
+            opens_window: channel == Channel::WhatsApp && !message.is_to_a_group(),
             address,
             preview: preview(&message.body),
             body: message.body,

@@ -130,7 +130,7 @@ impl Sorted {
         message: InboundMessage,
         channel: Channel,
     ) {
-        if let Some(wish) = wish(&message.content, channel) {
+        if let Some(wish) = wish(&message, channel) {
             self.document.wishes.push(NewWish {
                 tenant_id: owner.tenant_id,
                 contact_id: contact,
@@ -173,9 +173,12 @@ impl Sorted {
     }
 }
 
-/// What somebody wants of us, if the message says that and nothing else.
-pub(super) fn wish(content: &Content, channel: Channel) -> Option<Wish> {
-    says(content).and_then(|text| opt_out::wish(text, channel))
+/// What somebody wants of us, if the message says that and nothing else. "Stop" among others may be said to any of them.
+pub(super) fn wish(message: &InboundMessage, channel: Channel) -> Option<Wish> {
+    if message.is_to_a_group() {
+        return None;
+    }
+    says(&message.content).and_then(|text| opt_out::wish(text, channel))
 }
 
 /// The words of a message that may be a wish: typed, or tapped.

@@ -43,7 +43,8 @@ pub(super) struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// `None` for what is more than that: several events, files, a wish, a notice of the provider's.
+    /// `None` for what is more than that, or other: several events, files, a wish, what was written to a group, a notice of the
+    /// provider's.
     pub(super) fn of(
         channel: Channel,
         entrance: Entrance<'a>,
@@ -61,7 +62,8 @@ impl<'a> Text<'a> {
         };
         let account = event.account.as_ref()?;
         let speaks = !matches!(message.content, Content::System { .. });
-        if !speaks || !message.media.is_empty() || wish(&message.content, channel).is_some() {
+        let more = !message.media.is_empty() || wish(message, channel).is_some();
+        if !speaks || more || message.is_to_a_group() {
             return None;
         }
         let mut aliases = people::aliases(&message.sender, people::scope(Some(account)));
