@@ -74,10 +74,12 @@ pub(super) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(raw.get()).ok()
 }
 
-/// Parses a piece so that a `jsonb` column takes it: what serde cannot represent (nested deeper than 127, numbers beyond
-/// f64, half a surrogate pair) becomes one string of its text.
+/// Parses a piece so that a `jsonb` column takes it. Half a surrogate pair, as clients leave it that cut a text between them,
+/// becomes U+FFFD; what serde cannot represent (nested deeper than 127, numbers beyond f64) one string of its text.
 pub(super) fn stored(raw: &RawValue) -> Value {
-    serde_json::from_str(raw.get()).unwrap_or_else(|_| Value::String(raw.get().to_owned()))
+    serde_json::from_str(raw.get())
+        .or_else(|_| serde_json::from_str(&with_whole_characters(raw.get())))
+        .unwrap_or_else(|_| Value::String(raw.get().to_owned()))
 }
 
 /// As [`stored`], for each member of an object on its own.
@@ -93,28 +95,61 @@ pub(super) fn shallow(raw: &RawValue) -> Value {
 
 const NUL: &str = "\\u0000";
 
-/// JSON text without NUL characters, which Postgres stores nowhere. Inside strings, the only place where a backslash
-/// may stand, it takes the next character with it: `\\u0000` after another backslash is no NUL.
+/// JSON text without NUL characters, which Postgres stores nowhere.
 pub(super) fn without_nul(text: &str) -> Cow<'_, str> {
     if !text.contains(NUL) {
         return Cow::Borrowed(text);
     }
-    let mut clean = String::with_capacity(text.len());
+    Cow::Owned(with_escapes(text, |escape| {
+        let is_nul = escape.starts_with(NUL);
+        is_nul.then_some(("", NUL.len()))
+    }))
+}
+
+/// JSON text in which whatever is half a surrogate pair is U+FFFD.
+fn with_whole_characters(text: &str) -> String {
+    with_escapes(text, |escape| match surrogate(escape)? {
+        Surrogate::High if escape.get(6..).and_then(surrogate) == Some(Surrogate::Low) => {
+            Some((escape.get(..12)?, 12))
+        }
+        _ => Some(("\\ufffd", 6)),
+    })
+}
+
+#[derive(PartialEq)]
+enum Surrogate {
+    High,
+    Low,
+}
+
+/// The half of a pair that the text begins with, as JSON escapes it: six characters.
+fn surrogate(text: &str) -> Option<Surrogate> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    match u16::from_str_radix(digits, 16).ok()? {
+        0xD800..=0xDBFF => Some(Surrogate::High),
+        0xDC00..=0xDFFF => Some(Surrogate::Low),
+        _ => None,
+    }
+}
+
+/// JSON text with other escapes: `other` says what stands for what the text begins with and how many bytes of it that is, or
+/// nothing where it stays. Inside strings, the only place where a backslash may stand, it takes the next character with it:
+/// `\\u0000` after another backslash is no NUL.
+fn with_escapes<'a>(text: &'a str, other: impl Fn(&'a str) -> Option<(&'a str, usize)>) -> String {
+    let mut written = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, escape)) = rest.find('\\').map(|at| rest.split_at(at)) {
-        clean.push_str(before);
-        rest = escape.strip_prefix(NUL).unwrap_or_else(|| {
-            let end = escape
-                .char_indices()
-                .nth(2)
-                .map_or(escape.len(), |(at, _)| at);
-            let (kept, after) = escape.split_at(end);
-            clean.push_str(kept);
-            after
+        written.push_str(before);
+        let (piece, length) = other(escape).unwrap_or_else(|| {
+            let next = escape.char_indices().nth(2);
+            let (kept, _) = escape.split_at(next.map_or(escape.len(), |(at, _)| at));
+            (kept, kept.len())
         });
+        written.push_str(piece);
+        (_, rest) = escape.split_at(length);
     }
-    clean.push_str(rest);
-    Cow::Owned(clean)
+    written.push_str(rest);
+    written
 }
 
 /// What stands at the pointer, if it is a string and not empty, or an id that came as a number.

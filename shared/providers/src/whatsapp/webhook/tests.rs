@@ -198,7 +198,6 @@ fn a_broken_message_leaves_its_siblings_alone() {
         r#"{"id":"a","from":"34600111222","timestamp":"99999999999999999","type":"text","text":{"body":"b"}}"#,
         r#"{"id":"a","timestamp":"1","type":"text","text":{"body":"b"}}"#,
         r#"{"id":"a","from":"34600111222","timestamp":"1","type":"text","text":"b"}"#,
-        r#"{"id":"a","from":"34600111222","timestamp":"1","type":"text","text":{"body":"\ud800"}}"#,
         r#"{"id":"a","from":"34600111222","timestamp":"1","type":"image","image":1e999}"#,
         &deep,
     ];
@@ -301,4 +300,19 @@ fn nothing_that_postgres_refuses_is_kept() {
         message(&parse_bytes(&broken).expect("a webhook")[0]).body,
         "\u{fffd}ola"
     );
+}
+
+#[test]
+fn half_a_surrogate_pair_costs_one_character() {
+    for (written, read) in [
+        (r"hol\ud83d", "hol\u{fffd}"),
+        (r"\udE00 \uD83D\uDE00", "\u{fffd} \u{1f600}"),
+        (r"\ud83d\ud83d\ude00\\ud83d", "\u{fffd}\u{1f600}\\ud83d"),
+        (r"\ud83d\u0041\n", "\u{fffd}A\n"),
+    ] {
+        let body = payload(json!({ "messages": [text_from_ana("wamid.X")] })).to_string();
+        let body = body.replace("hola", written);
+        let events = parse_bytes(body.as_bytes()).expect("a webhook");
+        assert_eq!(message(&events[0]).body, read, "{written}");
+    }
 }
