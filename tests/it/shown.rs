@@ -17,7 +17,8 @@ use sqlx::{AssertSqlSafe, PgConnection};
 pub async fn broken(world: &World) -> Vec<String> {
     sqlx::query_scalar(
         "select 'files of ' || m.id from communications.messages m
-          where m.media is distinct from communications.files_of(m.tenant_id, m.id)
+          where m.media is distinct from
+                case when m.revoked_at is null then communications.files_of(m.tenant_id, m.id) end
          union all
          select 'reactions to ' || m.id from communications.messages m
           where m.reactions is distinct from communications.reactions_to(m.tenant_id, m.account_id, m.external_message_id)
@@ -212,6 +213,52 @@ async fn a_file_is_shown_at_once_and_as_what_became_of_it() {
     world.fetch(&sent).await;
     assert_eq!(world.scalar::<String>(state).await, "STORED");
     assert_eq!(broken(&world).await, [""; 0]);
+}
+
+/// Fetched before it is taken back, after, and never.
+#[tokio::test]
+async fn what_was_taken_back_shows_no_file() {
+    for fetched in [Some(true), Some(false), None] {
+        let world = World::new().await;
+        let sent = picture(&world).await;
+        if fetched == Some(true) {
+            world.fetch(&sent).await;
+        }
+        let target: String = world
+            .scalar("select external_message_id from communications.messages")
+            .await;
+        let gone = json!({"type": "revoke", "revoke": {"original_message_id": target}});
+        messages(&world, &[message("gone", T + 60, &gone)]).await;
+        if fetched == Some(false) {
+            world.fetch(&sent).await;
+        }
+        let shown = "messages where revoked_at is not null and media is null";
+        assert_eq!(world.count(shown).await, 1, "{fetched:?}");
+        assert_eq!(world.count("message_media").await, 1, "it is kept");
+        assert_eq!(broken(&world).await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn an_edit_without_a_caption_takes_it_away() {
+    let world = World::new().await;
+    let image = |caption: &Value| json!({"id": "f1", "mime_type": "image/jpeg", "sha256": "aa", "caption": caption});
+    let first = json!({"type": "image", "image": image(&json!("antes"))});
+    let now = json!({"type": "image", "image": image(&Value::Null)});
+    let edit = json!({"type": "edit", "edit": {"original_message_id": "asked", "message": now}});
+    messages(&world, &[message("asked", T, &first)]).await;
+    messages(&world, &[message("edit", T + 1, &edit)]).await;
+    let (content, body): (Value, String) =
+        sqlx::query_as("select content, body from communications.messages")
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(content["caption"], Value::Null, "{content}");
+    assert_eq!(
+        (&content["type"], body.as_str()),
+        (&json!("image"), "[image]")
+    );
+    assert_eq!(world.count("messages where media is not null").await, 1);
 }
 
 #[tokio::test]
