@@ -206,6 +206,50 @@ async fn the_newest_notice_about_a_template_counts() {
     );
 }
 
+/// In whatever order they come; what is announced is seen until its status is heard again.
+#[tokio::test]
+async fn a_template_has_its_newest_words_and_what_is_announced_of_it() {
+    let world = World::new().await;
+    let of_it = |more: &Value| {
+        let mut value = json!({"message_template_id": 99, "message_template_name": "trip_delayed", "message_template_language": "es"});
+        for (name, member) in more.as_object().unwrap() {
+            value[name] = member.clone();
+        }
+        value
+    };
+    let words = |element: &str| of_it(&json!({"message_template_element": element}));
+    let status = |event: &str| of_it(&json!({"event": event}));
+    let field = "message_template_components_update";
+    posted(&world, field, 300, &words("La nueva")).await;
+    posted(&world, field, 200, &words("La vieja")).await;
+    let kept = "select components ->> 'element' from communications.whatsapp_templates";
+    assert_eq!(world.scalar::<String>(kept).await, "La nueva");
+
+    posted(
+        &world,
+        "message_template_status_update",
+        310,
+        &status("APPROVED"),
+    )
+    .await;
+    let announced = of_it(&json!({"new_category": "UTILITY", "correct_category": "MARKETING"}));
+    posted(&world, "template_category_update", 320, &announced).await;
+    let reason =
+        "select coalesce(status || ', ' || reason, '') from communications.whatsapp_templates";
+    assert_eq!(
+        world.scalar::<String>(reason).await,
+        "APPROVED, will become MARKETING"
+    );
+    posted(
+        &world,
+        "message_template_status_update",
+        330,
+        &status("PAUSED"),
+    )
+    .await;
+    assert_eq!(world.scalar::<String>(reason).await, "");
+}
+
 #[tokio::test]
 async fn a_notice_about_nobody_we_know_is_kept() {
     let world = World::new().await;
