@@ -193,6 +193,23 @@ async fn a_complaint_is_an_opt_out_and_no_failure() {
     );
 }
 
+/// Somebody complained before: SES took the message and did not send it.
+#[tokio::test]
+async fn what_a_list_of_complaints_kept_back_has_failed() {
+    let world = World::new().await;
+    let account = world.iberia.connect_email(&world.pool).await.unwrap();
+    let sent = sent(&world, account, "EMAIL", "eva@example.org").await;
+    let kept_back = json!({"eventType": "Complaint", "mail": mail_of(&sent, world.iberia.tenant),
+        "complaint": {"complainedRecipients": [{"emailAddress": "eva@example.org"}], "timestamp": "2026-11-23T11:00:00.000Z",
+                      "feedbackId": "c-1", "complaintSubType": "OnTenantSuppressionList"}});
+    world.aws_tells(&[kept_back]).await;
+    assert_eq!(status(&world, &sent).await, "FAILED");
+    assert_eq!(
+        world.count("suppressions where reason = 'COMPLAINT'").await,
+        1
+    );
+}
+
 fn line(message: &str, status: &str, response: &str) -> Value {
     json!({
         "notification": {"messageId": message, "timestamp": "2026-11-23 10:00:00.123"},

@@ -6,7 +6,8 @@
 //!
 //! What follows from what:
 //!
-//! * A complaint leaves the message's status alone, for it arrived; but nothing more is to be sent to that address.
+//! * A complaint leaves the message's status alone, for it arrived; but nothing more is to be sent to that address. One that names a
+//!   list is about a message that SES did not send: somebody complained before.
 //! * `Open` and `Click` read the message, unless SES says that a program did it. A program that does not say so cannot be
 //!   told apart, so READ means that the picture was loaded.
 //! * A transient bounce is an end: SES has stopped trying. A delay is not: it goes on.
@@ -200,25 +201,29 @@ fn failed(code: &str, class: OutcomeClass, reason: &str) -> DeliveryFailure {
 
 /// `not-spam` is the opposite: somebody took our mail out of their spam.
 fn complaint(event: &Value) -> News {
+    let list = json::text(event, "/complaint/complaintSubType");
     let sort = json::text(event, "/complaint/complaintFeedbackType");
-    let word = with(
-        "Complaint",
-        &[json::text(event, "/complaint/complaintSubType"), sort],
-    );
-    let failure = (sort != Some("not-spam")).then(|| DeliveryFailure {
+    let word = with("Complaint", &[list, sort]);
+    let unsent = list.is_some_and(|list| list.ends_with("SuppressionList"));
+    let reason = if unsent {
+        "the address is on a list of those who complained"
+    } else {
+        "the recipient called it spam"
+    };
+    let failure = (unsent || sort != Some("not-spam")).then(|| DeliveryFailure {
         opt_out: Some(OptOut::Everything),
         address_is_bad: true,
-        ..failed(
-            &word,
-            OutcomeClass::PermanentRecipient,
-            "the recipient called it spam",
-        )
+        ..failed(&word, OutcomeClass::PermanentRecipient, reason)
     });
     News {
         member: "complaint",
         recipients: "/complaint/complainedRecipients",
         word,
-        status: DeliveryStatus::Unknown,
+        status: if unsent {
+            DeliveryStatus::Failed
+        } else {
+            DeliveryStatus::Unknown
+        },
         failure,
     }
 }

@@ -248,18 +248,22 @@ fn a_complaint_leaves_the_status_and_ends_the_sending() {
             }),
         )
     };
-    for (sort, feedback, word) in [
-        (Value::Null, json!("abuse"), "Complaint/abuse"),
-        (Value::Null, Value::Null, "Complaint"),
+    use DeliveryStatus::{Failed, Unknown};
+    for (sort, feedback, word, status) in [
+        (Value::Null, json!("abuse"), "Complaint/abuse", Unknown),
+        (Value::Null, Value::Null, "Complaint", Unknown),
+        // SES did not send these.
         (
             json!("OnAccountSuppressionList"),
             Value::Null,
             "Complaint/OnAccountSuppressionList",
+            Failed,
         ),
         (
             json!("OnTenantSuppressionList"),
             json!("other"),
             "Complaint/OnTenantSuppressionList/other",
+            Failed,
         ),
     ] {
         let updates = updates(complaint(sort, feedback));
@@ -267,7 +271,7 @@ fn a_complaint_leaves_the_status_and_ends_the_sending() {
         for update in updates {
             assert_eq!(
                 (update.status, update.provider_status.as_str()),
-                (DeliveryStatus::Unknown, word)
+                (status, word)
             );
             let failure = update.failure.expect("an effect");
             assert_eq!(
