@@ -1,5 +1,6 @@
 //! A mail becomes a message of whoever wrote it, and of nobody else.
 
+use comms_tests::stack::setting;
 use comms_tests::world::World;
 use comms_tests::world::aws::{Letter, reply_address};
 use serde_json::json;
@@ -381,34 +382,45 @@ async fn a_mail_to_unsubscribe_ends_marketing_and_is_no_message() {
     assert_eq!(rows(&world).await.len(), 0);
 }
 
+/// Of one that lies in the bucket, and of one that came inside its notice.
 #[tokio::test]
-async fn files_of_a_mail_wait_to_be_stored() {
-    let world = World::new().await;
-    world.iberia.connect_email(&world.pool).await.unwrap();
-    let to = format!("hola@{}", world.iberia.mail_domain());
-    let mut letter = Letter::new(EVA, &to, "s", "t");
-    letter.raw = format!(
-        "From: {EVA}\r\nTo: {to}\r\nSubject: fotos\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
-         --b\r\nContent-Type: text/plain\r\n\r\naquí van\r\n--b\r\nContent-Type: image/png; name=a.png\r\n\
-         Content-Disposition: attachment; filename=a.png\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n--b--\r\n"
-    );
-    world.mail_arrives(&letter).await;
-    let file: (String, String, String, String) = sqlx::query_as(
-        "select kind, source, source_ref, filename from communications.message_media",
-    )
-    .fetch_one(&world.pool)
-    .await
-    .unwrap();
-    let reference = format!("in/{}#0", letter.id);
-    assert_eq!(
-        file,
-        (
-            "attachment".to_owned(),
-            "MAIL".to_owned(),
-            reference,
-            "a.png".to_owned()
-        )
-    );
+async fn files_of_a_mail_are_stored() {
+    for inside in [false, true] {
+        let world = World::new().await;
+        world.iberia.connect_email(&world.pool).await.unwrap();
+        let to = format!("hola@{}", world.iberia.mail_domain());
+        let mut letter = Letter::new(EVA, &to, "s", "t");
+        letter.raw = format!(
+            "From: {EVA}\r\nTo: {to}\r\nSubject: fotos\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+             --b\r\nContent-Type: text/plain\r\n\r\naquí van\r\n--b\r\nContent-Type: image/png; name=a.png\r\n\
+             Content-Disposition: attachment; filename=a.png\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n--b--\r\n"
+        );
+        let folder = if inside {
+            world.mail_arrives_in_its_notice(&letter).await;
+            "inline"
+        } else {
+            world.mail_arrives(&letter).await;
+            "in"
+        };
+        let file = || async {
+            let row: (String, String, String, String, String) = sqlx::query_as(
+                "select kind, source, source_ref, filename, state from communications.message_media",
+            )
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+            row
+        };
+        let reference = format!("{folder}/{}#0", letter.id);
+        let expected = |state: &str| {
+            let said = ["attachment", "MAIL", &reference, "a.png", state];
+            let [kind, source, reference, filename, state] = said.map(str::to_owned);
+            (kind, source, reference, filename, state)
+        };
+        assert_eq!(file().await, expected("PENDING"));
+        world.step_media().await;
+        assert_eq!(file().await, expected("STORED"));
+    }
 }
 
 #[tokio::test]
@@ -420,7 +432,7 @@ async fn a_bucket_that_is_silent_holds_back_that_mail_alone() {
     let lost = Letter::new(EVA, &to, "s", "lost");
     let notice = json!({"notificationType": "Received",
         "receipt": {"timestamp": "2026-11-23T10:00:00.000Z", "recipients": [to],
-                    "action": {"type": "S3", "bucketName": "world-mails", "objectKey": format!("in/never-{}", lost.id)}},
+                    "action": {"type": "S3", "bucketName": setting("MAIL_BUCKET").unwrap(), "objectKey": format!("in/never-{}", lost.id)}},
         "mail": {"timestamp": "2026-11-23T10:00:00.000Z", "source": "e@example.org", "messageId": lost.id}});
     assert!(world.aws_tells(&[notice]).await.is_empty());
     assert_eq!(

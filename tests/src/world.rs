@@ -140,7 +140,7 @@ impl World {
             queues: queues.clone(),
         };
         Self {
-            aws_events: aws::deps(database(), &aws, media_queue.clone()).await,
+            aws_events: aws::deps(database(), &aws, media_queue.clone()),
             worker: worker(database(), queues.clone(), &aws, &simulator.url()),
             events: hasura_events::Deps {
                 door: door(),

@@ -1,8 +1,10 @@
 //! AWS tells the first operator's service something: by its topic, by its logs, by a mail in its bucket.
 
-use super::{REPLY_TOKEN_SECRET, World};
+use super::{REPLY_TOKEN_SECRET, World, setting};
 use crate::seed::Operator;
 use aws_events::Deps;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use comms_core::inbound::Ingested;
 use comms_core::inbound::mail::Mailroom;
 use comms_core::inbound::replay::Replayed;
@@ -15,19 +17,16 @@ use comms_providers::sns::{Certificates, Hosts, Policy, Versions};
 use quarantine_replay::ReplayError;
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 pub const TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:communications-provider-events";
-/// One bucket for all worlds: every key is its mail's own.
-const MAILS: &str = "world-mails";
 
 /// What `aws-events` stands on here.
-pub(super) async fn deps(database: Database, aws: &Aws, media: MediaQueue) -> Deps {
+pub(super) fn deps(database: Database, aws: &Aws, media: MediaQueue) -> Deps {
     let http = client().unwrap();
     Deps {
         database,
-        mailroom: mailroom(aws).await,
+        mailroom: mailroom(aws),
         media,
         policy: Policy {
             topics: vec![TOPIC.to_owned()],
@@ -40,16 +39,10 @@ pub(super) async fn deps(database: Database, aws: &Aws, media: MediaQueue) -> De
     }
 }
 
-pub(super) async fn mailroom(aws: &Aws) -> Mailroom {
-    static MADE: OnceCell<()> = OnceCell::const_new();
-    MADE.get_or_init(|| async {
-        // There already, after another run.
-        let _ = aws.s3().await.create_bucket().bucket(MAILS).send().await;
-    })
-    .await;
+pub(super) fn mailroom(aws: &Aws) -> Mailroom {
     Mailroom {
         aws: aws.clone(),
-        bucket: MAILS.to_owned(),
+        bucket: setting("MAIL_BUCKET"),
         reply_secrets: Secret::of(
             "REPLY_TOKEN_SECRETS",
             format!("[\"{REPLY_TOKEN_SECRET}\"]").into(),
@@ -101,7 +94,7 @@ impl Letter {
         let mut receipt = json!({
             "timestamp": "2026-11-23T10:00:00.000Z", "processingTimeMillis": 200, "recipients": self.recipients,
             "spamVerdict": passed, "virusVerdict": passed, "spfVerdict": passed, "dkimVerdict": passed, "dmarcVerdict": passed,
-            "action": {"type": "S3", "topicArn": TOPIC, "bucketName": MAILS, "objectKey": key}
+            "action": {"type": "S3", "topicArn": TOPIC, "bucketName": setting("MAIL_BUCKET"), "objectKey": key}
         });
         for (name, value) in self.receipt.as_object().unwrap() {
             receipt[name] = value.clone();
@@ -141,7 +134,13 @@ impl World {
         let mut notices = Vec::new();
         for letter in letters {
             let key = format!("in/{}", letter.id);
-            let put = self.aws.s3().await.put_object().bucket(MAILS).key(&key);
+            let put = self
+                .aws
+                .s3()
+                .await
+                .put_object()
+                .bucket(setting("MAIL_BUCKET"))
+                .key(&key);
             put.body(letter.raw.clone().into_bytes().into())
                 .send()
                 .await
@@ -156,6 +155,15 @@ impl World {
             self.mails_arrive(std::slice::from_ref(letter)).await,
             Vec::<Value>::new()
         );
+    }
+
+    /// A mail arrives inside its notice: SES's SNS action.
+    pub async fn mail_arrives_in_its_notice(&self, letter: &Letter) {
+        let mut notice = letter.notice("");
+        notice["receipt"]["action"] =
+            json!({"type": "SNS", "topicArn": TOPIC, "encoding": "BASE64"});
+        notice["content"] = json!(STANDARD.encode(&letter.raw));
+        assert_eq!(self.aws_tells(&[notice]).await, Vec::<Value>::new());
     }
 
     /// SNS writes these lines into its log. Answers how many reports were new.
@@ -179,7 +187,7 @@ impl World {
     pub async fn tries_to_replay(&self, selection: &Value) -> Result<Replayed, ReplayError> {
         let deps = quarantine_replay::Deps {
             database: self.database(),
-            mailroom: mailroom(&self.aws).await,
+            mailroom: mailroom(&self.aws),
             media: MediaQueue::at(&self.aws, &self.media_queue_url),
         };
         quarantine_replay::handle(&deps, selection).await

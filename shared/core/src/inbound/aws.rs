@@ -203,7 +203,7 @@ async fn arrived(
     message: &[u8],
     notice: &MailNotice,
 ) -> Result<Ingested, InboundError> {
-    let raw = match mailroom.fetch(&notice.body).await {
+    let raw = match mailroom.fetch(notice).await {
         Ok(raw) => raw,
         Err(error) if error.is_transient() => return Err(error.into()),
         // Kept with its notice: nobody can read it, and everybody can see that it came.

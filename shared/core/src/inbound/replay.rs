@@ -258,7 +258,7 @@ async fn letter(
     row: &Row,
     notice: &MailNotice,
 ) -> Result<Pending, Fault> {
-    let raw = match mailroom.fetch(&notice.body).await {
+    let raw = match mailroom.fetch(notice).await {
         Ok(raw) => raw,
         Err(error) if error.is_transient() => return Err(InboundError::from(error).into()),
         Err(_gone) => return Err(Fault::Payload(quarantine::UNREADABLE)),

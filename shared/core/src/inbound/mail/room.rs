@@ -3,8 +3,10 @@
 use crate::platform::config::{Secret, aws_code};
 use crate::platform::{Aws, ConfigError};
 use aws_sdk_s3::error::ProvideErrorMetadata;
-use comms_providers::event::mail::MailBody;
+use aws_sdk_s3::primitives::ByteStream;
+use comms_providers::event::mail::{MailBody, MailNotice};
 use secrecy::SecretString;
+use std::borrow::Cow;
 
 /// SES takes no larger one.
 const LARGEST: i64 = 42_000_000;
@@ -41,13 +43,16 @@ impl FetchError {
 }
 
 impl Mailroom {
-    /// The mail itself.
+    /// The mail itself. One that came inside its notice is put beside the others, once however often it comes.
     ///
     /// # Errors
     /// [`FetchError`].
-    pub async fn fetch(&self, body: &MailBody) -> Result<Vec<u8>, FetchError> {
-        let (bucket, key) = match body {
-            MailBody::Inline(raw) => return Ok(raw.clone()),
+    pub async fn fetch(&self, notice: &MailNotice) -> Result<Vec<u8>, FetchError> {
+        let (bucket, key) = match &notice.body {
+            MailBody::Inline(raw) => {
+                self.keep(&key(notice), raw).await?;
+                return Ok(raw.clone());
+            }
             MailBody::Stored { bucket, key } => (bucket, key),
         };
         if *bucket != self.bucket {
@@ -69,9 +74,26 @@ impl Mailroom {
         Ok(object.body.collect().await.map_err(broken)?.to_vec())
     }
 
+    async fn keep(&self, key: &str, raw: &[u8]) -> Result<(), FetchError> {
+        let client = self.aws.s3().await;
+        let object = client.put_object().bucket(&self.bucket).key(key);
+        let object = object.content_type("message/rfc822");
+        let kept = object.body(ByteStream::from(raw.to_vec())).send().await;
+        kept.map_err(|error| FetchError::Unavailable(aws_code(&error)))?;
+        Ok(())
+    }
+
     /// # Errors
     /// When they cannot be had.
     pub async fn secrets(&self) -> Result<Vec<SecretString>, ConfigError> {
         self.reply_secrets.list().await
+    }
+}
+
+/// Where the mail lies.
+pub(super) fn key(notice: &MailNotice) -> Cow<'_, str> {
+    match &notice.body {
+        MailBody::Stored { key, .. } => Cow::Borrowed(key),
+        MailBody::Inline(_) => Cow::Owned(format!("inline/{}", notice.external_message_id)),
     }
 }

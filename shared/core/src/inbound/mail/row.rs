@@ -1,12 +1,13 @@
 //! A mail as a row of `messages`.
 
 use super::claims::Thread;
+use super::room;
 use crate::inbound::document::{NewMedia, NewMessage, preview};
 use crate::model::{Channel, ContactId, MediaId, MessageId};
 use crate::platform::clock;
 use comms_providers::Content;
 use comms_providers::command::Email;
-use comms_providers::event::mail::{MailBody, MailNotice};
+use comms_providers::event::mail::MailNotice;
 use comms_providers::mail::{Attachment, Automatic, Mail};
 use serde_json::json;
 use time::Duration;
@@ -86,12 +87,9 @@ fn word(automatic: Automatic) -> Option<&'static str> {
     }
 }
 
-/// Taken out of the stored mail later; a mail that came inside its notice is too small to have been worth storing, and keeps the names of
-/// its files alone.
+/// Taken out of the mail later.
 fn files(notice: &MailNotice, attachments: &[Attachment]) -> Vec<NewMedia> {
-    let MailBody::Stored { key, .. } = &notice.body else {
-        return Vec::new();
-    };
+    let key = room::key(notice);
     let expires_at = notice.received_at.max(clock::now()) + MAIL_LIFE;
     let file = |(ordinal, file): (i16, &Attachment)| NewMedia {
         id: MediaId::generate(),
