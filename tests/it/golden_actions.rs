@@ -34,7 +34,7 @@ const STATE: &str = r#"
             now() + interval '1 hour');
     insert into communications.whatsapp_templates (tenant_id, waba_id, name, language, status, category, components)
     values ('0192f000-0000-7000-8000-00000000000a', '200000000000001', 'viaje', 'es', 'APPROVED', 'UTILITY',
-            '{"element": "Hola {{1}}, sale a las {{2}}."}')
+            '[{"type": "BODY", "text": "Hola {{1}}, sale a las {{2}}."}]')
     on conflict do nothing;
     insert into communications.contact_reviews (tenant_id, id, contact_a, contact_b, evidence)
     values ('0192f000-0000-7000-8000-00000000000a', '0192f000-0000-7000-8000-0000000000c5', '0192f000-0000-7000-8000-0000000000c2',

@@ -8,7 +8,7 @@ use serde_json::json;
 async fn template(world: &World, name: &str, status: &str, element: Option<&str>) {
     sqlx::query(
         "insert into communications.whatsapp_templates (tenant_id, waba_id, name, language, status, category, components)
-         values ($1, $2, $3, 'es', $4, 'UTILITY', case when $5::text is not null then jsonb_build_object('element', $5::text) end)",
+         values ($1, $2, $3, 'es', $4, 'UTILITY', case when $5::text is not null then jsonb_build_array(jsonb_build_object('type', 'BODY', 'text', $5::text)) end)",
     )
     .bind(world.iberia.tenant)
     .bind(world.iberia.waba_id)
@@ -44,7 +44,7 @@ async fn a_closed_window_says_what_may_be_sent_instead() {
         closed,
         json!({"code": "window-closed", "retryable": false, "templates": [
             {"name": "viaje", "language": "es", "category": "UTILITY",
-             "components": {"element": "Hola {{1}}, sale a las {{2}}."}}]})
+             "components": [{"type": "BODY", "text": "Hola {{1}}, sale a las {{2}}."}]}]})
     );
     let sends = |body: &[&str], name: &str| {
         says(

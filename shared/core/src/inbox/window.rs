@@ -20,7 +20,7 @@ struct Approved {
     name: String,
     language: String,
     category: Option<String>,
-    /// `title`, `element` (the body), `footer`, `buttons`, as far as Meta has told.
+    /// HEADER, BODY, FOOTER and BUTTONS in Meta's own form, as far as it has told.
     components: Option<Value>,
 }
 
@@ -119,14 +119,19 @@ pub(super) async fn template_body(
         );
         return Err(refused.with_details(json!({"status": status})).into());
     }
-    match known
-        .components
-        .as_ref()
-        .and_then(|parts| parts["element"].as_str())
-    {
+    match known.components.as_ref().and_then(body) {
         Some(text) => Ok(filled(text, template)?),
         None => Ok(unknown()),
     }
+}
+
+/// The text of the BODY.
+fn body(components: &Value) -> Option<&str> {
+    let is_body = |component: &&Value| {
+        let kind = component["type"].as_str();
+        kind.is_some_and(|kind| kind.eq_ignore_ascii_case("BODY"))
+    };
+    components.as_array()?.iter().find(is_body)?["text"].as_str()
 }
 
 /// `Hola {{1}}` or `Hola {{name}}` with what stands for each.

@@ -248,22 +248,22 @@ fn a_complaint_leaves_the_status_and_ends_the_sending() {
             }),
         )
     };
-    use DeliveryStatus::{Failed, Unknown};
+    let (unknown, failed) = (DeliveryStatus::Unknown, DeliveryStatus::Failed);
     for (sort, feedback, word, status) in [
-        (Value::Null, json!("abuse"), "Complaint/abuse", Unknown),
-        (Value::Null, Value::Null, "Complaint", Unknown),
+        (Value::Null, json!("abuse"), "Complaint/abuse", unknown),
+        (Value::Null, Value::Null, "Complaint", unknown),
         // SES did not send these.
         (
             json!("OnAccountSuppressionList"),
             Value::Null,
             "Complaint/OnAccountSuppressionList",
-            Failed,
+            failed,
         ),
         (
             json!("OnTenantSuppressionList"),
             json!("other"),
             "Complaint/OnTenantSuppressionList/other",
-            Failed,
+            failed,
         ),
     ] {
         let updates = updates(complaint(sort, feedback));

@@ -2,7 +2,7 @@
 
 use super::json;
 use crate::event::{EventKind, TemplateUpdate};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use time::OffsetDateTime;
 
 /// Longest reason that is kept, in characters.
@@ -11,10 +11,21 @@ const REASON_LIMIT: usize = 500;
 /// `message_template_status_update`.
 pub(super) fn status(value: &Value, at: Option<OffsetDateTime>) -> Result<EventKind, &'static str> {
     let event = json::id(value, "/event").ok_or("a template's notice has no event")?;
+    let reason = reason(value);
+    let (status, reason) = match event.as_str() {
+        // It may be sent again.
+        "REINSTATED" | "UNARCHIVED" => (Some("APPROVED".to_owned()), reason),
+        // At risk, and not to be edited: it may be sent as before.
+        "FLAGGED" | "LOCKED" => {
+            let said: Vec<String> = [Some(event), reason].into_iter().flatten().collect();
+            (None, Some(said.join(": ")))
+        }
+        _ => (Some(event), reason),
+    };
     Ok(told(TemplateUpdate {
-        status: Some(event),
+        status,
         category: json::id(value, "/message_template_category"),
-        reason: reason(value),
+        reason,
         ..template(value, at)?
     }))
 }
@@ -49,34 +60,48 @@ pub(super) fn category(
     }))
 }
 
-/// `message_template_components_update`.
+/// `message_template_components_update`, in the form that Meta's list of templates has them in.
 pub(super) fn components(
     value: &Value,
     at: Option<OffsetDateTime>,
 ) -> Result<EventKind, &'static str> {
-    let parts: Map<String, Value> = ["title", "element", "footer", "buttons"]
-        .into_iter()
-        .filter_map(|part| {
-            let content = value.get(format!("message_template_{part}"))?;
-            Some((part.to_owned(), content.clone()))
-        })
-        .collect();
+    let text = |member| json::text(value, member);
+    let components = [
+        text("/message_template_title")
+            .map(|title| json!({ "type": "HEADER", "format": "TEXT", "text": title })),
+        text("/message_template_element").map(|body| json!({ "type": "BODY", "text": body })),
+        text("/message_template_footer").map(|footer| json!({ "type": "FOOTER", "text": footer })),
+        buttons(value).map(|buttons| json!({ "type": "BUTTONS", "buttons": buttons })),
+    ];
     Ok(told(TemplateUpdate {
-        components: Some(Value::Object(parts)),
+        components: Some(components.into_iter().flatten().collect()),
         ..template(value, at)?
     }))
+}
+
+/// `message_template_button_text` is `text` there.
+fn buttons(value: &Value) -> Option<Vec<Value>> {
+    let buttons = value.get("message_template_buttons")?.as_array()?;
+    let listed = |button: &Value| {
+        let members = button.as_object()?.iter().map(|(name, member)| {
+            let name = name.strip_prefix("message_template_button_");
+            (name.unwrap_or("other").to_owned(), member.clone())
+        });
+        Some(Value::Object(members.collect()))
+    };
+    Some(buttons.iter().filter_map(listed).collect())
 }
 
 fn told(update: TemplateUpdate) -> EventKind {
     EventKind::Template(Box::new(update))
 }
 
-/// What every notice says: which template.
+/// What every notice says: which template. Some write its language with a hyphen; lists and sends have `en_US`.
 fn template(value: &Value, at: Option<OffsetDateTime>) -> Result<TemplateUpdate, &'static str> {
     let member = |name| json::id(value, name).ok_or("a notice does not name its template");
     Ok(TemplateUpdate {
         name: member("/message_template_name")?,
-        language: member("/message_template_language")?,
+        language: member("/message_template_language")?.replace('-', "_"),
         template_id: json::id(value, "/message_template_id"),
         at,
         ..TemplateUpdate::default()

@@ -5,6 +5,7 @@ mod large;
 mod messages;
 mod routing;
 mod samples;
+mod templates;
 
 use super::{ParseError, parse};
 use crate::Content;
