@@ -331,6 +331,15 @@ async fn a_number_of_another_tenant_stays_theirs_until_they_disable_it() {
         .unwrap();
     assert_eq!(moved["status"], "ACTIVE", "{moved}");
     assert_eq!(world.count(owners).await, 0);
+    // Nor is anything told to them any more that Meta says of the business account.
+    let hears = format!("channel_accounts where id = '{theirs}' and waba_id is not null");
+    assert_eq!(world.count(&hears).await, 0);
+    assert_eq!(
+        world
+            .count("channel_accounts where external_account_id = '110000000000009' and asked_at > now() - interval '1 minute'")
+            .await,
+        1
+    );
     let resumed = world
         .administers(&world.iberia, "resumeChannel", &disable)
         .await;

@@ -63,6 +63,40 @@ async fn a_late_ban_is_outranked_only_by_what_decided_the_same() {
     assert_eq!(status(&world).await, ("ACTIVE".to_owned(), 5));
 }
 
+/// The account was connected since, and what it is was asked then.
+#[tokio::test]
+async fn what_was_told_before_the_provider_was_asked_is_kept_and_changes_nothing() {
+    let world = World::new().await;
+    world
+        .execute("update communications.channel_accounts set asked_at = to_timestamp(1000.7)")
+        .await;
+    let removed =
+        json!({"event": "PARTNER_REMOVED", "waba_info": {"waba_id": world.iberia.waba_id}});
+    let quality =
+        |event: &str| json!({"event": event, "display_phone_number": world.iberia.display_number});
+    posted(&world, "account_update", 999, &removed).await;
+    posted(
+        &world,
+        "phone_number_quality_update",
+        999,
+        &quality("THROUGHPUT_UPGRADE"),
+    )
+    .await;
+    assert_eq!(status(&world).await, ("ACTIVE".to_owned(), 2));
+    let raised = "channel_accounts where throughput_per_second = 1000";
+    assert_eq!(world.count(raised).await, 0);
+    posted(
+        &world,
+        "phone_number_quality_update",
+        1000,
+        &quality("THROUGHPUT_UPGRADE"),
+    )
+    .await;
+    posted(&world, "account_update", 1000, &removed).await;
+    assert_eq!(status(&world).await, ("SUSPENDED".to_owned(), 4));
+    assert_eq!(world.count(raised).await, 1);
+}
+
 #[tokio::test]
 async fn a_clock_ahead_of_ours_does_not_outlast_the_next_notice() {
     let world = World::new().await;
@@ -222,7 +256,7 @@ async fn a_template_has_its_newest_words_and_what_is_announced_of_it() {
     let field = "message_template_components_update";
     posted(&world, field, 300, &words("La nueva")).await;
     posted(&world, field, 200, &words("La vieja")).await;
-    let kept = "select components ->> 'element' from communications.whatsapp_templates";
+    let kept = "select components -> 0 ->> 'text' from communications.whatsapp_templates";
     assert_eq!(world.scalar::<String>(kept).await, "La nueva");
 
     posted(

@@ -282,6 +282,35 @@ async fn an_old_number_finds_its_next_owner_and_is_no_address_any_more() {
     assert_eq!(of_first, 3, "two messages and the notice");
 }
 
+/// Meta tells of a new user id when somebody changes their number, too: it says which number they have now.
+#[tokio::test]
+async fn a_number_is_given_up_whatever_the_notice_of_it_is_called() {
+    let world = World::new().await;
+    see(&world, &writes(1, OLD, "ES.1")).await;
+    let moved = (person(OLD, "ES.1"), person(NEW, "ES.2"));
+    see(
+        &world,
+        &changes(10, PersonChangeKind::UserId, moved.0, moved.1),
+    )
+    .await;
+    let first = contact_of(&world, "bsuid", "ES.2").await;
+    assert_eq!(contact_of(&world, "wa_id", NEW).await, first);
+    assert_eq!(contact_of(&world, "wa_id", OLD).await, None);
+    see(&world, &writes(20, OLD, "ES.9")).await;
+    assert_ne!(contact_of(&world, "wa_id", OLD).await, first);
+    assert_eq!(counted(&world).await, (2, 2, 0));
+
+    // Another id beside the same number gives nothing up.
+    let same = (person(NEW, "ES.2"), person(NEW, "ES.3"));
+    see(
+        &world,
+        &changes(30, PersonChangeKind::UserId, same.0, same.1),
+    )
+    .await;
+    assert_eq!(contact_of(&world, "wa_id", NEW).await, first);
+    assert_eq!(contact_of(&world, "bsuid", "ES.3").await, first);
+}
+
 /// The pillars do not know of the change: what they say does not give the number back.
 #[tokio::test]
 async fn hearsay_does_not_bring_an_old_number_back() {

@@ -2,6 +2,8 @@
 
 use crate::intake::trip;
 use crate::planted;
+use crate::wishes::failure_is_reported;
+use comms_core::platform::clock;
 use comms_simulator::{SignedWebhook, StatusReport, StatusStep};
 use comms_tests::calls;
 use comms_tests::world::{APP_SECRET, World};
@@ -258,4 +260,30 @@ async fn a_failure_and_an_arrival_at_once_leave_the_warning() {
         Some("undeliverable".to_owned()),
     );
     assert_eq!(rows, [warned.clone(), warned]);
+}
+
+/// It says how long from then nothing is to be sent, whenever it comes.
+#[tokio::test]
+async fn a_hold_that_is_told_of_late_ends_an_hour_after_it_was_said() {
+    let world = World::new().await;
+    let [first, second] = &sent(&world, 1).await[..] else {
+        panic!("two messages");
+    };
+    let account = "select status from communications.channel_accounts where tenant_id = '0192f000-0000-7000-8000-00000000000a'";
+    let now = clock::now().unix_timestamp();
+    failure_is_reported(&world, first, 131_048, now - 3660).await;
+    assert_eq!(world.scalar::<String>(account).await, "ACTIVE");
+    assert_eq!(
+        world.count("messages where failed_code = '131048'").await,
+        1
+    );
+
+    failure_is_reported(&world, second, 131_048, now - 1800).await;
+    assert_eq!(world.scalar::<String>(account).await, "SUSPENDED");
+    let left: f64 = world
+        .scalar(
+            "select extract(epoch from resume_at - now())::float8 from communications.channel_accounts where status = 'SUSPENDED'",
+        )
+        .await;
+    assert!((1700.0..=1800.0).contains(&left), "{left} s");
 }

@@ -116,8 +116,13 @@ async fn the_provider_passes_a_wish_on() {
 
 /// That they have stopped marketing messages is why this one failed.
 async fn no_marketing_is_reported(world: &World, wamid: &str, timestamp: i64) {
+    failure_is_reported(world, wamid, 131_050, timestamp).await;
+}
+
+/// A message failed at this moment, with this code of Meta's.
+pub async fn failure_is_reported(world: &World, wamid: &str, code: i32, timestamp: i64) {
     let failed = json!({"id": wamid, "status": "failed", "timestamp": timestamp.to_string(), "recipient_id": "34600111222",
-                        "errors": [{"code": 131_050, "title": "User has stopped marketing messages"}]});
+                        "errors": [{"code": code, "title": "failed"}]});
     let value = json!({
         "messaging_product": "whatsapp", "statuses": [failed],
         "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},

@@ -314,6 +314,8 @@ pub enum AccountChange {
     Reinstated,
     Quality(String),
     MessagingTier(String),
+    /// Messages a second that the provider takes.
+    Throughput(u32),
     DisplayName {
         name: String,
         decision: String,

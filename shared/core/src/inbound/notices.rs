@@ -87,6 +87,7 @@ fn account(update: &AccountUpdate, owner: Owner, raw: &Value) -> AccountNotice {
         AccountChange::Reinstated => (Some("REINSTATED"), None),
         AccountChange::Quality(quality) => (Some("QUALITY"), Some(quality.clone())),
         AccountChange::MessagingTier(tier) => (Some("TIER"), Some(tier.clone())),
+        AccountChange::Throughput(rate) => (Some("THROUGHPUT"), Some(rate.to_string())),
         AccountChange::DisplayName { name, decision } if decision == "APPROVED" => {
             (Some("NAME"), Some(name.clone()))
         }

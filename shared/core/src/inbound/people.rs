@@ -85,16 +85,21 @@ fn formerly(event: &ProviderEvent) -> Vec<Alias> {
     }
 }
 
-/// Whoever changes their number leaves the old one to somebody else. Ids stay theirs: nobody gets them a second time.
+/// Whoever changes their number leaves the old one to somebody else, whatever the notice calls it. Ids stay theirs: nobody gets them a
+/// second time.
 fn given_up(event: &ProviderEvent, formerly: &[Alias]) -> Vec<Alias> {
-    match &event.kind {
-        EventKind::PersonChanged(change) if change.kind == PersonChangeKind::Number => formerly
-            .iter()
-            .filter(|alias| alias.kind.is_number())
-            .cloned()
-            .collect(),
-        _ => Vec::new(),
+    let EventKind::PersonChanged(change) = &event.kind else {
+        return Vec::new();
+    };
+    let after = aliases(&change.after, scope(event.account.as_ref()));
+    let has_another =
+        change.kind == PersonChangeKind::Number || after.iter().any(|alias| alias.kind.is_number());
+    if !has_another {
+        return Vec::new();
     }
+    let now = contacts::to_look_up(&after);
+    let left = |alias: &&Alias| alias.kind.is_number() && !now.contains(alias);
+    formerly.iter().filter(left).cloned().collect()
 }
 
 /// The recipient's ids of a report that names more than one kind: which belong together.

@@ -199,11 +199,20 @@ fn business(entry: &Members<'_>, value: &Value) -> Option<AccountRef> {
         json::text(value, "/event").is_some_and(|event| OF_A_PORTFOLIO.contains(&event.as_str()));
     let of_the_entry = || (!of_a_portfolio).then(|| entry.text("id")).flatten();
     let account = AccountRef {
-        external_account_id: json::text(value, "/metadata/phone_number_id"),
+        external_account_id: json::text(value, "/metadata/phone_number_id")
+            .or_else(|| alerted(value)),
         account_id: None,
         waba_id: json::text(value, "/waba_info/waba_id").or_else(of_the_entry),
     };
     (account != AccountRef::default()).then_some(account)
+}
+
+/// The number that an alert is about, if it is about one.
+fn alerted(value: &Value) -> Option<String> {
+    let is_of_a_number = json::text(value, "/entity_type")? == "PHONE_NUMBER";
+    is_of_a_number
+        .then(|| json::id(value, "/entity_id"))
+        .flatten()
 }
 
 fn malformed(account: Option<AccountRef>, raw: Value, reason: &'static str) -> ProviderEvent {

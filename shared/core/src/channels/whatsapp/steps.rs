@@ -7,7 +7,7 @@ use crate::channels::{ChannelError, lifecycle, rotation};
 use crate::model::TenantId;
 use crate::platform::hasura::ActionError;
 use crate::platform::queue::Hint;
-use crate::platform::{DatabaseError, Tx};
+use crate::platform::{DatabaseError, Tx, clock};
 use aws_lc_rs::{digest, rand};
 use comms_providers::whatsapp::onboarding::{CallbackUrl, PhoneNumber, Pin};
 use secrecy::{ExposeSecret, SecretString};
@@ -176,13 +176,14 @@ impl Run<'_> {
                 "Move the number to a business account of your own, or have them disable their number.",
             ));
         }
-        // Whoever disabled it had it, and whoever proves it has it.
+        // Whoever disabled it had it, and whoever proves it has it: the number, and all that is told of the business account.
         sqlx::query!(
             "update communications.channel_accounts
-                set external_account_id = null, verified_at = null, status_reason = 'the number was connected elsewhere'
-              where channel = 'WHATSAPP' and external_account_id = $2 and tenant_id <> $1 and status = 'DISABLED'",
+                set external_account_id = null, waba_id = null, verified_at = null, status_reason = 'the number was connected elsewhere'
+              where channel = 'WHATSAPP' and (external_account_id = $2 or waba_id = $3) and tenant_id <> $1 and status = 'DISABLED'",
             self.attempt.tenant.0,
-            self.number
+            self.number,
+            self.waba
         )
         .execute(tx.conn())
         .await
@@ -285,6 +286,8 @@ impl Run<'_> {
 
     async fn read(&mut self) -> Result<(), Stopped> {
         let token = self.token().await?;
+        // What it told before is over with what it answers now.
+        let asked_at = clock::now();
         let number = self.meta.phone_number(&token, &self.number).await;
         let number = number.map_err(|error| failed(&error))?;
         if number.status.as_deref() != Some("CONNECTED") {
@@ -298,13 +301,14 @@ impl Run<'_> {
         sqlx::query!(
             "update communications.channel_accounts
                 set quality = coalesce($3, quality), messaging_tier = coalesce($4, messaging_tier),
-                    throughput_per_second = coalesce($5, throughput_per_second)
+                    throughput_per_second = coalesce($5, throughput_per_second), asked_at = $6
               where tenant_id = $1 and id = $2",
             self.attempt.tenant.0,
             self.attempt.account.0,
             number.quality_rating,
             number.messaging_limit_tier,
-            throughput(&number)
+            throughput(&number),
+            asked_at
         )
         .execute(tx.conn())
         .await

@@ -88,13 +88,17 @@ pub(super) fn capability(value: &Value, at: Option<OffsetDateTime>) -> Answer {
     }
 }
 
-/// `phone_number_quality_update`: flags, and the limit that comes with everything else.
+/// Messages a second after `THROUGHPUT_UPGRADE`.
+const UPGRADED: u32 = 1000;
+
+/// `phone_number_quality_update`: flags, another throughput, and the limit that comes with everything else.
 pub(super) fn quality(value: &Value, at: Option<OffsetDateTime>) -> Answer {
     let event = json::id(value, "/event").ok_or(NO_EVENT)?;
     let limit = tier(value, "max_daily_conversations_per_business")
         .or_else(|| tier(value, "current_limit"));
     let change = match (event.as_str(), limit) {
         ("FLAGGED" | "UNFLAGGED", _) => AccountChange::Quality(event.clone()),
+        ("THROUGHPUT_UPGRADE", _) => AccountChange::Throughput(UPGRADED),
         (_, Some(tier)) => AccountChange::MessagingTier(tier),
         (_, None) => QUIET,
     };

@@ -1,7 +1,9 @@
 //! Whose an event is, and what a notice about an account means.
 
 use super::samples::events;
+use super::{parse_json, payload};
 use crate::event::{AccountChange, AccountRef, EventKind};
+use serde_json::json;
 
 /// The number and the business account that the first event of a sample is for.
 fn account(name: &str) -> Option<AccountRef> {
@@ -86,7 +88,7 @@ fn what_stops_sending_what_restores_it_and_what_a_person_should_see() {
         ("review-approved", notice(false)),
         ("alert-information", notice(false)),
         ("handover", notice(false)),
-        ("quality-throughput", notice(false)),
+        ("quality-throughput", AccountChange::Throughput(1000)),
         (
             "quality-flagged",
             AccountChange::Quality("FLAGGED".to_owned()),
@@ -102,6 +104,21 @@ fn what_stops_sending_what_restores_it_and_what_a_person_should_see() {
             other => panic!("{name}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn an_alert_about_a_number_is_that_numbers() {
+    let alert = |kind: &str| {
+        let mut notice = payload(json!({}));
+        notice["entry"][0]["changes"][0] = json!({ "field": "account_alerts", "value": {
+            "entity_type": kind, "entity_id": "1065", "alert_info": { "alert_severity": "CRITICAL", "alert_type": "OBA_REJECTED" } } });
+        parse_json(&notice).remove(0).account.expect("an account")
+    };
+    assert_eq!(
+        alert("PHONE_NUMBER").external_account_id.as_deref(),
+        Some("1065")
+    );
+    assert_eq!(alert("BUSINESS"), waba("waba-1"));
 }
 
 #[test]
