@@ -294,6 +294,68 @@ async fn what_ses_found_bad_is_kept_and_an_operator_may_release_it() {
     );
 }
 
+/// An assistant writes for somebody who answers everybody: that is their mail, and their wish, not the assistant's.
+#[tokio::test]
+async fn an_answer_to_another_customers_mail_is_of_whoever_wrote_it() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let asked = Letter::new(
+        "assistant@example.org",
+        &to,
+        "Viaje",
+        "Una reserva, por favor",
+    )
+    .with_header("Reply-To: boss@example.org");
+    world.mail_arrives(&asked).await;
+    let answers = format!("In-Reply-To: <{}@mail.example>", asked.id);
+    let answered = Letter::new("boss@example.org", &to, "Re: Viaje", "Baja").with_header(&answers);
+    world.mail_arrives(&answered).await;
+    let of_boss: (i64, i64) = sqlx::query_as(
+        "select (select count(*) from communications.messages m where m.contact_id = i.contact_id),
+                (select count(*) from communications.current_consents c where c.contact_id = i.contact_id and not c.granted)
+           from communications.contact_identities i where i.value = 'boss@example.org'",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(of_boss, (1, 3));
+    assert_eq!(world.count("conversations").await, 2);
+    assert_eq!(world.count("consents").await, 3);
+}
+
+/// Anybody can write somebody else's address into From. Their mail is shown; nobody's answers go elsewhere by it, and no yes is taken.
+#[tokio::test]
+async fn a_mail_that_anybody_may_have_written_turns_no_thread_elsewhere() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let failed = json!({"status": "FAIL"});
+    let doubtful = json!({"spfVerdict": failed, "dkimVerdict": {"status": "GRAY"}, "dmarcVerdict": failed, "dmarcPolicy": "none"});
+    let written = |text: &str, receipt| Letter {
+        receipt,
+        ..Letter::new(EVA, &to, "s", text).with_header("Reply-To: mallory@example.net")
+    };
+    let proven = json!({});
+    for (text, receipt, address, granted) in [
+        ("Hola", doubtful.clone(), "eva@example.org", 0),
+        ("Baja", doubtful.clone(), "eva@example.org", 0),
+        ("start", doubtful, "eva@example.org", 0),
+        ("start", proven, "mallory@example.net", 2),
+    ] {
+        world.mail_arrives(&written(text, receipt)).await;
+        let newest: String = world
+            .scalar("select address from communications.messages order by id desc limit 1")
+            .await;
+        assert_eq!(newest, address, "{text}");
+        assert_eq!(
+            world.count("current_consents where granted").await,
+            granted,
+            "{text}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_absence_notice_wakes_nobody() {
     let world = World::new().await;
@@ -454,8 +516,6 @@ async fn the_file_of_an_old_mail_has_as_long_as_that_of_a_new_one() {
          --b\r\nContent-Type: text/plain\r\n\r\naquí va\r\n--b\r\nContent-Type: application/pdf\r\n\
          Content-Disposition: attachment; filename=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\nJVBERi0xLjQ=\r\n--b--\r\n"
     );
-    let key = format!("in/{}", letter.id);
-    world.mail_with_a_file(&key, letter.raw.as_bytes()).await;
     world.mail_arrives(&letter).await;
     let times = "message_media where expires_at between now() + interval '29 days' and now() + interval '31 days'";
     assert_eq!(world.count(times).await, 1);

@@ -21,6 +21,14 @@ pub enum Wish {
     StartMarketing,
 }
 
+impl Wish {
+    /// Does somebody want less?
+    #[must_use]
+    pub fn is_a_no(self) -> bool {
+        matches!(self, Self::Stop | Self::StopMarketing)
+    }
+}
+
 /// Unmistakable on every channel, as [`plain`] has them.
 const STOP: &[&str] = &[
     // English, and what everybody knows

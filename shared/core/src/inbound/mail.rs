@@ -225,7 +225,7 @@ fn file(
     let wish = if unsubscribes.is_some() {
         Some(Wish::StopMarketing)
     } else {
-        wish(mail)
+        wish(mail).filter(|wish| notice.verdicts.sender_is_proven() || wish.is_a_no())
     };
     if let Some(wish) = wish {
         document.wishes.push(NewWish {

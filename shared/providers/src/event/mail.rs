@@ -74,4 +74,48 @@ impl Verdicts {
                 Some(DmarcPolicy::Reject | DmarcPolicy::Quarantine)
             )
     }
+
+    /// Is nothing known that the mail's From was not made up by somebody else? Its domain did not disown it, and signed it or names the
+    /// server that it came from.
+    #[must_use]
+    pub fn sender_is_proven(&self) -> bool {
+        let proves = |verdict| {
+            matches!(
+                verdict,
+                Verdict::Pass | Verdict::Disabled | Verdict::Unknown
+            )
+        };
+        self.dmarc != Verdict::Fail && (proves(self.spf) || proves(self.dkim))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_is_proven_by_one_check_that_its_domain_does_not_overrule() {
+        let verdicts = |spf, dkim, dmarc| Verdicts {
+            spam: Verdict::Pass,
+            virus: Verdict::Pass,
+            spf,
+            dkim,
+            dmarc,
+            dmarc_policy: Some(DmarcPolicy::None),
+        };
+        let (pass, fail, gray) = (Verdict::Pass, Verdict::Fail, Verdict::Gray);
+        for (spf, dkim, dmarc, proven) in [
+            (pass, pass, pass, true),
+            (pass, gray, gray, true),
+            (fail, pass, pass, true),
+            (gray, gray, gray, false),
+            (fail, gray, gray, false),
+            (pass, pass, fail, false),
+            (Verdict::Unknown, Verdict::Unknown, Verdict::Unknown, true),
+            (gray, Verdict::ProcessingFailed, gray, false),
+        ] {
+            let verdicts = verdicts(spf, dkim, dmarc);
+            assert_eq!(verdicts.sender_is_proven(), proven, "{verdicts:?}");
+        }
+    }
 }

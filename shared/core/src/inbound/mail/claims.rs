@@ -108,9 +108,16 @@ struct Found {
 pub(super) struct Answered {
     pub message_id: MessageId,
     pub contact_id: ContactId,
-    /// Where it went.
+    /// Where it went, or where an answer to it goes.
     pub address: String,
     pub external_message_id: Option<String>,
+    /// Did we write it? Functions from before this do not say.
+    #[serde(default = "yes")]
+    pub ours: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One tenant's side of a mail.
@@ -169,13 +176,12 @@ impl Question {
 }
 
 impl Thread {
-    /// The contact whom the answered message went to, if that is who writes.
+    /// The contact whom the answered message of ours went to, if that is who writes. What other customers wrote tells nothing about who
+    /// answers it: whoever wrote it chose where answers go.
     pub fn addressee(&self, sender: &str) -> Option<ContactId> {
         let answered = self.answered.as_ref()?;
-        answered
-            .address
-            .eq_ignore_ascii_case(sender)
-            .then_some(answered.contact_id)
+        let went_to = answered.ours && answered.address.eq_ignore_ascii_case(sender);
+        went_to.then_some(answered.contact_id)
     }
 
     /// The contact who unsubscribes, where the mail went to the address for that.

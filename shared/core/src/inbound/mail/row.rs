@@ -44,10 +44,7 @@ pub(super) fn of(
         // An absence notice is nobody's question.
         wakes: mail.automatic == Automatic::No,
         opens_window: false,
-        address: mail
-            .reply_to
-            .first()
-            .map_or(sender, |to| to.address.clone()),
+        address: answers_go_to(notice, mail).unwrap_or(sender),
         preview: preview(&if subject.is_empty() {
             body.clone()
         } else {
@@ -75,6 +72,12 @@ pub(super) fn of(
         sent_at: notice.received_at,
         media: files(notice, &mail.attachments),
     }
+}
+
+/// Where the sender wants answers, if it is the sender who wants it: a mail that anybody may have written turns nobody's thread elsewhere.
+fn answers_go_to(notice: &MailNotice, mail: &Mail) -> Option<String> {
+    let wanted = mail.reply_to.first().map(|to| to.address.clone());
+    wanted.filter(|_| notice.verdicts.sender_is_proven())
 }
 
 fn word(automatic: Automatic) -> Option<&'static str> {
