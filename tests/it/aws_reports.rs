@@ -1,11 +1,13 @@
 //! What AWS reports about emails and texts finds its message by our tag or its id, and has all its effects.
 
 use comms_core::model::{AccountId, MessageId, TenantId};
-use comms_core::platform::Database;
 use comms_core::platform::config::Secret;
+use comms_core::platform::{Database, clock};
 use comms_tests::world::World;
-use comms_tests::world::aws::TOPIC;
+use comms_tests::world::aws::{Letter, TOPIC};
 use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use time::macros::datetime;
 use uuid::Uuid;
 
 /// A message of the first operator's that its provider has.
@@ -191,6 +193,75 @@ async fn a_complaint_is_an_opt_out_and_no_failure() {
             .await,
         3
     );
+}
+
+/// That an address is none is over when somebody writes from it; that somebody complained, when they say start.
+#[tokio::test]
+async fn an_address_is_written_to_again_when_its_owner_writes() {
+    let world = World::new().await;
+    let account = world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let sent = sent(&world, account, "EMAIL", "eva@example.org").await;
+    let mail = mail_of(&sent, world.iberia.tenant);
+    let bounce = json!({"eventType": "Bounce", "mail": mail,
+        "bounce": {"bounceType": "Permanent", "bounceSubType": "General", "timestamp": "2026-11-23T11:00:00.000Z", "feedbackId": "b-1",
+                   "bouncedRecipients": [{"emailAddress": "eva@example.org"}]}});
+    let complaint = json!({"eventType": "Complaint", "mail": mail,
+        "complaint": {"complainedRecipients": [{"emailAddress": "eva@example.org"}], "timestamp": "2026-11-23T11:00:00.000Z",
+                      "feedbackId": "c-1", "complaintSubType": null, "complaintFeedbackType": "abuse"}});
+    // By SES's clock: before the bounce was told, and after it.
+    let writes = |text: &str, at: time::OffsetDateTime| {
+        let mut letter = Letter::new("Eva <eva@example.org>", &to, "Hola", text);
+        letter.receipt = json!({"timestamp": at.format(&Rfc3339).unwrap()});
+        letter
+    };
+    let now = || clock::now() + time::Duration::seconds(1);
+    for (told, words, at, left) in [
+        (&bounce, "Hola", datetime!(2026-11-23 10:00 UTC), 1),
+        (&bounce, "Hola", now(), 0),
+        (&complaint, "Hola", now(), 1),
+        (&complaint, "start", now(), 0),
+    ] {
+        world
+            .execute("delete from communications.message_status_events")
+            .await;
+        world.aws_tells(std::slice::from_ref(told)).await;
+        world.mail_arrives(&writes(words, at)).await;
+        assert_eq!(world.count("suppressions").await, left, "{words}, {told}");
+    }
+}
+
+/// SES reports an automatic answer to a mail that arrived so, and says of no bounce that it is one.
+#[tokio::test]
+async fn an_absence_notice_makes_no_failure_of_a_mail_that_arrived() {
+    let world = World::new().await;
+    let account = world.iberia.connect_email(&world.pool).await.unwrap();
+    let bounce = |mail: &Value, sort: &str| {
+        json!({"eventType": "Bounce", "mail": mail,
+            "bounce": {"bounceType": "Transient", "bounceSubType": sort, "timestamp": "2026-11-23T11:00:00.000Z", "feedbackId": "b-1",
+                       "bouncedRecipients": [{"emailAddress": "eva@example.org"}]}})
+    };
+    for (arrived, sort, expected) in [
+        (true, "General", ("DELIVERED", false)),
+        (true, "MailboxFull", ("DELIVERED", true)),
+        (false, "General", ("FAILED", true)),
+    ] {
+        let sent = sent(&world, account, "EMAIL", "eva@example.org").await;
+        let mail = mail_of(&sent, world.iberia.tenant);
+        if arrived {
+            world.aws_tells(&[delivery(&mail)]).await;
+        }
+        world.aws_tells(&[bounce(&mail, sort)]).await;
+        let failed: bool = sqlx::query_scalar(
+            "select failed_at is not null from communications.messages where id = $1",
+        )
+        .bind(sent.id)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        let now = (status(&world, &sent).await, failed);
+        assert_eq!((now.0.as_str(), now.1), expected, "{sort}");
+    }
 }
 
 /// Somebody complained before: SES took the message and did not send it.
