@@ -3,7 +3,7 @@
 use comms_tests::stack::setting;
 use comms_tests::world::World;
 use comms_tests::world::aws::{Letter, reply_address};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 const EVA: &str = "Eva Ruiz <eva@example.org>";
@@ -483,6 +483,38 @@ async fn files_of_a_mail_are_stored() {
         world.step_media().await;
         assert_eq!(file().await, expected("STORED"));
     }
+}
+
+/// Subject, whole text and safe HTML, with the file of each picture in it; nothing of them where the contact is masked.
+#[tokio::test]
+async fn all_of_a_mail_can_be_read() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let mut letter = Letter::new(EVA, &to, "s", "t");
+    letter.raw = format!(
+        "From: {EVA}\r\nTo: {to}\r\nSubject: Cancelar 4711\r\nMIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=b\r\n\r\n\
+         --b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n\
+         <p>Por favor.<script>x()</script></p><img src=\"cid:foto@eva\"><blockquote>lo de antes</blockquote>\r\n\
+         --b\r\nContent-Type: image/png\r\nContent-ID: <foto@eva>\r\nContent-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n--b--\r\n"
+    );
+    world.mail_arrives(&letter).await;
+    let file: String = world
+        .scalar("select media -> 0 ->> 'content_id' from communications.messages")
+        .await;
+    assert_eq!(file, "foto@eva");
+    let content =
+        "select coalesce(communications.message_content(m), 'null') from communications.messages m";
+    let shown: Value = world.scalar(content).await;
+    assert_eq!(shown["subject"], "Cancelar 4711");
+    let of = |member: &str| shown[member].as_str().unwrap().to_owned();
+    assert!(of("text").contains("lo de antes"), "{shown}");
+    assert!(of("html").contains("cid:foto@eva"), "{shown}");
+    assert!(!of("html").contains("script"), "{shown}");
+    world
+        .execute("update communications.contacts set masked = true")
+        .await;
+    assert_eq!(world.scalar::<Value>(content).await, Value::Null);
 }
 
 #[tokio::test]

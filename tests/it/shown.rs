@@ -215,6 +215,31 @@ async fn a_file_is_shown_at_once_and_as_what_became_of_it() {
     assert_eq!(broken(&world).await, [""; 0]);
 }
 
+#[tokio::test]
+async fn what_a_message_says_beyond_its_words_is_shown() {
+    let world = World::new().await;
+    let place = json!({"type": "location", "location": {"latitude": 40.4, "longitude": -3.7, "name": "Atocha"}});
+    let form = json!({"type": "interactive", "interactive": {"type": "nfm_reply",
+        "nfm_reply": {"name": "flow", "body": "Sent", "response_json": "{\"seat\": \"12A\"}"}}});
+    messages(&world, &[message("place", T, &place)]).await;
+    messages(&world, &[message("form", T + 1, &form)]).await;
+    messages(&world, &[text("words", T + 2, "hola")]).await;
+    let shown: Vec<Option<Value>> = sqlx::query_scalar(
+        "select communications.message_content(m) from communications.messages m order by m.thread_at",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let [Some(place), Some(form), None] = &shown[..] else {
+        panic!("{shown:?}");
+    };
+    assert_eq!(
+        (&place["latitude"], &place["name"]),
+        (&json!(40.4), &json!("Atocha"))
+    );
+    assert_eq!(form["response"]["seat"], "12A");
+}
+
 /// Fetched before it is taken back, after, and never.
 #[tokio::test]
 async fn what_was_taken_back_shows_no_file() {
@@ -229,6 +254,8 @@ async fn what_was_taken_back_shows_no_file() {
             .await;
         let gone = json!({"type": "revoke", "revoke": {"original_message_id": target}});
         messages(&world, &[message("gone", T + 60, &gone)]).await;
+        let said = "messages m where communications.message_content(m) is not null";
+        assert_eq!(world.count(said).await, 0);
         if fetched == Some(false) {
             world.fetch(&sent).await;
         }

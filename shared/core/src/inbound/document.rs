@@ -118,6 +118,8 @@ pub struct NewMedia {
     pub source_url: Option<String>,
     pub mime_type: Option<String>,
     pub filename: Option<String>,
+    /// Of a mail: what `cid:` in its HTML refers to.
+    pub content_id: Option<String>,
     pub declared_sha256: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,
@@ -221,6 +223,7 @@ fn files(media: Vec<InboundMedia>, sent_at: OffsetDateTime) -> Vec<NewMedia> {
         source_url: file.url,
         mime_type: file.mime_type,
         filename: file.filename,
+        content_id: None,
         declared_sha256: file.sha256,
         expires_at,
     };

@@ -103,6 +103,7 @@ fn files(notice: &MailNotice, attachments: &[Attachment]) -> Vec<NewMedia> {
         source_url: None,
         mime_type: Some(file.mime_type.clone()),
         filename: Some(file.filename.clone()),
+        content_id: file.content_id.clone(),
         declared_sha256: None,
         expires_at,
     };
