@@ -4,7 +4,9 @@
 //! order is the mail's, and a file's place in it is how it is found again.
 
 use super::{danger, one_line, parse};
+use mail_parser::parsers::MessageStream;
 use mail_parser::{ContentType, Encoding, Message, MessagePart, MimeHeaders, PartType};
+use std::borrow::Cow;
 
 /// Files of one mail.
 const PARTS: usize = 50;
@@ -22,7 +24,7 @@ pub struct Attachment {
     pub filename: String,
     /// As the mail says, in lower case; `application/octet-stream` where it says nothing.
     pub mime_type: String,
-    /// Bytes, decoded. A text is counted, and handed out, in UTF-8.
+    /// Bytes of the file as it was attached: a text is counted, and handed out, in the charset that it came in.
     pub size: usize,
     /// Without brackets: what `cid:` in the HTML refers to.
     pub content_id: Option<String>,
@@ -38,8 +40,9 @@ pub fn attachment(raw: &[u8], ordinal: u16) -> Option<(Attachment, Vec<u8>)> {
     let mail = parse(raw).ok()?;
     let html = super::body::html(&mail).map(|(html, _)| html);
     let part = files(&mail).nth(usize::from(ordinal))?;
-    let bytes = bytes(&mail, part).to_vec();
-    Some((describe(&mail, part, ordinal, html.as_deref()), bytes))
+    let bytes = bytes(&mail, part);
+    let file = describe(part, &bytes, ordinal, html.as_deref());
+    Some((file, bytes.into_owned()))
 }
 
 /// Does the mail have more files than are listed?
@@ -51,7 +54,7 @@ pub(super) fn has_more(mail: &Message<'_>) -> bool {
 pub(super) fn list(mail: &Message<'_>, html: Option<&str>) -> Vec<Attachment> {
     (0..)
         .zip(files(mail))
-        .map(|(ordinal, part)| describe(mail, part, ordinal, html))
+        .map(|(ordinal, part)| describe(part, &bytes(mail, part), ordinal, html))
         .collect()
 }
 
@@ -62,24 +65,36 @@ fn files<'a>(mail: &'a Message<'a>) -> impl Iterator<Item = &'a MessagePart<'a>>
         .take(PARTS)
 }
 
-fn bytes<'a>(mail: &'a Message<'a>, part: &'a MessagePart<'a>) -> &'a [u8] {
+/// The file as it was before it was packed for sending. Its charset is left alone: what is said of it is often wrong, and the
+/// file may say it itself, or be signed.
+fn bytes<'a>(mail: &'a Message<'a>, part: &'a MessagePart<'a>) -> Cow<'a, [u8]> {
+    let (start, end) = (part.offset_body as usize, part.offset_end as usize);
+    let sent = mail.raw_message.get(start..end).unwrap_or_default();
     match &part.body {
-        PartType::Message(_) if part.encoding == Encoding::None => {
-            let (start, end) = (part.offset_body as usize, part.offset_end as usize);
-            mail.raw_message.get(start..end).unwrap_or_default()
-        }
-        PartType::Message(inner) => &inner.raw_message,
-        _ => part.contents(),
+        PartType::Message(_) if part.encoding == Encoding::None => sent.into(),
+        PartType::Message(inner) => (*inner.raw_message).into(),
+        PartType::Text(_) | PartType::Html(_) => unpacked(sent, part.encoding),
+        _ => part.contents().into(),
     }
 }
 
-fn describe(
-    mail: &Message<'_>,
-    part: &MessagePart<'_>,
-    ordinal: u16,
-    html: Option<&str>,
-) -> Attachment {
-    let bytes = bytes(mail, part);
+/// As the parser unpacked it, before it read the charset.
+fn unpacked(sent: &[u8], encoding: Encoding) -> Cow<'_, [u8]> {
+    let mut stream = MessageStream::new(sent);
+    let (end, bytes) = match encoding {
+        Encoding::None => return sent.into(),
+        Encoding::QuotedPrintable => stream.decode_quoted_printable_mime(b""),
+        Encoding::Base64 => stream.decode_base64_mime(b""),
+    };
+    // How the parser says that it was no such encoding.
+    if end == usize::MAX {
+        sent.into()
+    } else {
+        bytes
+    }
+}
+
+fn describe(part: &MessagePart<'_>, bytes: &[u8], ordinal: u16, html: Option<&str>) -> Attachment {
     let mime_type = mime_type(part);
     let content_id = part
         .content_id()

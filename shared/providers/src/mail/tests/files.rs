@@ -88,6 +88,95 @@ fn a_file_is_found_again_by_its_place() {
     assert_eq!(inner.text, "Inner words.");
 }
 
+/// The only file of a mail: `headers` are its own, and `sent` is what stands between the boundaries.
+fn only_file(headers: &str, sent: &[u8]) -> (Attachment, Vec<u8>) {
+    let above = format!(
+        "From: a@b.example\r\nContent-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\r\nwords\r\n--m\r\nContent-Disposition: attachment; filename=f\r\n{headers}\r\n"
+    );
+    let raw = [above.as_bytes(), sent, b"\r\n--m--\r\n"].concat();
+    let listed = read(&raw).expect("a mail").attachments;
+    let (file, bytes) = attachment(&raw, 0).expect("a file");
+    assert_eq!(listed, std::slice::from_ref(&file), "{headers}");
+    assert_eq!(file.size, bytes.len(), "{headers}");
+    (file, bytes)
+}
+
+#[test]
+fn a_text_file_keeps_its_charset() {
+    let latin1 = b"n\xfamero;estaci\xf3n\r\n4;M\xe1laga\r\n";
+    for charset in [
+        "",
+        "; charset=utf-8",
+        "; charset=us-ascii",
+        "; charset=iso-8859-1",
+        "; charset=windows-1252",
+        "; charset=of-my-own",
+    ] {
+        for (encoding, sent) in [
+            ("8bit", &latin1[..]),
+            ("base64", b"bvptZXJvO2VzdGFj\r\nafNuDQo0O03hbGFnYQ0K"),
+            (
+                "quoted-printable",
+                b"n=FAmero;esta=\r\nci=F3n\r\n4;M=E1laga\r\n",
+            ),
+        ] {
+            let headers = format!(
+                "Content-Type: text/csv{charset}\r\nContent-Transfer-Encoding: {encoding}\r\n"
+            );
+            assert_eq!(only_file(&headers, sent).1, latin1, "{headers}");
+        }
+    }
+    let utf16 = b"\xff\xfe<\0a\0/\0>\0";
+    let xml = only_file("Content-Type: text/xml; charset=utf-16\r\n", utf16).1;
+    assert_eq!(xml, utf16);
+    let html = only_file("Content-Type: text/html; charset=utf-8\r\n", b"<p>\xf1").1;
+    assert_eq!(html, b"<p>\xf1");
+}
+
+/// Programs that set an encoding and use another: what came is all there is.
+#[test]
+fn a_file_whose_encoding_lies() {
+    for (encoding, sent, file) in [
+        (
+            "base64",
+            &b"espa\xf1a; no base64"[..],
+            &b"espa\xf1a; no base64"[..],
+        ),
+        ("quoted-printable", b"50 =zu =F1", b"50 =zu \xf1"),
+        ("quoted-printable", b"== \xf1", b"== \xf1"),
+    ] {
+        let headers =
+            format!("Content-Type: text/plain\r\nContent-Transfer-Encoding: {encoding}\r\n");
+        assert_eq!(only_file(&headers, sent).1, file, "{headers}");
+    }
+}
+
+#[test]
+fn what_is_no_text_is_as_it_was() {
+    for (encoding, sent) in [
+        ("binary", &b"%PDF\xe2\0\r\n\xff"[..]),
+        ("base64", b"JVBERuIADQr/"),
+        ("quoted-printable", b"%PDF=E2=00\r\n=FF"),
+    ] {
+        let headers =
+            format!("Content-Type: application/pdf\r\nContent-Transfer-Encoding: {encoding}\r\n");
+        assert_eq!(
+            only_file(&headers, sent).1,
+            b"%PDF\xe2\0\r\n\xff",
+            "{encoding}"
+        );
+    }
+}
+
+/// Its first bytes are those of a program, and no text in any charset.
+#[test]
+fn a_program_that_says_it_is_a_text() {
+    let headers =
+        "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n";
+    let (file, bytes) = only_file(headers, b"z/rt/gcAAAE=");
+    assert!(file.dangerous, "{bytes:?}");
+}
+
 #[test]
 fn names_that_a_file_system_can_bear() {
     let strange = mail("strange_filenames").attachments;
