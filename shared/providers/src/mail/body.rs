@@ -1,7 +1,7 @@
 //! What was written, as text and as HTML, from the parts that are not files.
 
 use super::{TEXT_LIMIT, html};
-use mail_parser::decoders::html::{html_to_text, text_to_html};
+use mail_parser::decoders::html::text_to_html;
 use mail_parser::{Message, PartType};
 
 /// All texts of the mail; where there are none, or empty ones, what its HTML says.
@@ -15,11 +15,10 @@ pub(super) fn text(mail: &Message<'_>) -> String {
     written
 }
 
-/// Made safe first: scripts and styles are no words of anybody's.
 fn as_text(source: &str) -> String {
     let mut source = source.to_owned();
     html::shorten(&mut source);
-    html_to_text(&html::safe(&source)).replace("\r\n", "\n")
+    html::text(&source)
 }
 
 fn written(mail: &Message<'_>) -> String {

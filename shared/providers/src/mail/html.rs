@@ -4,6 +4,8 @@
 //! sender that and where the mail was opened, so it is kept under `data-src`: whoever shows the mail asks first. Pictures of
 //! the mail itself (`cid:`) keep their `src`, for whoever shows it to replace.
 
+mod text;
+
 use super::TEXT_LIMIT;
 use ammonia::{Builder, UrlRelative};
 use std::borrow::Cow;
@@ -24,6 +26,7 @@ static ALLOWED: LazyLock<Builder<'static>> = LazyLock::new(|| {
             "head", "title", "template", "noscript", "textarea", "select",
         ])
         .rm_tags(["area", "map"])
+        .add_tags(["address", "main", "section"])
         .link_rel(Some("noopener noreferrer nofollow"))
         .add_tag_attributes("a", ["target"])
         .set_tag_attribute_value("a", "target", "_blank")
@@ -46,6 +49,11 @@ pub(super) fn shorten(html: &mut String) -> bool {
 pub(super) fn safe(html: &str) -> String {
     let clean = ALLOWED.clean(html).to_string();
     clean.replace(&format!(" src=\"{REMOTE}"), " data-src=\"")
+}
+
+/// What it says, line by line. Made safe first: scripts and styles are no words of anybody's.
+pub(super) fn text(html: &str) -> String {
+    text::text(&safe(html))
 }
 
 /// Only pictures may be of the mail itself, and only pictures that cannot hold a script may stand in the HTML.

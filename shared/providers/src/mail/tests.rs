@@ -4,6 +4,7 @@ mod automatic;
 mod files;
 mod fuzz;
 mod headers;
+mod lines;
 mod words;
 
 use super::*;

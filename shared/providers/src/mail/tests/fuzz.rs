@@ -64,6 +64,9 @@ fn lines() -> impl Strategy<Value = String> {
             "To: y",
             "________________",
             "<p><img src=x>",
+            "Content-Type: text/html",
+            "<blockquote><tr><td><td><li>a",
+            "</blockquote></div><pre>&#0;&nbsp;&",
             "Final-Recipient: rfc822; a@b",
             "\u{feff}",
         ])
