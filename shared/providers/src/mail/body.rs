@@ -8,7 +8,7 @@ use mail_parser::{Message, PartType};
 pub(super) fn text(mail: &Message<'_>) -> String {
     let written = written(mail);
     if written.is_empty()
-        && let Some(html) = source(mail)
+        && let Some((html, _)) = source(mail)
     {
         return as_text(&html).replace('\0', "").trim().to_owned();
     }
@@ -32,21 +32,28 @@ fn written(mail: &Message<'_>) -> String {
 
 /// All parts of the mail as one HTML, made safe, and whether it was too long; `None` where none of them is HTML.
 pub(super) fn html(mail: &Message<'_>) -> Option<(String, bool)> {
-    let mut source = source(mail)?;
-    let cut = html::shorten(&mut source);
+    let (source, cut) = source(mail)?;
     Some((html::safe(&source), cut))
 }
 
-fn source(mail: &Message<'_>) -> Option<String> {
+/// Each part is made short by itself too: the pictures of one must not take the room of the next one's words.
+fn source(mail: &Message<'_>) -> Option<(String, bool)> {
     let is_html = mail
         .html_bodies()
         .any(|part| matches!(&part.body, PartType::Html(_)));
+    let mut cut = false;
     let parts = mail.html_bodies().filter_map(|part| match &part.body {
-        PartType::Html(html) => Some(html.to_string()),
+        PartType::Html(html) => {
+            let mut html = html.to_string();
+            cut |= html::shorten(&mut html);
+            Some(html)
+        }
         PartType::Text(text) => Some(text_to_html(text)),
         _ => None,
     });
-    is_html.then(|| joined(parts, "\n<br>\n").replace('\0', ""))
+    let mut source = joined(parts, "\n<br>\n").replace('\0', "");
+    cut |= html::shorten(&mut source);
+    is_html.then_some((source, cut))
 }
 
 /// Stops where more would be cut anyway: a mail may have any number of parts.

@@ -38,11 +38,61 @@ static ALLOWED: LazyLock<Builder<'static>> = LazyLock::new(|| {
 /// square; the longest newsletters have a third of this.
 const ELEMENTS: usize = 10_000;
 
-/// Ends HTML where reading it would take too long. Was it longer?
+/// Bytes of a picture within the HTML that stays where all of it is too long.
+const PICTURE: usize = 1024;
+
+/// Makes HTML short enough to be read: pictures that are written out in it go first, for they are longer than all words, and
+/// what is still too long ends there. Was it longer?
 pub(super) fn shorten(html: &mut String) -> bool {
+    let is_long = html.len() > TEXT_LIMIT;
+    if is_long {
+        *html = without_pictures(html);
+    }
     let elements = html.match_indices('<').nth(ELEMENTS);
     let limit = elements.map_or(TEXT_LIMIT, |(at, _)| at.min(TEXT_LIMIT));
-    super::shorten(html, limit)
+    super::shorten(html, limit) || is_long
+}
+
+/// Leaves nothing of a long `data:` URL but its scheme, which no picture is made of.
+fn without_pictures(html: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = html;
+    while let Some((before, value)) = split_behind_data(rest) {
+        let (value, behind) = value
+            .split_at_checked(length(before, value))
+            .unwrap_or((value, ""));
+        kept.push_str(before);
+        if value.len() <= PICTURE {
+            kept.push_str(value);
+        }
+        rest = behind;
+    }
+    kept + rest
+}
+
+fn split_behind_data(html: &str) -> Option<(&str, &str)> {
+    html.match_indices(':')
+        .map(|(at, _)| at + 1)
+        .find(|end| {
+            let word = end.checked_sub(5).and_then(|start| html.get(start..*end));
+            word.is_some_and(|word| word.eq_ignore_ascii_case("data:"))
+        })
+        .and_then(|end| html.split_at_checked(end))
+}
+
+/// How long a URL is: in an attribute's quotes to their end, elsewhere to whatever cannot be part of one.
+fn length(before: &str, value: &str) -> usize {
+    let before = before.get(..before.len().saturating_sub(5));
+    let before = before.unwrap_or_default().trim_end();
+    let opens = |quote: &char| {
+        let before = before.strip_suffix(*quote).map(str::trim_end);
+        before.is_some_and(|before| before.ends_with(['=', '(']))
+    };
+    let end = match ['"', '\''].into_iter().find(opens) {
+        Some(quote) => value.find(quote),
+        None => value.find(|c: char| c.is_whitespace() || "\"'<>)".contains(c)),
+    };
+    end.unwrap_or(value.len())
 }
 
 /// The HTML with nothing in it that acts by itself.

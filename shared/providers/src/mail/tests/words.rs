@@ -1,6 +1,7 @@
 //! What was written: as text in every charset, and as HTML that does nothing.
 
 use super::{mail, written};
+use crate::mail::TEXT_LIMIT;
 
 #[test]
 fn texts_in_every_charset() {
@@ -153,4 +154,56 @@ fn what_is_new_of_a_mail() {
 fn html_that_would_take_for_ever_is_cut() {
     let read = written("Content-Type: text/html\r\n", &"<div>".repeat(20_000));
     assert!(read.cut && read.html.is_some());
+}
+
+/// A photograph that a program wrote into the HTML is longer than all that is read of a mail.
+#[test]
+fn words_behind_a_long_picture_are_read() {
+    let base64 = "QUJD\r\n".repeat(TEXT_LIMIT / 4);
+    let plain = base64.replace("\r\n", "");
+    for picture in [
+        format!(r#"<img src="data:image/png;base64,{base64}" alt="Plan">"#),
+        format!("<img alt=Plan src = 'DATA:image/jpeg;base64,{base64}'>"),
+        format!("<img src=data:image/png;base64,{plain} alt=Plan>"),
+        format!(r#"<p style="background:url(data:image/png;base64,{plain})">Plan"#),
+        format!(r#"<p style="background:url( 'data:image/png;base64,{base64}')">Plan"#),
+        format!(r#"<style>a {{ src: url("data:font/woff;base64,{base64}") }}</style><p>Plan"#),
+    ] {
+        let source = format!("<p>Hola</p>{picture}<p>Recogida: <b>Atocha</b></p>");
+        let read = written("Content-Type: text/html\r\n", &source);
+        let start = source.get(..60).unwrap_or_default();
+        assert_eq!(read.text, "Hola\n\nPlan\n\nRecogida: Atocha", "{start}");
+        assert!(read.cut, "{start}");
+        let html = read.html.expect("HTML");
+        assert!(html.contains("Recogida: <b>Atocha</b>"), "{html}");
+        assert!(!html.contains("QUJD") && html.len() < 500, "{html}");
+    }
+}
+
+#[test]
+fn a_picture_in_one_part_takes_no_room_from_the_next() {
+    let base64 = "QUJD".repeat(TEXT_LIMIT / 4);
+    let parts = format!(
+        "--a\r\nContent-Type: text/html\r\n\r\n<p>Hola</p><img src=\"data:image/png;base64,{base64}\">\r\n--a\r\nContent-Type: text/html\r\n\r\n<p>Atocha</p>\r\n--a--"
+    );
+    let read = written("Content-Type: multipart/mixed; boundary=a\r\n", &parts);
+    assert_eq!(read.text, "Hola\nAtocha");
+    assert!(read.html.is_some_and(|html| html.contains("<p>Atocha</p>")));
+}
+
+#[test]
+fn pictures_that_fit_stay() {
+    let base64 = "QUJD".repeat(TEXT_LIMIT / 8);
+    let picture =
+        format!(r#"<p>Personal data: none</p><img src="data:image/png;base64,{base64}">"#);
+    let read = written("Content-Type: text/html\r\n", &picture);
+    assert!(!read.cut && read.html.is_some_and(|html| html.contains(&base64)));
+    let small = r#"<img src="data:image/png;base64,QUJD">"#;
+    let words = "Personal data: none. ".repeat(TEXT_LIMIT / 20);
+    let read = written(
+        "Content-Type: text/html\r\n",
+        &format!("{small}<p>{words}</p>"),
+    );
+    let html = read.html.expect("HTML");
+    assert!(read.cut && html.contains(small) && html.len() < TEXT_LIMIT + 100);
 }
