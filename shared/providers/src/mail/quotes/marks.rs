@@ -74,8 +74,9 @@ const SENT: &[&str] = &[
     "data",
     "inviato",
 ];
-const TO_OR_SUBJECT: &[&str] = &[
-    "to", "subject", "para", "asunto", "à", "a", "objet", "an", "betreff", "assunto", "oggetto",
+const TO: &[&str] = &["to", "para", "à", "a", "an"];
+const SUBJECT: &[&str] = &[
+    "subject", "asunto", "objet", "betreff", "assunto", "oggetto",
 ];
 
 /// What programs write under a mail for themselves.
@@ -112,7 +113,12 @@ pub(super) fn at(lines: &[&str]) -> Option<Mark> {
     if ORIGINAL.contains(&title) && is_ruled {
         return Some(Mark::History);
     }
-    if is_rule(&line) && next(lines).is_some_and(is_header_block) || is_header_block(lines) {
+    let is_history = if is_rule(&line) {
+        next(lines).is_some_and(|below| header_block(below).is_some())
+    } else {
+        header_block(lines) == Some(Block::OfAMail)
+    };
+    if is_history {
         return Some(Mark::History);
     }
     wrote(lines).map(|lines| Mark::Wrote { lines })
@@ -149,21 +155,61 @@ fn next<'a, 'b>(lines: &'a [&'b str]) -> Option<&'a [&'b str]> {
     rest.get(at..)
 }
 
-/// `From:` with `Sent:` and `To:` or `Subject:` under it: how Outlook quotes.
-fn is_header_block(lines: &[&str]) -> bool {
-    let name = |line: &str| {
-        let line = plain(line);
-        let (name, value) = line.split_once(':')?;
-        (!value.trim().is_empty()).then(|| name.trim_matches(['*', ' ']).to_owned())
-    };
-    let is = |line: Option<&&str>, names: &[&str]| {
-        line.and_then(|line| name(line))
-            .is_some_and(|name| names.contains(&name.as_str()))
-    };
-    is(lines.first(), FROM) && {
-        let below = &lines[1..lines.len().min(HEADER_LINES)];
-        below.iter().any(|line| is(Some(line), SENT))
-            && below.iter().any(|line| is(Some(line), TO_OR_SUBJECT))
+/// Lines such as `From:`, `Date:` and `To:` under each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Block {
+    /// Only a program writes it so.
+    OfAMail,
+    /// Who books a journey names its start, its day and its end in the same words.
+    OfAnyKind,
+}
+
+/// How Outlook quotes: `From:` with `Sent:` and `To:` or `Subject:` under it. An address among them, a subject, or names in the
+/// asterisks of what was bold show that it is a mail's.
+fn header_block(lines: &[&str]) -> Option<Block> {
+    let from = field(lines.first()?);
+    if !from.is(FROM) {
+        return None;
+    }
+    let below = lines.iter().take(HEADER_LINES).skip(1);
+    let below: Vec<Field> = below.map(|line| field(line)).collect();
+    let has = |names: &[&str]| below.iter().any(|field| field.is(names));
+    if !has(SENT) || !(has(TO) || has(SUBJECT)) {
+        return None;
+    }
+    let known = |field: &&Field| [SENT, TO].iter().any(|names| field.is(names));
+    let shows = |field: &Field| field.is_bold || field.value.contains('@');
+    let is_mail = has(SUBJECT) || shows(&from) || below.iter().filter(known).any(shows);
+    Some(if is_mail {
+        Block::OfAMail
+    } else {
+        Block::OfAnyKind
+    })
+}
+
+/// A line with a name before its first colon; the name is empty where the line has none, or nothing behind it.
+#[derive(Debug, Default)]
+struct Field {
+    name: String,
+    value: String,
+    is_bold: bool,
+}
+
+impl Field {
+    fn is(&self, names: &[&str]) -> bool {
+        names.contains(&self.name.as_str())
+    }
+}
+
+fn field(line: &str) -> Field {
+    let line = plain(line);
+    match line.split_once(':') {
+        Some((name, value)) if !value.trim().is_empty() => Field {
+            name: name.trim_matches(['*', ' ']).to_owned(),
+            value: value.to_owned(),
+            is_bold: name.starts_with('*') && (name.ends_with('*') || value.starts_with('*')),
+        },
+        _ => Field::default(),
     }
 }
 

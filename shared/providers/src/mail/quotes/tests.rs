@@ -30,6 +30,8 @@ fn the_history_is_not_shown() {
         "Von: Avisos\nGesendet: Montag\nAn: Ana\nBetreff: Su tren\n\nSu tren",
         "De: Avisos\nEnviada em: segunda\nPara: Ana\nAssunto: Su tren\n\nSu tren",
         "Da: Avisos\nInviato: lunedì\nA: Ana\nOggetto: Su tren\n\nSu tren",
+        "De: Avisos\nFecha: lunes\nPara: Ana <ana@example.com>\n\nSu tren",
+        "________________________________\nDe: Avisos\nFecha: lunes\nPara: Ana\n\nSu tren",
         "> Su tren\n> sale tarde.\n",
     ] {
         assert_eq!(
@@ -95,6 +97,12 @@ fn sentences_that_only_look_like_it() {
         "On Monday the guard wrote:\nyou owe 20 euros.",
         "From: Madrid\nTo: Sevilla\nTwo tickets please.",
         "De: Madrid\nPara: Sevilla\nDos billetes.",
+        "Hola, quiero reservar:\nDe: Aeropuerto\nA: Hotel Sol\nFecha: 12/05\nPasajeros: 3",
+        "Please book:\nFrom: Airport\nTo: Hotel Sol\nDate: 12 May",
+        "Bonjour,\n\nDe : Nice\nÀ : Cannes\nDate : 12/05\nMerci",
+        "Ciao,\nDa: Roma\nA: Ostia\nData: 12/05\nEmail: ana@example.com",
+        "Hola:\n* De: Aeropuerto\n* A: Hotel Sol\n* Fecha: 12/05\nGracias",
+        "Hallo,\nVon: Köln\nAn: Bonn\nDatum: 12.05.\n--------\nDanke",
         "I quote:\n> 5 is more than 4\nso it is.",
         "-- not a signature",
         "El 23 de noviembre a las 10:00 el revisor escribió: no vale.",
