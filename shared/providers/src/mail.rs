@@ -89,6 +89,7 @@ pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
     let cut = text_is_cut || html_is_cut == Some(true) || parts::has_more(&parsed);
     let attachments = parts::list(&parsed, html.as_deref());
     let bounce = bounce::read(&parsed);
+    let subject = headers.subject();
     Ok(Mail {
         message_id: headers.ids("Message-ID").into_iter().next(),
         in_reply_to: headers.ids("In-Reply-To"),
@@ -97,9 +98,9 @@ pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
         reply_to: headers.mailboxes(HeaderName::ReplyTo),
         to: headers.mailboxes(HeaderName::To),
         cc: headers.mailboxes(HeaderName::Cc),
-        subject: headers.subject(),
         date: headers.date(),
-        visible_text: quotes::visible(&text),
+        visible_text: quotes::visible(&text, subject.as_deref()),
+        subject,
         text,
         html,
         automatic: automatic::of(&headers, bounce.is_some()),

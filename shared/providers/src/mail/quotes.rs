@@ -10,10 +10,14 @@ use marks::Mark;
 /// Lines that a signature has at most; what is longer was written to be read.
 const SIGNATURE_LINES: usize = 15;
 
-/// The new part; never empty where the text is not.
-pub(super) fn visible(text: &str) -> String {
+/// The new part; never empty where the text is not. Outlook marks what it sends on by the subject alone.
+pub(super) fn visible(text: &str, subject: Option<&str>) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let answer = without_history(&lines);
+    let answer = if subject.is_some_and(marks::is_forward) {
+        lines
+    } else {
+        without_history(&lines)
+    };
     let answer = without_signature(&answer);
     let visible = answer.join("\n");
     if visible.trim().is_empty() {

@@ -57,6 +57,9 @@ const FORWARDED: &[&str] = &[
     "messaggio inoltrato",
 ];
 
+/// How the subject of a mail begins that is sent on.
+const FORWARDS: &[&str] = &["fw", "fwd", "rv", "tr", "wg", "enc", "i"];
+
 const FROM: &[&str] = &["from", "de", "von", "da"];
 const SENT: &[&str] = &[
     "sent",
@@ -122,6 +125,21 @@ pub(super) fn at(lines: &[&str]) -> Option<Mark> {
         return Some(Mark::History);
     }
     wrote(lines).map(|lines| Mark::Wrote { lines })
+}
+
+/// Does this stand above a mail that is sent on? `RE: FW:` is an answer to one. A gateway may have set its own `[External]` before.
+pub(super) fn is_forward(subject: &str) -> bool {
+    let mut subject = subject.trim_start();
+    while let Some((_, rest)) = subject
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
+        subject = rest.trim_start();
+    }
+    let mark = subject
+        .split_once(':')
+        .map(|(mark, _)| mark.trim().to_lowercase());
+    mark.is_some_and(|mark| FORWARDS.contains(&mark.as_str()))
 }
 
 /// `-- ` alone on its line, with or without the blank that many programs take off.

@@ -1,7 +1,10 @@
 //! Answers as mail programs of six languages write them.
 
-use super::visible;
 use proptest::prelude::*;
+
+fn visible(text: &str) -> String {
+    super::visible(text, Some("Re: Su tren"))
+}
 
 #[test]
 fn the_history_is_not_shown() {
@@ -88,6 +91,41 @@ fn what_is_sent_on_is_news() {
         "From: Bo\nSent: Monday\nTo: Ana\nSubject: x\n\nNothing of her own.",
     ] {
         assert_eq!(visible(forwarded), forwarded);
+    }
+}
+
+/// Outlook quotes what it sends on as it quotes what it answers.
+#[test]
+fn what_is_sent_on_by_its_subject_is_news() {
+    let text = "Please handle.\n\nFrom: Bo <b@c.example>\nSent: Monday\nTo: Ana\nSubject: Trip\n\nTwo to Atocha.";
+    for subject in [
+        "FW: Trip",
+        "Fwd: Trip",
+        "fwd:Trip",
+        " RV: Trip",
+        "WG: Trip",
+        "TR : Trip",
+        "I: Trip",
+        "ENC: Trip",
+        "[External] [x] FW: Re: Trip",
+    ] {
+        assert_eq!(super::visible(text, Some(subject)), text, "{subject}");
+        let signed = format!("{text}\n-- \nAna");
+        assert_eq!(super::visible(&signed, Some(subject)), text, "{subject}");
+    }
+    for subject in [
+        None,
+        Some("Trip"),
+        Some("RE: FW: Trip"),
+        Some("Forward: Trip"),
+        Some("[FW:] Trip"),
+        Some("[FW: Trip"),
+    ] {
+        assert_eq!(
+            super::visible(text, subject),
+            "Please handle.",
+            "{subject:?}"
+        );
     }
 }
 

@@ -147,6 +147,9 @@ fn what_is_new_of_a_mail() {
         outlook.text.contains("Su tren sale tarde."),
         "the whole text is kept"
     );
+    let forwarded = "Please handle.\r\n\r\nFrom: Bo <b@c.example>\r\nSent: Monday\r\nSubject: Trip\r\n\r\nTwo to Atocha.";
+    let forwarded = written("Subject: =?utf-8?Q?FW=3A_Trip?=\r\n", forwarded);
+    assert_eq!(forwarded.visible_text, forwarded.text);
 }
 
 /// Whole, it took more than a minute: for each element the parser looks through all that are open.
