@@ -47,7 +47,7 @@ fn around<'a>(lines: &[&'a str], at: usize, length: usize) -> Vec<&'a str> {
         return before.to_vec();
     };
     if !is_quoted(after[first]) {
-        // Made from HTML, where a quote has no signs at its lines: all of it is history, unless it is all there is.
+        // Some programs put no signs before the lines that they quote: all of it is history, unless it is all there is.
         return if is_blank(before) {
             lines.to_vec()
         } else {

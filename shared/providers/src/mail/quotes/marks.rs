@@ -231,7 +231,8 @@ fn field(line: &str) -> Field {
     }
 }
 
-/// How many lines it takes to say who wrote when. There is a date or an address in it, which nobody's sentence has by chance.
+/// How many lines it takes to say who wrote when. There is an address in it, which nobody's sentence has by chance; or a date
+/// alone, and then a quote follows or nothing: what follows `On 12 May your driver wrote:` may be the story that somebody tells.
 fn wrote(lines: &[&str]) -> Option<usize> {
     let mut said = String::new();
     for (at, line) in lines.iter().take(WROTE_LINES).enumerate() {
@@ -247,7 +248,10 @@ fn wrote(lines: &[&str]) -> Option<usize> {
             return None;
         }
         if announces(&said) {
-            return Some(at + 1);
+            let names_an_address = said.contains('@');
+            let below = next(&lines[at..]).and_then(|below| below.first());
+            let is_followed = below.is_none_or(|line| line.trim_start().starts_with('>'));
+            return (names_an_address || is_followed).then_some(at + 1);
         }
         if !may_announce(&said) {
             return None;

@@ -15,6 +15,8 @@ fn the_history_is_not_shown() {
         "El lun, 23 nov 2026 a las 10:00, Avisos (<avisos@tren.example>) escribió:\n> Su tren",
         "Le lun. 23 nov. 2026 à 10:00, Avisos <avisos@tren.example> a écrit :\n> Su tren",
         "Le 23/11/2026 à 10:00, Avisos a écrit\u{a0}:\n> Su tren",
+        "On 23 Nov 2026, at 10:00,\nAvisos wrote:\n\n \n> Su tren",
+        "On 23 Nov 2026, at 10:00, Avisos wrote:\n\n",
         "Am Mo., 23. Nov. 2026 um 10:00 Uhr schrieb Avisos <\navisos@tren.example>:\n> Su tren",
         "Am 23.11.2026 um 10:00 schrieb Avisos:\n> Su tren",
         "Em seg., 23 de nov. de 2026 às 10:00, Avisos <avisos@tren.example> escreveu:\n> Su tren",
@@ -133,6 +135,9 @@ fn what_is_sent_on_by_its_subject_is_news() {
 fn sentences_that_only_look_like_it() {
     for text in [
         "On Monday the guard wrote:\nyou owe 20 euros.",
+        "Hello,\nOn 12 May 2026 your driver wrote:\n\"I won't come\"\nRefund me.",
+        "Hola:\nEl 12/05/2026 el conductor escribió:\n\nNo voy.\n> Ana\nQuiero mi dinero.",
+        "Am 12.05.2026 schrieb der Fahrer:\nIch komme nicht.",
         "From: Madrid\nTo: Sevilla\nTwo tickets please.",
         "De: Madrid\nPara: Sevilla\nDos billetes.",
         "Hola, quiero reservar:\nDe: Aeropuerto\nA: Hotel Sol\nFecha: 12/05\nPasajeros: 3",
