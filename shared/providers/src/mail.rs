@@ -48,6 +48,8 @@ pub struct Mail {
     pub text: String,
     /// What is new of it: without the mails that it quotes and without a signature. Never empty where `text` is not.
     pub visible_text: String,
+    /// Is anything new? Where nothing is (a quote, or a phone's advertisement for itself), `visible_text` is all of `text`.
+    pub has_new_text: bool,
     /// Safe to show: no scripts, styles or forms, and remote images under `data-src`, so that opening a mail tells nobody.
     pub html: Option<String>,
     pub automatic: Automatic,
@@ -90,6 +92,8 @@ pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
     let attachments = parts::list(&parsed, html.as_deref());
     let bounce = bounce::read(&parsed);
     let subject = headers.subject();
+    let new = quotes::new_part(&text, subject.as_deref());
+    let has_new_text = !new.is_empty();
     Ok(Mail {
         message_id: headers.ids("Message-ID").into_iter().next(),
         in_reply_to: headers.ids("In-Reply-To"),
@@ -99,7 +103,8 @@ pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
         to: headers.mailboxes(HeaderName::To),
         cc: headers.mailboxes(HeaderName::Cc),
         date: headers.date(),
-        visible_text: quotes::visible(&text, subject.as_deref()),
+        visible_text: if has_new_text { new } else { text.clone() },
+        has_new_text,
         subject,
         text,
         html,

@@ -244,16 +244,16 @@ fn file(
     }
 }
 
-/// In the text, or in the subject of a mail without one.
+/// In the text, or in the subject of a mail that says nothing of its own: a signature is no text, and neither is a quote.
 fn wish(mail: &Mail) -> Option<Wish> {
     if mail.automatic != Automatic::No {
         return None;
     }
     let subject = mail.subject.as_deref().unwrap_or_default();
-    let said = if mail.visible_text.trim().is_empty() {
-        subject
-    } else {
+    let said = if mail.has_new_text {
         &mail.visible_text
+    } else {
+        subject
     };
     opt_out::wish(said, Channel::Email)
 }

@@ -1,7 +1,7 @@
 //! What is new in a mail: its text without the mails that it quotes and without a signature.
 //!
-//! Only for showing; the whole text is kept beside it. So it is careful: an answer between the lines of a quote keeps the
-//! quote, a forwarded mail is news, and where nothing would be left everything is shown.
+//! For showing, and for what somebody wishes of us; the whole text is kept beside it. So it is careful: an answer between the
+//! lines of a quote keeps the quote, and a forwarded mail is news.
 
 mod marks;
 
@@ -10,21 +10,15 @@ use marks::Mark;
 /// Lines that a signature has at most; what is longer was written to be read.
 const SIGNATURE_LINES: usize = 15;
 
-/// The new part; never empty where the text is not. Outlook marks what it sends on by the subject alone.
-pub(super) fn visible(text: &str, subject: Option<&str>) -> String {
+/// The new part; empty where there is nothing new. Outlook marks what it sends on by the subject alone.
+pub(super) fn new_part(text: &str, subject: Option<&str>) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let answer = if subject.is_some_and(marks::is_forward) {
         lines
     } else {
         without_history(&lines)
     };
-    let answer = without_signature(&answer);
-    let visible = answer.join("\n");
-    if visible.trim().is_empty() {
-        text.trim().to_owned()
-    } else {
-        visible.trim().to_owned()
-    }
+    without_signature(&answer).join("\n").trim().to_owned()
 }
 
 fn without_history<'a>(lines: &[&'a str]) -> Vec<&'a str> {

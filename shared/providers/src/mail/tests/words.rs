@@ -152,6 +152,25 @@ fn what_is_new_of_a_mail() {
     assert_eq!(forwarded.visible_text, forwarded.text);
 }
 
+/// Everything is shown then, and the subject is all that its sender had to say.
+#[test]
+fn a_mail_with_nothing_new() {
+    for text in [
+        "Enviado desde mi iPhone",
+        "-- \r\nAna",
+        "> Su tren\r\n> sale tarde.",
+        "On 1/2/2026 Bo <b@c.example> wrote:\r\n> x",
+        "",
+    ] {
+        let mail = written("Subject: STOP\r\n", text);
+        assert!(!mail.has_new_text, "{text}");
+        assert_eq!(mail.visible_text, mail.text, "{text}");
+    }
+    let mail = written("Subject: Re: x\r\n", "STOP\r\n\r\nEnviado desde mi iPhone");
+    assert!(mail.has_new_text);
+    assert_eq!(mail.visible_text, "STOP");
+}
+
 /// Whole, it took more than a minute: for each element the parser looks through all that are open.
 #[test]
 fn html_that_would_take_for_ever_is_cut() {
