@@ -1,37 +1,45 @@
-//! Did a person write this, or a program?
+//! Did a person write this, or a program that nobody needs to hear?
 //!
-//! Two programs that answer each other never stop, so whatever says of itself that it is one is believed. Nothing is read
-//! from subjects or texts: people write those.
+//! What is automatic wakes nobody, and a STOP in it is not heard. So only what says of itself that it is an answer by machine, a
+//! report or a newsletter is taken for one, and whatever is in doubt is a person's. Much else only asks that no machine answers
+//! it: `X-Auto-Response-Suppress`, which Exchange servers add to people's mails; `Auto-Submitted: auto-generated`, which ticket
+//! systems and forms on web pages write above what people said there; `auto-forwarded`, which a rule of a mailbox writes; and
+//! `Precedence` and the `List-` headers, which every mail has that came through a group, as all do of a tenant whose info@ is one.
+//! Nothing of ours answers a mail by machine; what ever does must look for these first. Nothing is read from subjects or texts:
+//! people write those.
 //!
-//! Source: RFC 3834 (`Auto-Submitted`), RFC 2919 (`List-Id`), RFC 3798 and 3464 (`multipart/report`); the `X-` headers and
-//! `Precedence` are habits of mail programs.
+//! Source: RFC 3834 (`Auto-Submitted`), RFC 5436 (`auto-notified`), RFC 2369 and 2919 (`List-`), RFC 3798 and 3464
+//! (`multipart/report`), MS-OXCMAIL (`X-Auto-Response-Suppress`); the other `X-` headers and `Precedence` are habits of mail
+//! programs.
 
 use super::headers::Headers;
 
 /// The header that our own mails carry (see `ses::mime`): one that comes back with it was sent by us.
 pub(crate) const LOOP_HEADER: &str = "X-Communications-Loop";
 
-/// What kind of program wrote a mail. Only `No` is answered by programs of ours.
+/// What kind of program wrote a mail. Only `No` wakes anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Automatic {
     /// A person did, as far as one can tell.
     No,
-    /// An absence notice, a receipt, or another program's message.
+    /// An absence notice or a receipt: an answer that nobody wrote.
     AutoReply,
     /// A report that a mail did not arrive.
     Bounce,
-    /// To many people at once.
+    /// A newsletter. What came through a group is no such thing.
     List,
     /// A mail of our own that came back: never to be taken for a customer's.
     Loop,
 }
 
-/// Headers that only programs write, whatever stands in them.
-const SIGNS: [&str; 5] = [
+/// Headers that only programs write which answer, whatever stands in them.
+const SIGNS: [&str; 7] = [
     "X-Autoreply",
+    "X-Autoreply-From",
+    "X-Auto-Reply",
+    "X-Mail-Autoreply",
     "X-Autorespond",
     "X-Autoresponder",
-    "X-Auto-Response-Suppress",
     "X-Failed-Recipients",
 ];
 
@@ -44,17 +52,27 @@ pub(super) fn of(headers: &Headers<'_>, is_report: bool) -> Automatic {
         Automatic::Bounce
     } else if says_so(headers) || precedence == "auto_reply" {
         Automatic::AutoReply
-    } else if ["bulk", "list", "junk"].contains(&precedence)
-        || ["List-Id", "List-Unsubscribe", "List-Post"]
-            .iter()
-            .any(|name| headers.has(name))
-    {
+    } else if ["bulk", "junk"].contains(&precedence) && is_newsletter(headers) {
         Automatic::List
     } else if headers.return_path().as_deref() == Some("") {
         Automatic::AutoReply
     } else {
         Automatic::No
     }
+}
+
+/// Is a mail to many people one that its readers may end, and that nobody discusses? A group names where one writes to it
+/// (`List-Post: NO` where one cannot), and what answers a mail is somebody's answer.
+fn is_newsletter(headers: &Headers<'_>) -> bool {
+    let says_how_to_end_it = headers.has("List-Unsubscribe");
+    let is_group = ["Mailing-List", "X-Google-Group-Id"]
+        .iter()
+        .any(|name| headers.has(name))
+        || first(headers, "List-Post").is_some_and(|post| !post.starts_with("no"));
+    let is_answer = ["In-Reply-To", "References"]
+        .iter()
+        .any(|name| headers.has(name));
+    says_how_to_end_it && !is_group && !is_answer
 }
 
 /// Reports without the form of one come from these, and to nobody's address.
@@ -80,7 +98,7 @@ fn says_so(headers: &Headers<'_>) -> bool {
         .unwrap_or_default()
         .trim();
     let kind = first(headers, "Content-Type").unwrap_or_default();
-    !["", "no"].contains(&submitted)
+    ["auto-replied", "auto-notified"].contains(&submitted)
         || SIGNS.iter().any(|name| headers.has(name))
         || kind.starts_with("multipart/report")
 }

@@ -15,7 +15,7 @@ fn programs_are_told_from_people() {
         ("bounce_without_from", Automatic::Bounce),
         ("bounce_plain", Automatic::Bounce),
         ("newsletter", Automatic::List),
-        ("group_sender", Automatic::List),
+        ("group_sender", Automatic::No),
         ("our_own", Automatic::Loop),
         ("person_says_no", Automatic::No),
         ("forwarder", Automatic::No),
@@ -27,17 +27,54 @@ fn programs_are_told_from_people() {
     }
     for (headers, automatic) in [
         (
-            "Auto-Submitted: auto-generated; x=y\r\n",
+            "Auto-Submitted: auto-replied; x=y\r\n",
             Automatic::AutoReply,
         ),
+        ("Auto-Submitted: Auto-Notified\r\n", Automatic::AutoReply),
         ("Auto-Submitted: NO (really)\r\n", Automatic::No),
-        ("Precedence: junk\r\n", Automatic::List),
         ("Precedence: auto_reply\r\n", Automatic::AutoReply),
-        ("X-Auto-Response-Suppress: OOF\r\n", Automatic::AutoReply),
-        ("List-Id: x\r\n", Automatic::List),
+        ("X-Autoreply-From: a@b.example\r\n", Automatic::AutoReply),
+        ("X-Mail-Autoreply: yes\r\n", Automatic::AutoReply),
         ("", Automatic::No),
     ] {
         assert_eq!(written(headers, "x").automatic, automatic, "{headers}");
+    }
+}
+
+/// They ask that no machine answers, and stand above what people write.
+#[test]
+fn what_came_by_a_group_a_rule_or_a_server_is_a_persons() {
+    for headers in [
+        "X-Auto-Response-Suppress: All\r\n",
+        "Auto-Submitted: auto-generated\r\n",
+        "Auto-Submitted: auto-forwarded\r\n",
+        "Precedence: list\r\n",
+        "Precedence: bulk\r\n",
+        "Precedence: junk\r\n",
+        "List-Id: x\r\n",
+        "List-Unsubscribe: <https://shop.example/u>\r\n",
+        "Precedence: bulk\r\nList-Id: x\r\n",
+        "Precedence: list\r\nMailing-list: list info@tren.example; contact info+owners@tren.example\r\nList-ID: <info.tren.example>\r\nX-Google-Group-Id: 1\r\nList-Post: <mailto:info@tren.example>\r\nList-Unsubscribe: <mailto:u@tren.example>\r\n",
+        "Precedence: bulk\r\nList-Post: <mailto:info@tren.example>\r\nList-Unsubscribe: <mailto:u@tren.example>\r\n",
+        "Precedence: bulk\r\nMailing-List: contact u@tren.example; run by ezmlm\r\nList-Unsubscribe: <mailto:u@tren.example>\r\n",
+        "Precedence: bulk\r\nIn-Reply-To: <x@tren.example>\r\nList-Unsubscribe: <mailto:u@tren.example>\r\n",
+    ] {
+        assert_eq!(written(headers, "x").automatic, Automatic::No, "{headers}");
+    }
+}
+
+#[test]
+fn a_newsletter_goes_to_many_and_can_be_ended() {
+    for headers in [
+        "Precedence: bulk\r\nList-Unsubscribe: <https://shop.example/u>\r\n",
+        "Precedence: Bulk\r\nList-Id: <news.shop.example>\r\nList-Unsubscribe: <https://shop.example/u>\r\n",
+        "Precedence: junk\r\nList-Post: NO (nobody writes here)\r\nList-Unsubscribe: <https://shop.example/u>\r\n",
+    ] {
+        assert_eq!(
+            written(headers, "x").automatic,
+            Automatic::List,
+            "{headers}"
+        );
     }
 }
 
