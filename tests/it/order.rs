@@ -129,3 +129,43 @@ async fn nothing_overtakes_what_is_being_sent_and_doubt_holds_up_nobody() {
     assert_eq!(status(&world, &chat[0]).await, "UNCERTAIN");
     assert_goes_on_in_order(&world, &chat).await;
 }
+
+/// A time that was asked for, quiet hours, a batch that is held: none of them holds back what is said after it.
+#[tokio::test]
+async fn what_waits_for_a_clock_is_overtaken() {
+    let asleep = "quiet_hours = jsonb_build_object('from', to_char(now() at time zone 'UTC' - interval '1 hour', 'HH24:MI'),
+         'to', to_char(now() at time zone 'UTC' + interval '2 hours', 'HH24:MI'), 'zone', 'UTC', 'action', 'HOLD')";
+    for (waits, goes_on) in [
+        ("due_at = now() + interval '8 hours'".to_owned(), true),
+        (
+            "due_at = 'infinity', held_due_at = now(), fence = 1".to_owned(),
+            true,
+        ),
+        (
+            format!("due_at = now() + interval '2 hours', fence = 1, {asleep}"),
+            true,
+        ),
+        (
+            "due_at = now() + interval '8 seconds', fence = 1".to_owned(),
+            false,
+        ),
+    ] {
+        let world = World::new().await;
+        let (chat, _) = conversations(&world).await;
+        let sql = format!("update communications.messages set {waits} where id = $1");
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(chat[0].message_id)
+            .execute(&world.pool)
+            .await
+            .unwrap();
+        everything(&world).await;
+        everything(&world).await;
+        let sent = sent(&world);
+        let is_sent = |job: &DispatchMessageJob| sent.contains(&job.message_id.to_string());
+        assert!(!is_sent(&chat[0]), "{waits}");
+        assert!(
+            chat[1..].iter().all(|job| is_sent(job) == goes_on),
+            "{waits}"
+        );
+    }
+}
