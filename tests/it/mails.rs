@@ -1,5 +1,7 @@
 //! A mail becomes a message of whoever wrote it, and of nobody else.
 
+use comms_core::contacts::merge;
+use comms_core::model::ContactId;
 use comms_tests::stack::setting;
 use comms_tests::world::World;
 use comms_tests::world::aws::{Letter, reply_address};
@@ -179,6 +181,39 @@ async fn an_answer_finds_the_contact_by_its_token_or_by_the_id_that_ses_wrote() 
         world.count("messages where conversation_id is null").await,
         0
     );
+}
+
+/// The answer waits for a merge of whom it is from, and is then the kept contact's.
+#[tokio::test]
+async fn a_mail_that_waited_for_a_merge_is_the_kept_contacts() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let (message, merged) = written_to(&world, "family@example.org").await;
+    let (_, kept) = written_to(&world, "another@example.org").await;
+    let to = reply_address(&world.iberia, message);
+    let answer = Letter::new("family@example.org", &to, "Re: s", "hola");
+    let mut tx = world.database().begin().await.unwrap();
+    merge(
+        &mut tx,
+        world.iberia.tenant,
+        ContactId(kept),
+        ContactId(merged),
+        world.iberia.agent,
+    )
+    .await
+    .unwrap();
+    let commits = async {
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while world.scalar::<i64>(waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        tx.commit().await.unwrap();
+    };
+    futures_util::join!(world.mail_arrives(&answer), commits);
+    let of: Uuid = world
+        .scalar("select contact_id from communications.messages where direction = 'INBOUND'")
+        .await;
+    assert_eq!(of, kept);
 }
 
 /// As of a token whose secret is gone, or that was made up.

@@ -2,6 +2,8 @@
 
 use crate::program::Program;
 use crate::triggers::host::Host;
+use comms_core::contacts::merge;
+use comms_core::model::ContactId;
 use comms_simulator::{Script, StatusReport};
 use comms_tests::calls;
 use comms_tests::world::World;
@@ -54,6 +56,33 @@ async fn a_request_is_taken_in_once_and_answered_the_same() {
             .any(|(.., text)| text.contains("Vehículo: bus 9")),
         "{said:?}"
     );
+}
+
+#[tokio::test]
+async fn whoever_was_merged_is_written_to_as_who_they_are_now() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    program.gets(&boarding(&host, "0")).await;
+    let ids: Vec<ContactId> =
+        sqlx::query_scalar("select contact_id from communications.messages order by id")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    let tenant = world.iberia.tenant;
+    let mut tx = world.database().begin().await.unwrap();
+    merge(&mut tx, tenant, ids[0], ids[1], world.iberia.agent)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let mut again = boarding(&host, "1");
+    again["recipients"] = json!([{"contact_id": ids[1]}, {"contact_id": ids[0]}]);
+    let answer = program.gets(&again).await;
+    assert_eq!(outcomes(&answer), ["QUEUED", "DUPLICATE"]);
+    let to: ContactId = world
+        .scalar("select contact_id from communications.messages order by id desc limit 1")
+        .await;
+    assert_eq!(to, ids[0]);
 }
 
 #[tokio::test]

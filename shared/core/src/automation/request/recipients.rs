@@ -208,41 +208,42 @@ async fn known(
         .iter()
         .filter_map(|wanted| wanted.contact_id)
         .collect();
-    let mut known = Vec::new();
+    let mut hosts = Vec::new();
     if !profiles.is_empty() {
-        known.extend(audience::profiles(tx, tenant, &profiles).await?);
+        hosts.extend(audience::profiles(tx, tenant, &profiles).await?);
     }
     if !drivers.is_empty() {
-        known.extend(audience::drivers(tx, tenant, &drivers).await?);
+        hosts.extend(audience::drivers(tx, tenant, &drivers).await?);
     }
     if !vendors.is_empty() {
-        known.extend(audience::vendors(tx, tenant, &vendors).await?);
+        hosts.extend(audience::vendors(tx, tenant, &vendors).await?);
     }
+    let mut known: HashMap<Who, Recipient> = hosts
+        .into_iter()
+        .map(|recipient| (recipient.who, recipient))
+        .collect();
     if !contacts.is_empty() {
         known.extend(of_ours(tx, tenant, &contacts).await?);
     }
-    Ok(known
-        .into_iter()
-        .map(|recipient| (recipient.who, recipient))
-        .collect())
+    Ok(known)
 }
 
-/// Contacts, with what they were last seen by. One that was merged into another is unknown under its old id.
+/// Contacts, with what they were last seen by, under the id that they were asked for by: one that was merged into another is that one.
 async fn of_ours(
     tx: &mut Tx,
     tenant: TenantId,
     ids: &[Uuid],
-) -> Result<Vec<Recipient>, DatabaseError> {
+) -> Result<Vec<(Who, Recipient)>, DatabaseError> {
     let rows = sqlx::query!(
-        r#"select c.id, coalesce(c.display_name, '') as "name!", c.locale, c.timezone,
+        r#"select asked.id as "asked!", c.id, coalesce(c.display_name, '') as "name!", c.locale, c.timezone,
                   (select i.value from communications.contact_identities i
                     where i.tenant_id = $1 and i.contact_id = c.id and i.kind = 'phone'
                     order by i.first_seen_at desc, i.value limit 1) as phone,
                   (select i.value from communications.contact_identities i
                     where i.tenant_id = $1 and i.contact_id = c.id and i.kind = 'email'
                     order by i.first_seen_at desc, i.value limit 1) as email
-             from communications.contacts c
-            where c.tenant_id = $1 and c.id = any($2) and c.merged_into is null"#,
+             from (select distinct unnest($2::uuid[]) as id) asked
+             join communications.contacts c on c.tenant_id = $1 and c.id = communications.living_contact($1, asked.id)"#,
         tenant.0,
         ids
     )
@@ -250,15 +251,18 @@ async fn of_ours(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Recipient {
-            who: Who::Contact(row.id),
-            full_name: row.name,
-            phone: row.phone,
-            email: row.email,
-            locale: row.locale,
-            timezone: row.timezone,
-            words: Map::new(),
-            variables: Map::new(),
+        .map(|row| {
+            let recipient = Recipient {
+                who: Who::Contact(row.id),
+                full_name: row.name,
+                phone: row.phone,
+                email: row.email,
+                locale: row.locale,
+                timezone: row.timezone,
+                words: Map::new(),
+                variables: Map::new(),
+            };
+            (Who::Contact(row.asked), recipient)
         })
         .collect())
 }
