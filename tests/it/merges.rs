@@ -1,8 +1,8 @@
 //! Two contacts become one and two again: nothing is lost, and undoing restores exactly what was there.
 
 use crate::people::{changes, contact_of, person, see, writes};
-use comms_core::contacts::{MergeError, merge, unmerge};
-use comms_core::model::{ContactId, MergeId, TenantId};
+use comms_core::contacts::{Alias, AliasKind, MergeError, Sighting, merge, resolve, unmerge};
+use comms_core::model::{ContactId, MergeId, PassengerProfileId, TenantId};
 use comms_providers::event::PersonChangeKind;
 use comms_simulator::Inbound;
 use comms_tests::seed::Traveller;
@@ -651,6 +651,33 @@ async fn a_number_that_changed_while_they_were_one_goes_with_whom_it_is_of() {
     .await
     .unwrap();
     assert_eq!(writers, [taken, taken], "the notice and the text");
+}
+
+/// The host changed the number of whom it knows by a profile; they go apart with it.
+#[tokio::test]
+async fn what_a_profile_taught_while_they_were_one_goes_with_the_profile() {
+    let world = World::new().await;
+    let (kept, taken) = two(&world).await;
+    let tenant = world.iberia.tenant;
+    let profile = PassengerProfileId::generate();
+    sqlx::query("update communications.contacts set passenger_profile_id = $2 where id = $1")
+        .bind(taken)
+        .bind(profile)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let id = merged(&world, tenant, kept, taken).await.unwrap();
+    let sighting = Sighting {
+        aliases: vec![Alias::new(AliasKind::Phone, "", "+34600777666")],
+        passenger_profile: Some(profile),
+        ..Sighting::new(tenant)
+    };
+    let mut tx = world.database().begin().await.unwrap();
+    assert_eq!(resolve(&mut tx, &[sighting]).await.unwrap(), [kept]);
+    tx.commit().await.unwrap();
+    undone(&world, tenant, id).await.unwrap();
+    let now = contact_of(&world, "phone", "+34600777666").await;
+    assert_eq!(now, Some(taken));
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! Who somebody is: whatever they are seen as, in whatever order, they are one contact with one thread; and nobody is taken for
 //! somebody else.
 
+use crate::matrix::{T, message, messages, text};
+use crate::planted;
 use comms_core::contacts::{Alias, AliasKind, Sighting, resolve};
 use comms_core::inbound::{Door, Ingested, Source, take_in};
-use comms_core::model::{Channel, ContactId};
+use comms_core::model::{Channel, ContactId, MessageId};
 use comms_providers::Content;
 use comms_providers::event::{
     AccountRef, DeliveryStatus, DeliveryUpdate, EventKind, InboundMessage, Person, PersonChange,
@@ -345,6 +347,139 @@ async fn hearsay_does_not_bring_an_old_number_back() {
     );
 }
 
+/// The host still has the old number of somebody: who has it now is told, and what Meta reports of them is not the old owner's.
+#[tokio::test]
+async fn a_report_about_a_number_that_was_given_up_teaches_nothing() {
+    let world = World::new().await;
+    let first = planted::one(&world).await;
+    world.step_dispatch().await;
+    let call = world.simulator.calls().remove(0);
+    let to = call.to.clone().unwrap().replace('+', "");
+    let moved = (person(&to, ""), person(NEW, ""));
+    see(
+        &world,
+        &changes(1, PersonChangeKind::Number, moved.0, moved.1),
+    )
+    .await;
+    let told = of_message(&world, first).await;
+    assert_eq!(contact_of(&world, "wa_id", NEW).await, Some(told));
+    let recipients = [person(&to, "ES.9"), person("", "ES.8")];
+    for (recipient, status) in recipients
+        .into_iter()
+        .zip([DeliveryStatus::Sent, DeliveryStatus::Delivered])
+    {
+        let update = DeliveryUpdate {
+            external_message_id: call.wamid.clone().unwrap(),
+            status,
+            provider_status: format!("{status:?}").to_lowercase(),
+            correlation_id: None,
+            occurred_at: STORY_BEGINS + Duration::seconds(5),
+            failure: None,
+            recipient: Some(recipient),
+            price: None,
+        };
+        payload(
+            &world,
+            vec![event(&world, EventKind::Status(Box::new(update)))],
+        )
+        .await;
+    }
+    assert_eq!(contact_of(&world, "bsuid", "ES.9").await, None);
+    assert_eq!(contact_of(&world, "bsuid", "ES.8").await, None);
+    see(&world, &writes(9, &to, "ES.9")).await;
+    assert_ne!(contact_of(&world, "bsuid", "ES.9").await, Some(told));
+}
+
+async fn of_message(world: &World, message: MessageId) -> ContactId {
+    sqlx::query_scalar("select contact_id from communications.messages where id = $1")
+        .bind(message)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap()
+}
+
+/// Somebody's new number was another's. Their own former id says who they are.
+#[tokio::test]
+async fn who_takes_over_a_known_number_stays_who_they_are() {
+    let world = World::new().await;
+    see(&world, &writes(1, NEW, "")).await;
+    see(&world, &writes(2, OLD, "ES.1")).await;
+    let (other, themselves) = (
+        contact_of(&world, "wa_id", NEW).await,
+        contact_of(&world, "bsuid", "ES.1").await,
+    );
+    assert_ne!(other, themselves);
+    let moved = (person(OLD, "ES.1"), person(NEW, "ES.2"));
+    see(
+        &world,
+        &changes(10, PersonChangeKind::Number, moved.0, moved.1),
+    )
+    .await;
+    assert_eq!(contact_of(&world, "bsuid", "ES.2").await, themselves);
+    see(&world, &writes(20, NEW, "ES.2")).await;
+    let writer: Option<ContactId> = world
+        .scalar("select contact_id from communications.messages order by thread_at desc limit 1")
+        .await;
+    assert_eq!(writer, themselves);
+    assert_eq!(
+        counted(&world).await,
+        (2, 2, 1),
+        "people decide about the number"
+    );
+}
+
+/// As the host names them, without a profile of a passenger.
+#[tokio::test]
+async fn those_who_share_a_mailbox_are_told_apart_by_their_numbers() {
+    let world = World::new().await;
+    let met = async |staff: Option<Uuid>, phone: Option<&str>, email: &str| {
+        let phone = phone.map(|phone| Alias::new(AliasKind::Phone, "", phone));
+        let sighting = Sighting {
+            aliases: phone
+                .into_iter()
+                .chain([Alias::new(AliasKind::Email, "", email)])
+                .collect(),
+            staff,
+            ..Sighting::new(world.iberia.tenant)
+        };
+        let mut tx = world.database().begin().await.unwrap();
+        let contact = resolve(&mut tx, &[sighting.clone(), sighting])
+            .await
+            .unwrap();
+        assert_eq!(contact[0], contact[1], "of one moment");
+        tx.commit().await.unwrap();
+        contact[0]
+    };
+    let office = "office@example.org";
+    let (rosa, luis) = (Uuid::now_v7(), Uuid::now_v7());
+    let first = met(Some(rosa), Some("+34600000001"), office).await;
+    link(&world, first, rosa).await;
+    let second = met(Some(luis), Some("+34600000002"), office).await;
+    link(&world, second, luis).await;
+    assert_ne!(first, second);
+    let third = met(None, Some("+34600000003"), office).await;
+    assert!(![first, second].contains(&third));
+    // Each is found again: by their own number, by the host's id with another number, and who has nothing but the mailbox by it.
+    assert_eq!(met(Some(luis), Some("+34600000002"), office).await, second);
+    assert_eq!(met(Some(luis), Some("+34600000009"), office).await, second);
+    assert_eq!(met(None, None, office).await, first);
+    // Somebody who wrote a mail once has a number now.
+    let by_mail = met(None, None, "eva@example.org").await;
+    assert_eq!(
+        met(None, Some("+34600000004"), "eva@example.org").await,
+        by_mail
+    );
+}
+
+async fn link(world: &World, contact: ContactId, driver: Uuid) {
+    sqlx::query("update communications.contacts set driver_id = $2, kind = 'DRIVER' where id = $1")
+        .bind(contact)
+        .bind(driver)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn conflicting_evidence_merges_nothing_and_opens_one_review() {
     let world = World::new().await;
@@ -634,6 +769,27 @@ async fn a_blocked_contact_is_heard_and_wakes_nobody() {
     let (status, count, _) = thread(&world).await;
     assert_eq!((status.as_str(), count), ("RESOLVED", 0));
     assert_eq!(world.count("messages").await, 1);
+}
+
+/// What a blocked contact changes or deletes is not what the list shows.
+#[tokio::test]
+async fn what_a_blocked_contact_changes_stays_out_of_the_list() {
+    let world = World::new().await;
+    messages(&world, &[text("seen", T, "hola")]).await;
+    world
+        .execute("update communications.contacts set blocked_at = now()")
+        .await;
+    messages(&world, &[text("unseen", T + 1, "nadie")]).await;
+    let preview = "select preview from communications.conversations";
+    let edit = |id: &str, target: &str, body: &str| {
+        let now = json!({"type": "text", "text": {"body": body}});
+        let edit = json!({"type": "edit", "edit": {"original_message_id": target, "message": now}});
+        message(id, T + 2, &edit)
+    };
+    messages(&world, &[edit("e1", "unseen", "nada")]).await;
+    assert_eq!(world.scalar::<String>(preview).await, "hola");
+    messages(&world, &[edit("e2", "seen", "adiós")]).await;
+    assert_eq!(world.scalar::<String>(preview).await, "adiós");
 }
 
 /// As a step of a batch brings them: the plan that the session kept while there was nobody is not theirs.

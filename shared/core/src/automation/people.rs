@@ -130,9 +130,14 @@ fn sighting(tenant: TenantId, recipient: &Recipient) -> Sighting {
         Who::Passenger(profile) => Some(profile),
         _ => None,
     };
+    let staff = match recipient.who {
+        Who::Driver(id) | Who::Vendor(id) => Some(id),
+        _ => None,
+    };
     Sighting {
         aliases: phone.chain(email).collect(),
         passenger_profile,
+        staff,
         display_name: Some(recipient.full_name.clone()).filter(|name| !name.is_empty()),
         locale: recipient.locale.clone(),
         timezone: recipient.timezone.clone(),

@@ -3,6 +3,7 @@
 use crate::model::{PassengerProfileId, TenantId};
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// What is known of one person at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Sighting {
     /// By the provider's clock. `None` for what others tell us of the person, which may be long out of date.
     pub at: Option<OffsetDateTime>,
     pub passenger_profile: Option<PassengerProfileId>,
+    /// The driver or vendor that the host says it is.
+    pub staff: Option<Uuid>,
     pub display_name: Option<String>,
     pub locale: Option<String>,
     pub timezone: Option<String>,
@@ -93,10 +96,22 @@ impl Sighting {
             given_up: Vec::new(),
             at: None,
             passenger_profile: None,
+            staff: None,
             display_name: None,
             locale: None,
             timezone: None,
         }
+    }
+
+    /// Who the host says it is.
+    pub(super) fn of_the_host(&self) -> Option<Uuid> {
+        self.passenger_profile
+            .map(|profile| profile.0)
+            .or(self.staff)
+    }
+
+    pub(super) fn has_number(&self) -> bool {
+        self.aliases.iter().any(|alias| alias.kind.is_number())
     }
 
     pub(super) fn teaches(&self) -> bool {

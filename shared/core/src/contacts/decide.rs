@@ -5,9 +5,10 @@
 //! is theirs, and a review is opened for people to look at. Numbers come in several forms (`variants`), and come to new
 //! owners: a number belongs to whoever had it at the sighting's own time.
 //!
-//! Families and offices share a mailbox. So an email decides last, after the profile, and for a profile it finds only the
-//! contact that is known by its mailbox alone, never somebody with a number or another profile. The mailbox stays the alias
-//! of whom it was first, and proves nothing against anybody; nor does a profile, because families share a phone as well.
+//! Families and offices share a mailbox. So an email decides last, after the profile, the driver or the vendor, and for these and
+//! whoever has a number it finds only the contact that is known by its mailbox alone, never somebody with a number or another
+//! profile. The mailbox stays the alias of whom it was first, and proves nothing against anybody; nor does a profile, because
+//! families share a phone as well.
 
 use super::owners::{Owners, Owns};
 use super::{Alias, AliasKind, Sighting, variants};
@@ -60,7 +61,7 @@ pub(super) struct NewAlias {
     kind: &'static str,
     scope: String,
     value: String,
-    /// The alias that the contact was found by; for undoing merges.
+    /// The alias that the contact was found by, else the host's id of them; for undoing merges.
     learned_from: Option<String>,
 }
 
@@ -129,11 +130,15 @@ struct Room {
 impl Room {
     fn decide(&mut self, sighting: &Sighting) {
         let evidence = self.evidence(sighting);
-        let anchor = evidence.first().map(|pointer| pointer.value.clone());
+        let host = sighting.of_the_host().map(|host| host.to_string());
+        let anchor = evidence
+            .first()
+            .map(|pointer| pointer.value.clone())
+            .or(host);
         let found = evidence
             .first()
             .map(|pointer| pointer.contact_id)
-            .or_else(|| self.owners.of_profile(sighting))
+            .or_else(|| self.owners.of_the_host(sighting))
             .or_else(|| self.by_mailbox(sighting));
         let contact = found.unwrap_or_else(ContactId::generate);
         self.doubt(sighting.tenant, contact, &evidence);
@@ -151,17 +156,23 @@ impl Room {
         for alias in given_up {
             self.give_up(sighting, contact, alias);
         }
-        if let Some(profile) = sighting.passenger_profile {
-            self.owners.links(sighting.tenant, profile, contact);
+        if let Some(host) = sighting.of_the_host() {
+            self.owners.links(sighting.tenant, host, contact);
         }
         self.decisions.contacts.push(contact);
     }
 
-    /// Whose the aliases are that prove something, strongest first: as they came, then in their other forms.
+    /// Whose the aliases are that prove something, strongest first: as they came, then in their other forms. Ids are nobody else's ever,
+    /// so those of before prove more than a new number, which somebody may have had; and the news of a change is about whoever had the
+    /// old number.
     fn evidence(&self, sighting: &Sighting) -> Vec<Pointer> {
+        let (now, before) = (&sighting.aliases, &sighting.formerly);
+        let ids = |alias: &&Alias| !alias.kind.is_number() && alias.kind != AliasKind::Email;
+        let numbers = |alias: &&Alias| alias.kind.is_number();
         let proofs = || {
-            let aliases = sighting.aliases.iter().chain(&sighting.formerly);
-            aliases.filter(|alias| alias.kind != AliasKind::Email)
+            let all = now.iter().filter(ids).chain(before.iter().filter(ids));
+            let all = all.chain(before.iter().filter(numbers));
+            all.chain(now.iter().filter(numbers))
         };
         let others = proofs().flat_map(|alias| variants::forms(alias).into_iter().skip(1));
         let all = proofs().cloned().chain(others);
@@ -183,7 +194,7 @@ impl Room {
             .filter(|alias| alias.kind == AliasKind::Email);
         let mut owners =
             mailboxes.filter_map(|alias| self.owners.at(sighting.tenant, alias, sighting.at));
-        owners.find(|owner| self.owners.may_be(*owner, sighting.passenger_profile))
+        owners.find(|owner| self.owners.may_be(*owner, sighting))
     }
 
     /// Everybody else that the evidence points at may be the same person.

@@ -1,7 +1,7 @@
 //! Who has which alias, and who had it when: what the database knows, kept up to date while a payload is decided.
 
 use super::{Alias, AliasKind, Sighting};
-use crate::model::{ContactId, PassengerProfileId, TenantId};
+use crate::model::{ContactId, TenantId};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use time::OffsetDateTime;
@@ -40,7 +40,7 @@ struct FormerAlias {
 #[derive(Debug, Deserialize)]
 struct KnownProfile {
     tenant_id: TenantId,
-    profile: PassengerProfileId,
+    profile: Uuid,
     contact_id: ContactId,
 }
 
@@ -60,7 +60,8 @@ pub(super) enum Owns {
 pub(super) struct Owners {
     by_alias: HashMap<(TenantId, Alias), ContactId>,
     former: HashMap<(TenantId, Alias), Vec<(OffsetDateTime, ContactId)>>,
-    by_profile: HashMap<(TenantId, PassengerProfileId), ContactId>,
+    /// By the id of a passenger's profile, a driver or a vendor.
+    by_host: HashMap<(TenantId, Uuid), ContactId>,
     links: HashMap<ContactId, Uuid>,
     complete: HashSet<ContactId>,
     created: HashSet<ContactId>,
@@ -86,7 +87,7 @@ impl Owners {
         Self {
             by_alias: known.aliases.iter().filter_map(current).collect(),
             former,
-            by_profile: known
+            by_host: known
                 .profiles
                 .iter()
                 .map(|p| ((p.tenant_id, p.profile), p.contact_id))
@@ -132,16 +133,18 @@ impl Owners {
         }
     }
 
-    pub fn of_profile(&self, sighting: &Sighting) -> Option<ContactId> {
-        let key = (sighting.tenant, sighting.passenger_profile?);
-        self.by_profile.get(&key).copied()
+    pub fn of_the_host(&self, sighting: &Sighting) -> Option<ContactId> {
+        let key = (sighting.tenant, sighting.of_the_host()?);
+        self.by_host.get(&key).copied()
     }
 
-    /// May the owner of a mailbox be this profile? Who comes without a profile is whoever owns it.
-    pub fn may_be(&self, contact: ContactId, profile: Option<PassengerProfileId>) -> bool {
-        match (self.links.get(&contact), profile) {
-            (Some(link), Some(profile)) => *link == profile.0,
-            _ => true,
+    /// May the owner of a mailbox be this one? Whoever has a number of their own or is somebody to the host is not known by the
+    /// mailbox alone: then only whom the host says to be the same, or who brings no number either, is them.
+    pub fn may_be(&self, contact: ContactId, sighting: &Sighting) -> bool {
+        match (self.links.get(&contact), sighting.of_the_host()) {
+            (Some(link), Some(host)) => *link == host,
+            (Some(_), None) => !sighting.has_number(),
+            (None, _) => true,
         }
     }
 
@@ -156,6 +159,9 @@ impl Owners {
 
     pub fn take(&mut self, tenant: TenantId, alias: &Alias, contact: ContactId) {
         self.by_alias.insert((tenant, alias.clone()), contact);
+        if alias.kind != AliasKind::Email {
+            self.links.entry(contact).or_insert(contact.0);
+        }
     }
 
     pub fn lose(&mut self, tenant: TenantId, alias: &Alias, owner: ContactId, at: OffsetDateTime) {
@@ -164,8 +170,11 @@ impl Owners {
         self.former.entry(key).or_default().push((at, owner));
     }
 
-    pub fn links(&mut self, tenant: TenantId, profile: PassengerProfileId, contact: ContactId) {
-        self.by_profile.entry((tenant, profile)).or_insert(contact);
-        self.links.entry(contact).or_insert(profile.0);
+    pub fn links(&mut self, tenant: TenantId, host: Uuid, contact: ContactId) {
+        self.by_host.entry((tenant, host)).or_insert(contact);
+        let link = self.links.entry(contact).or_insert(host);
+        if *link == contact.0 {
+            *link = host;
+        }
     }
 }

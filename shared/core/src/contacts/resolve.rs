@@ -4,16 +4,18 @@
 //! messages of a new sender (or a webhook and an event at once, with two forms of one number) end in one contact.
 
 use super::{Alias, Decisions, Known, Sighting, decide, variants};
-use crate::model::{ContactId, PassengerProfileId, TenantId};
+use crate::model::{ContactId, TenantId};
 use crate::platform::{DatabaseError, Tx};
 use serde::Serialize;
+use uuid::Uuid;
 
 /// Who has any of these?
 #[derive(Serialize)]
 struct Question {
     tenant_id: TenantId,
     aliases: Vec<Alias>,
-    profile: Option<PassengerProfileId>,
+    /// Or a driver, or a vendor.
+    profile: Option<Uuid>,
 }
 
 /// One contact for each sighting, in the same order.
@@ -29,7 +31,7 @@ pub async fn resolve(tx: &mut Tx, sightings: &[Sighting]) -> Result<Vec<ContactI
         .map(|s| Question {
             tenant_id: s.tenant,
             aliases: to_look_up(s.aliases.iter().chain(&s.formerly)),
-            profile: s.passenger_profile,
+            profile: s.of_the_host(),
         })
         .collect();
     let known: Known = tx.call("find_people", &question).await?;
