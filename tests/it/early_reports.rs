@@ -1,10 +1,12 @@
 //! Reports that come before the settle, after it, twice and in any order: what was reported decides, and nothing else.
 
 use crate::faults::messages;
+use crate::matrix::{T, post, text};
 use comms_core::model::{DispatchMessageJob, MessageId};
 use comms_simulator::{Script, StatusStep};
 use comms_tests::world::World;
 use futures_util::future::{Either, select};
+use serde_json::json;
 
 /// Lets the worker call the provider for all its messages, holds it before it sees the answers, and goes on after `then`.
 pub async fn held_before_settle(
@@ -133,4 +135,46 @@ fn expected(words: &[&str]) -> Row {
         failed_code,
         1,
     )
+}
+
+/// An echo of what we send, a report about it and an answer to it, all before the answer to the send: they are about one message.
+#[tokio::test]
+async fn an_echo_ahead_of_the_settle_is_the_message_that_is_settled() {
+    let world = World::new().await;
+    let jobs = messages(&world, 3).await;
+    let ahead = async {
+        for call in world.simulator.calls() {
+            let wamid = call.wamid.clone().unwrap();
+            let echo = json!({"from": world.iberia.display_number, "to": call.to, "id": wamid, "timestamp": T.to_string(),
+                              "type": "text", "text": {"body": "hola"}});
+            post(
+                &world,
+                "smb_message_echoes",
+                &json!({"message_echoes": [echo]}),
+            )
+            .await;
+            let delivered = StatusStep::from("delivered");
+            let response = world.provider_reports(&wamid, &delivered).await;
+            assert_eq!(response.status(), 200);
+        }
+        let first = world.simulator.calls()[0].wamid.clone().unwrap();
+        let mut answer = text("answer", T + 1, "¿sí?");
+        answer["context"] = json!({"id": first});
+        crate::matrix::messages(&world, &[answer]).await;
+    };
+    Box::pin(held_before_settle(&world, &jobs, ahead)).await;
+    assert_eq!(
+        world.count("messages where direction = 'OUTBOUND'").await,
+        3
+    );
+    assert_eq!(
+        world
+            .count("messages where status = 'DELIVERED' and direction = 'OUTBOUND'")
+            .await,
+        3
+    );
+    let answered = "messages a join communications.messages o on o.id = a.replied_to
+                     where a.direction = 'INBOUND' and o.direction = 'OUTBOUND' and a.tenant_id = o.tenant_id";
+    assert_eq!(world.count(answered).await, 1);
+    assert_eq!(world.simulator.calls().len(), 3, "each is sent once");
 }

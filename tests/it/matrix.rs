@@ -50,7 +50,7 @@ fn signed(entries: &[Value]) -> SignedWebhook {
 }
 
 /// Posts one value of the first operator's.
-async fn post(world: &World, field: &str, members: &Value) {
+pub async fn post(world: &World, field: &str, members: &Value) {
     let entries = [entry(
         world.iberia.waba_id,
         field,
