@@ -1,6 +1,8 @@
 //! The first words are the agent's.
 
 use crate::desk::{Desk, writes};
+use crate::matrix::{T, messages, text};
+use comms_core::platform::clock;
 use comms_tests::world::World;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -122,6 +124,26 @@ async fn what_is_refused_leaves_nothing_behind() {
         .scalar("select value from communications.contact_identities")
         .await;
     assert_eq!(address, "ana@example.org");
+}
+
+/// Nothing but answers to what they write: not even a template.
+#[tokio::test]
+async fn whoever_said_stop_is_not_written_to_before_they_write() {
+    let world = World::new().await;
+    messages(&world, &[text("m1", T, "hola"), text("m2", T + 1, "STOP")]).await;
+    let begins = |id: &str| hello(id, &json!({"address": "+34600111222"}));
+    let (status, refused) = starts(&world, &begins("1")).await;
+    assert_eq!(
+        (status, &refused["extensions"]["code"]),
+        (409, &json!("opted-out"))
+    );
+    assert_eq!(world.outbound().await.len(), 0);
+    messages(&world, &[text("m3", T + 2, "¿a qué hora sale?")]).await;
+    assert_eq!(starts(&world, &begins("2")).await.0, 200);
+    // An answer within a day, if it be to the word itself.
+    let now = clock::now().unix_timestamp();
+    messages(&world, &[text("m4", now, "STOP")]).await;
+    assert_eq!(starts(&world, &begins("3")).await.0, 200);
 }
 
 #[tokio::test]

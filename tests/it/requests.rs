@@ -177,6 +177,7 @@ async fn what_is_wrong_is_named_and_nothing_is_stored() {
         ("channels", with(json!({"channels": ["WEBCHAT"]}))),
         ("channels[0]", with(json!({"channels": ["FAX"]}))),
         ("category", with(json!({"category": "SPAM"}))),
+        ("category", with(json!({"category": "SERVICE"}))),
         ("audience", with(json!({"audience": "EVERYBODY"}))),
         (
             "recipients",

@@ -79,8 +79,9 @@ pub struct NotificationRequest {
     #[serde(default)]
     #[schemars(regex(pattern = recipients::LOCALE_PATTERN))]
     pub locale: Option<String>,
-    /// Instead of the rule's.
+    /// Instead of the rule's. SERVICE is an agent's answer to somebody, and asks for no consent: a program says none of it.
     #[serde(default)]
+    #[schemars(extend("not" = json!({"const": "SERVICE"})))]
     pub category: Option<Category>,
     /// Instead of the rule's, in this order. WEBCHAT carries no notifications.
     #[serde(default)]

@@ -5,7 +5,9 @@ use super::content::{self, Draft, ReplyReaction};
 use super::route::{self, LastMail, Route};
 use super::window;
 use crate::automation::render::SUBJECT_LIMIT;
-use crate::model::{AccountId, Category, Channel, ContactId, ConversationId, Lane, MessageId};
+use crate::model::{
+    AccountId, Category, Channel, ContactId, ConversationId, Lane, MessageId, TenantId,
+};
 use crate::outbox::{Author, NewMessage};
 use crate::platform::{
     DatabaseError, Tx,
@@ -13,6 +15,7 @@ use crate::platform::{
 };
 use comms_providers::Content;
 use comms_providers::command::Reaction;
+use http::StatusCode;
 use time::Duration;
 
 const WORTH_SENDING: Duration = Duration::hours(24);
@@ -55,6 +58,7 @@ pub(super) async fn compose(
         // What came from another address of theirs is not answered here.
         route.mail = None;
     }
+    must_want_it(tx, session.tenant, contact, words.channel).await?;
     let free = !matches!(words.draft, Draft::Template(_));
     if words.channel == Channel::WhatsApp && free {
         if elsewhere {
@@ -88,6 +92,45 @@ pub(super) async fn compose(
         reply_to,
         fallback: Vec::new(),
     })
+}
+
+/// Whoever said stop gets answers to what they write, for a day or for as long as they go on after it, and nothing else.
+///
+/// # Errors
+/// `opted-out`.
+async fn must_want_it(
+    tx: &mut Tx,
+    tenant: TenantId,
+    contact: ContactId,
+    channel: Channel,
+) -> Result<(), InboxError> {
+    let opted_out = sqlx::query_scalar!(
+        r#"select exists (
+               select from (select c.granted, c.at from communications.consents c
+                             where c.tenant_id = $1 and c.contact_id = $2 and c.channel = $3 and c.category = 'TRANSACTIONAL'
+                             order by c.at desc, c.id desc limit 1) said
+                where not said.granted
+                  and not exists (
+                      select from communications.conversations v
+                        join communications.messages m on m.tenant_id = v.tenant_id and m.conversation_id = v.id
+                       where v.tenant_id = $1 and v.contact_id = $2 and m.direction = 'INBOUND' and m.channel = $3
+                         and (m.thread_at > said.at or m.thread_at > now() - interval '24 hours'))) as "opted_out!""#,
+        tenant.0,
+        contact.0,
+        channel.as_str()
+    )
+    .fetch_one(tx.conn())
+    .await
+    .map_err(DatabaseError::from)?;
+    if opted_out {
+        let refused = ActionError::new(
+            StatusCode::CONFLICT,
+            "opted-out",
+            "the contact wants no more messages on this channel, and has not written since",
+        );
+        return Err(refused.into());
+    }
+    Ok(())
 }
 
 /// The provider's id of the message answered. A mail answers the contact's last one, unless told which.

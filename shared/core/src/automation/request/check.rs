@@ -2,7 +2,7 @@
 
 use super::recipients::{check_listed, check_locale};
 use super::{MOST_RECIPIENTS, NotificationRequest};
-use crate::model::Channel;
+use crate::model::{Category, Channel};
 use crate::platform::hasura::{self, ActionError};
 use http::StatusCode;
 use serde::Deserialize;
@@ -50,6 +50,12 @@ impl NotificationRequest {
         }
         if let Some(locale) = &self.locale {
             check_locale("locale", locale)?;
+        }
+        if self.category == Some(Category::Service) {
+            return Err(invalid(
+                "category",
+                "must be OTP, TRANSACTIONAL or MARKETING: SERVICE is an agent's answer",
+            ));
         }
         if self.send_at.is_some_and(|at| at > now + LONGEST_AHEAD) {
             return Err(invalid("send_at", "must be at most 366 days ahead"));
