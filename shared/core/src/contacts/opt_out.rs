@@ -48,6 +48,7 @@ const STOP: &[&str] = &[
     "dame de baja",
     "no mas mensajes",
     "no quiero mas mensajes",
+    "cancelar suscripcion",
     // French, German, Portuguese, Italian, Catalan
     "arret",
     "desabonner",
@@ -64,7 +65,7 @@ const STOP: &[&str] = &[
 ];
 /// Words of a carrier, and one that can mean much else in a conversation.
 const STOP_BY_PHONE: &[&str] = &[
-    "cancel", "end", "quit", "remove", "td", "parar", "alto", "cancelar", "sair", "ferma",
+    "cancel", "end", "quit", "remove", "revoke", "td", "parar", "alto", "cancelar", "sair", "ferma",
 ];
 const STOP_MARKETING: &[&str] = &[
     "stop promotions",
@@ -179,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_may_be_about_a_booking_is_a_wish_by_phone_alone() {
-        for text in ["CANCEL", "cancelar", "end", "Quit"] {
+        for text in ["CANCEL", "cancelar", "end", "Quit", "revoke"] {
             assert_eq!(wish(text, Channel::Sms), Some(Wish::Stop), "{text}");
             assert_eq!(wish(text, Channel::WhatsApp), None, "{text}");
             assert_eq!(wish(text, Channel::Email), None, "{text}");
