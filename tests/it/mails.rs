@@ -317,16 +317,60 @@ async fn what_ses_found_bad_is_kept_and_an_operator_may_release_it() {
             .await
             .unwrap();
     assert_eq!(reasons, ["FORGED", "SPAM", "VIRUS"]);
+    // Nobody has looked at them.
     let replayed = world.replays(&json!({"source": "AWS_NOTIFICATION"})).await;
-    assert_eq!((replayed.replayed, replayed.messages), (2, 2));
-    assert_eq!(
-        replayed
-            .kept
-            .iter()
-            .map(|kept| kept.reason.as_str())
-            .collect::<Vec<_>>(),
-        ["VIRUS"]
-    );
+    assert_eq!((replayed.replayed, replayed.kept.len()), (0, 3));
+    for reason in ["FORGED", "SPAM"] {
+        let replayed = world.replays(&json!({"reason": reason})).await;
+        assert_eq!((replayed.replayed, replayed.messages), (1, 1), "{reason}");
+    }
+    let ids: Vec<Uuid> =
+        sqlx::query_scalar("select id from communications.quarantine where replayed_at is null")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    let replayed = world.replays(&json!({"ids": ids})).await;
+    let reasons: Vec<&str> = replayed
+        .kept
+        .iter()
+        .map(|kept| kept.reason.as_str())
+        .collect();
+    assert_eq!((replayed.replayed, reasons), (0, vec!["VIRUS"]));
+}
+
+/// What the checks say of it, but for a virus, does not matter for that; who uses the address for anything else gets nothing by it.
+#[tokio::test]
+async fn whoever_unsubscribes_does_so_whatever_the_checks_say() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let (message, contact) = written_to(&world, "eva@example.org").await;
+    let address = |of: Uuid| format!("unsubscribe+{}@{}", of.simple(), world.iberia.mail_domain());
+    let letter = |to: &str, verdict: &str| Letter {
+        receipt: json!({verdict: {"status": "FAIL"}}),
+        ..Letter::new("eva@example.org", to, "unsubscribe", "")
+    };
+    world
+        .mail_arrives(&letter(&address(message), "virusVerdict"))
+        .await;
+    assert_eq!(world.count("consents").await, 0);
+    world
+        .mail_arrives(&letter(&address(message), "spamVerdict"))
+        .await;
+    let said: Vec<(Uuid, String, bool)> =
+        sqlx::query_as("select contact_id, category, granted from communications.consents")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(said, [(contact, "MARKETING".to_owned(), false)]);
+    world
+        .mail_arrives(&letter(&address(Uuid::now_v7()), "spamVerdict"))
+        .await;
+    let mut both = letter(&address(message), "spamVerdict");
+    both.recipients
+        .push(format!("hola@{}", world.iberia.mail_domain()));
+    world.mail_arrives(&both).await;
+    assert_eq!(rows(&world).await.len(), 0);
+    assert_eq!(world.count("quarantine where reason = 'SPAM'").await, 2);
 }
 
 /// An assistant writes for somebody who answers everybody: that is their mail, and their wish, not the assistant's.

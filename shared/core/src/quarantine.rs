@@ -21,6 +21,8 @@ pub const UNREADABLE: &str = "UNREADABLE";
 pub const REFUSED: &str = "REFUSED";
 /// A report about a message that nobody has: it may be ahead of our own commit, so the scan tries it again.
 pub const UNKNOWN_MESSAGE: &str = "UNKNOWN_MESSAGE";
+/// A mail that could not be fetched in this moment; why a replay left it. Nothing is stored under it.
+pub const UNFETCHED: &str = "MAIL_UNAVAILABLE";
 /// A mail that its provider found to be what nobody should get, or not from whom it says.
 pub const VIRUS: &str = "VIRUS";
 pub const SPAM: &str = "SPAM";
@@ -93,17 +95,7 @@ pub async fn store(
     .execute(tx.conn())
     .await?;
     for (misfit, _) in &distinct {
-        // What is merely not handled yet is kept and counted, and wakes nobody.
-        let metric = if misfit.reason == UNHANDLED {
-            "UnhandledField"
-        } else {
-            "Quarantined"
-        };
-        telemetry::metric(
-            metric,
-            1.0,
-            &[("Source", source), ("Reason", misfit.reason)],
-        );
+        count(source, misfit.reason);
         tracing::warn!(
             source,
             reason = misfit.reason,
@@ -112,6 +104,18 @@ pub async fn store(
         );
     }
     Ok(())
+}
+
+/// By what somebody has to do: nothing for what is not handled yet, for unwanted mails, and for reports that may be ahead of our own
+/// commit; all else raises the alarm.
+fn count(source: &str, reason: &str) {
+    let metric = match reason {
+        UNHANDLED => "UnhandledField",
+        VIRUS | SPAM | FORGED | LOOP => "UnwantedMail",
+        UNKNOWN_MESSAGE => "EarlyReport",
+        _ => "Quarantined",
+    };
+    telemetry::metric(metric, 1.0, &[("Source", source), ("Reason", reason)]);
 }
 
 /// Ends a row's time in quarantine, with the transaction that takes it in. `false`: somebody else has.

@@ -65,7 +65,10 @@ pub(super) async fn pending(
     arrived: Arrived<'_>,
     release: Release,
 ) -> Result<Pending, InboundError> {
-    if let Some(reason) = unwanted(arrived.notice, release) {
+    let unwanted = unwanted(arrived.notice, release);
+    if let Some(reason) = unwanted
+        && (reason == quarantine::VIRUS || !claims::only_unsubscribes(arrived.notice))
+    {
         return misfit(database, reason, arrived).await;
     }
     let Ok(mut mail) = mail::read(arrived.raw) else {
@@ -90,6 +93,14 @@ pub(super) async fn pending(
         document: Document::default(),
         recorded: Recorded::default(),
     };
+    // Whoever has such an address may unsubscribe, and nothing else, whatever the checks say of the mail.
+    let unsubscribes = |thread: &Thread| thread.unsubscribes(arrived.notice).is_some();
+    if let Some(reason) = unwanted
+        && !threads.iter().all(unsubscribes)
+    {
+        pending.misfits.push(kept(reason, arrived));
+        return Ok(pending);
+    }
     // Quarantine has room for one.
     if let Some(domain) = question.nobodys_domain(&threads) {
         pending.misfits.push(Misfit {
@@ -141,14 +152,18 @@ async fn misfit(
 ) -> Result<Pending, InboundError> {
     Ok(Pending {
         tx: database.begin().await?,
-        misfits: vec![Misfit {
-            reason,
-            external_account_id: arrived.notice.recipients.first().and_then(|to| domain(to)),
-            payload: arrived.message.to_vec(),
-        }],
+        misfits: vec![kept(reason, arrived)],
         document: Document::default(),
         recorded: Recorded::default(),
     })
+}
+
+fn kept(reason: &'static str, arrived: Arrived<'_>) -> Misfit {
+    Misfit {
+        reason,
+        external_account_id: arrived.notice.recipients.first().and_then(|to| domain(to)),
+        payload: arrived.message.to_vec(),
+    }
 }
 
 /// As accounts of email are named.

@@ -43,6 +43,19 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Whoever names rows, or asks for what was found to be spam or forged, has looked at it.
+    fn release(&self) -> Release {
+        let by_reason = self.reason.as_deref();
+        let looked_at = self.ids.is_some()
+            || by_reason
+                .is_some_and(|reason| [quarantine::SPAM, quarantine::FORGED].contains(&reason));
+        if looked_at {
+            Release::ByOperator
+        } else {
+            Release::Unseen
+        }
+    }
+
     /// Does it name nothing to select by?
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -102,7 +115,7 @@ pub async fn replay(
         return Ok(replayed);
     }
     for row in rows {
-        let taken = pending(database, mailroom, &row).await;
+        let taken = pending(database, mailroom, &row, selection.release()).await;
         finish(database, &row, taken, &mut replayed).await?;
     }
     Ok(replayed)
@@ -217,7 +230,12 @@ impl<E: Into<InboundError>> From<E> for Fault {
     }
 }
 
-async fn pending(database: &Database, mailroom: &Mailroom, row: &Row) -> Result<Pending, Fault> {
+async fn pending(
+    database: &Database,
+    mailroom: &Mailroom,
+    row: &Row,
+    release: Release,
+) -> Result<Pending, Fault> {
     if row.source == whatsapp::NAME {
         let events = whatsapp::events_again(&row.payload).map_err(Fault::Payload)?;
         return Ok(whatsapp::pending(database, events).await?);
@@ -226,7 +244,7 @@ async fn pending(database: &Database, mailroom: &Mailroom, row: &Row) -> Result<
         Some(Notification::InboundSms(event)) => {
             Ok(aws::pending_texts(database, vec![*event]).await?)
         }
-        Some(Notification::Mail(notice)) => letter(database, mailroom, row, &notice).await,
+        Some(Notification::Mail(notice)) => letter(database, mailroom, row, &notice, release).await,
         _ => report(database, row).await,
     }
 }
@@ -257,10 +275,12 @@ async fn letter(
     mailroom: &Mailroom,
     row: &Row,
     notice: &MailNotice,
+    release: Release,
 ) -> Result<Pending, Fault> {
     let raw = match mailroom.fetch(notice).await {
         Ok(raw) => raw,
-        Err(error) if error.is_transient() => return Err(InboundError::from(error).into()),
+        // It may be about this mail alone: the others go on.
+        Err(error) if error.is_transient() => return Err(Fault::Payload(quarantine::UNFETCHED)),
         Err(_gone) => return Err(Fault::Payload(quarantine::UNREADABLE)),
     };
     let arrived = Arrived {
@@ -269,7 +289,7 @@ async fn letter(
         raw: &raw,
     };
     let secrets = mailroom.secrets().await?;
-    Ok(mail::pending(database, &secrets, arrived, Release::ByOperator).await?)
+    Ok(mail::pending(database, &secrets, arrived, release).await?)
 }
 
 async fn keep(

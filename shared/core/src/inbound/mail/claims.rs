@@ -75,6 +75,15 @@ fn recipient(address: &str) -> Option<Recipient> {
     })
 }
 
+/// Did it go to addresses for that, and to no other?
+pub(super) fn only_unsubscribes(notice: &MailNotice) -> bool {
+    let local = |address: &String| address.rsplit_once('@').map(|(local, _)| local.to_owned());
+    notice
+        .recipients
+        .iter()
+        .all(|to| local(to).is_some_and(|local| unsubscribed(&local).is_some()))
+}
+
 fn unsubscribed(local: &str) -> Option<Uuid> {
     Uuid::try_parse(local.strip_prefix(UNSUBSCRIBE)?).ok()
 }
