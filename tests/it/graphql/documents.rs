@@ -186,7 +186,7 @@ async fn standin_shows_the_thread_the_sidebar_and_the_badge() {
             json!({"phone": ["+34600000001"]})
         );
         assert_eq!(context["events"][0]["note"], "a note");
-        assert!(context["whatsapp_window"]["open_until"].is_string());
+        assert!(context["whatsapp_windows"][0]["open_until"].is_string());
 
         let unread = runs(&standin, &session, "UnreadBadge", json!({})).await;
         assert_eq!(unread, [json!({"unread_conversations": 1})]);
