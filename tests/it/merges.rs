@@ -1,8 +1,10 @@
 //! Two contacts become one and two again: nothing is lost, and undoing restores exactly what was there.
 
+use crate::matrix::{messages, text};
 use crate::people::{changes, contact_of, person, see, writes};
 use comms_core::contacts::{Alias, AliasKind, MergeError, Sighting, merge, resolve, unmerge};
 use comms_core::model::{ContactId, MergeId, PassengerProfileId, TenantId};
+use comms_core::platform::clock;
 use comms_providers::event::PersonChangeKind;
 use comms_simulator::Inbound;
 use comms_tests::seed::Traveller;
@@ -678,6 +680,29 @@ async fn what_a_profile_taught_while_they_were_one_goes_with_the_profile() {
     undone(&world, tenant, id).await.unwrap();
     let now = contact_of(&world, "phone", "+34600777666").await;
     assert_eq!(now, Some(taken));
+}
+
+/// Parted, they have the windows that what each wrote to us has opened.
+#[tokio::test]
+async fn what_was_written_to_a_group_opens_no_window_when_they_are_parted() {
+    let world = World::new().await;
+    let (taken, kept) = two(&world).await;
+    let tenant = world.iberia.tenant;
+    let mut told = text(
+        "wamid.group",
+        clock::now().unix_timestamp(),
+        "¿dónde estáis?",
+    );
+    told["group_id"] = json!("Y2FwaV9ncm91cDoxNzA1");
+    messages(&world, &[told]).await;
+    let id = merged(&world, tenant, kept, taken).await.unwrap();
+    undone(&world, tenant, id).await.unwrap();
+    assert_eq!(
+        world
+            .count("whatsapp_windows where open_until > now()")
+            .await,
+        0
+    );
 }
 
 #[tokio::test]
