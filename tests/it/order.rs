@@ -1,6 +1,6 @@
-//! Within a conversation and a lane nothing overtakes, whatever the earlier message waits for; other conversations go on.
+//! Within a conversation and a lane nothing overtakes, whatever the earlier message waits for but a clock; other conversations go on.
 
-use crate::flow::{dispatch, hinted, in_one_conversation, later, queue, status, whatsapp};
+use crate::flow::{dispatch, hinted, in_one_conversation, later, queue, scan, status, whatsapp};
 use comms_core::model::DispatchMessageJob;
 use comms_simulator::{Answer, Script};
 use comms_tests::world::World;
@@ -168,4 +168,38 @@ async fn what_waits_for_a_clock_is_overtaken() {
             "{waits}"
         );
     }
+}
+
+/// What ends wakes the next, and a lost hint is found, past the one that waits for a clock.
+#[tokio::test]
+async fn behind_a_clock_each_wakes_the_next_and_the_scan_finds_what_lost_its_hint() {
+    let world = World::new().await;
+    let (chat, _) = conversations(&world).await;
+    let tomorrow = "update communications.messages set due_at = now() + interval '20 hours', expires_at = now() + interval '2 days' where id = $1";
+    sqlx::query(tomorrow)
+        .bind(chat[0].message_id)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    world.take_hints().await;
+    dispatch(&world, &chat[1..2]).await;
+    let woken = world.take_hints().await;
+    let third = chat[2].message_id.to_string();
+    assert!(woken.iter().any(|hint| hint.contains(&third)), "{woken:?}");
+    // It is lost; a quarter of an hour later the scan finds it.
+    world
+        .execute("update communications.messages set hint_at = now() - interval '15 minutes', due_at = least(due_at, now() - interval '15 minutes') where status = 'QUEUED' and due_at < now() + interval '1 hour'")
+        .await;
+    assert_eq!(
+        scan(&world).await.repaired.republished,
+        2,
+        "the other conversation's too"
+    );
+    assert!(
+        world
+            .take_hints()
+            .await
+            .iter()
+            .any(|hint| hint.contains(&third))
+    );
 }

@@ -45,7 +45,12 @@ pub async fn gauges(database: &Database) -> Result<Gauges, DatabaseError> {
                       or exists (select from communications.messages earlier
                                   where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
                                     and earlier.lane = m.lane and earlier.queue_status in ('QUEUED', 'SENDING')
-                                    and earlier.id < m.id) as paced
+                                    and earlier.id < m.id
+                                    -- As in communications.claim_messages.
+                                    and (earlier.queue_status = 'SENDING' or earlier.due_at <= now() + interval '250 milliseconds'
+                                         or earlier.fence > 0 and earlier.held_due_at is null
+                                            and (earlier.quiet_hours is null
+                                                 or communications.quiet_now(earlier.quiet_hours) is null))) as paced
                  from communications.messages m
                  join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
                  left join communications.breakers k on k.tenant_id = m.tenant_id and k.account_id = m.account_id

@@ -88,7 +88,7 @@ pub(super) async fn match_waiting(tx: &mut Tx, limit: i64) -> Result<usize, Data
 }
 
 /// Due and hinted so long ago that the hint must be lost: marks them as hinted and answers the hints. What waits for an
-/// earlier message of its conversation is left alone, and so is what was looked at and waits for its account or a slot.
+/// earlier message of its conversation that is or was due is left alone, and so is what was looked at and waits for its account or a slot.
 pub(super) async fn unhinted(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, DatabaseError> {
     let rows = sqlx::query!(
         r#"with lost as (
@@ -100,7 +100,11 @@ pub(super) async fn unhinted(tx: &mut Tx, limit: i64) -> Result<Vec<Hint>, Datab
                       select from communications.messages earlier
                        where earlier.tenant_id = m.tenant_id and earlier.conversation_id = m.conversation_id
                          and earlier.lane = m.lane
-                         and earlier.queue_status in ('QUEUED', 'SENDING') and earlier.id < m.id)
+                         and earlier.queue_status in ('QUEUED', 'SENDING') and earlier.id < m.id
+                         -- As in communications.claim_messages.
+                         and (earlier.queue_status = 'SENDING' or earlier.due_at <= now() + interval '250 milliseconds'
+                              or earlier.fence > 0 and earlier.held_due_at is null
+                                 and (earlier.quiet_hours is null or communications.quiet_now(earlier.quiet_hours) is null)))
                 order by m.due_at limit $1 for no key update of m skip locked),
            hinted as (
                update communications.messages m set hint_at = now()
