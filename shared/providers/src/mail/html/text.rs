@@ -50,6 +50,8 @@ struct Page {
     text: String,
     /// The line that is being written, without the signs of a quote.
     line: String,
+    /// Is there more in it than blanks? Asked for at every break, which may be all that a mail has.
+    has_words: bool,
     /// Does an empty line come before it?
     apart: bool,
     next: Gap,
@@ -148,7 +150,7 @@ impl Page {
 
     /// The second break in a row leaves an empty line.
     fn empty_line(&mut self) {
-        let is_second = self.next >= Gap::Line || self.line.trim().is_empty();
+        let is_second = self.next >= Gap::Line || !self.has_words;
         self.block(if is_second { Gap::Paragraph } else { Gap::Line });
     }
 
@@ -161,6 +163,7 @@ impl Page {
             } else {
                 self.begin();
                 self.line.push(c);
+                self.has_words |= !c.is_whitespace();
             }
         }
     }
@@ -177,6 +180,7 @@ impl Page {
         self.next = Gap::None;
         if self.item && self.line.is_empty() {
             self.line.push_str("- ");
+            self.has_words = true;
             self.item = false;
         }
     }
@@ -197,6 +201,7 @@ impl Page {
             self.apart = false;
         }
         self.line.clear();
+        self.has_words = false;
         self.apart |= self.next == Gap::Paragraph;
         self.next = Gap::None;
     }

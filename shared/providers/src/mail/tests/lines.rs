@@ -132,4 +132,11 @@ fn deep_and_long_pages_cost_what_they_weigh() {
         lines.text.starts_with("> x\n> x") && lines.cut,
         "it is longer as a text"
     );
+    // A break in a cell is none, and looks at nothing.
+    let blanks = html(&format!(
+        "<table><tr><td><pre>{}</pre></td><td><pre>{}x",
+        " ".repeat(120_000),
+        "\n".repeat(120_000)
+    ));
+    assert_eq!(blanks.text, "x");
 }
