@@ -211,7 +211,8 @@ async fn an_address_is_written_to_again_when_its_owner_writes() {
                       "feedbackId": "c-1", "complaintSubType": null, "complaintFeedbackType": "abuse"}});
     // By SES's clock: before the bounce was told, and after it.
     let writes = |text: &str, at: time::OffsetDateTime| {
-        let mut letter = Letter::new("Eva <eva@example.org>", &to, "Hola", text);
+        let mut letter = Letter::new("Eva <eva@example.org>", &to, "Hola", text)
+            .with_header("Reply-To: elsewhere@example.org");
         letter.receipt = json!({"timestamp": at.format(&Rfc3339).unwrap()});
         letter
     };

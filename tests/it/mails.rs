@@ -403,6 +403,36 @@ async fn an_answer_to_another_customers_mail_is_of_whoever_wrote_it() {
     assert_eq!(world.count("consents").await, 3);
 }
 
+/// Of a mailbox that several share: whoever answered our mail goes on after their own answer.
+#[tokio::test]
+async fn an_answer_to_ones_own_answer_is_of_whoever_our_mail_went_to() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    // The mailbox is somebody else's by name.
+    let first = Letter::new("family@example.org", &to, "s", "hola");
+    world.mail_arrives(&first).await;
+    let (message, contact) = written_to(&world, "family@example.org").await;
+    let ours = format!("<ses-{}@eu-west-1.amazonses.com>", message.simple());
+    let answer = Letter::new("family@example.org", &to, "Re: s", "uno")
+        .with_header(&format!("In-Reply-To: {ours}"));
+    world.mail_arrives(&answer).await;
+    let own = format!(
+        "In-Reply-To: <{}@mail.example>\r\nReferences: {ours} <{}@mail.example>",
+        answer.id, answer.id
+    );
+    let more = Letter::new("family@example.org", &to, "Re: s", "dos").with_header(&own);
+    world.mail_arrives(&more).await;
+    let writers: Vec<Uuid> = sqlx::query_scalar(
+        "select contact_id from communications.messages where direction = 'INBOUND' order by id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_ne!(writers[0], contact);
+    assert_eq!(writers[1..], [contact, contact]);
+}
+
 /// Anybody can write somebody else's address into From. Their mail is shown; nobody's answers go elsewhere by it, and no yes is taken.
 #[tokio::test]
 async fn a_mail_that_anybody_may_have_written_turns_no_thread_elsewhere() {
@@ -413,11 +443,16 @@ async fn a_mail_that_anybody_may_have_written_turns_no_thread_elsewhere() {
     let doubtful = json!({"spfVerdict": failed, "dkimVerdict": {"status": "GRAY"}, "dmarcVerdict": failed, "dmarcPolicy": "none"});
     let written = |text: &str, receipt| Letter {
         receipt,
+        source: "mallory@example.net".to_owned(),
         ..Letter::new(EVA, &to, "s", text).with_header("Reply-To: mallory@example.net")
     };
     let proven = json!({});
+    let gray = json!({"status": "GRAY"});
+    // Signed, and from its own server: by a domain that is not Eva's.
+    let anybody = json!({"dmarcVerdict": gray});
     for (text, receipt, address, granted) in [
         ("Hola", doubtful.clone(), "eva@example.org", 0),
+        ("start", anybody, "eva@example.org", 0),
         ("Baja", doubtful.clone(), "eva@example.org", 0),
         ("start", doubtful, "eva@example.org", 0),
         ("start", proven, "mallory@example.net", 2),

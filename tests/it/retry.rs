@@ -30,6 +30,41 @@ async fn failed_answer(world: &World) -> MessageId {
     id(&sent)
 }
 
+/// As for the words themselves: not to whoever said stop since and writes no more.
+#[tokio::test]
+async fn an_agents_words_are_not_sent_again_to_whoever_said_stop() {
+    let world = World::new().await;
+    let message = failed_answer(&world).await;
+    world
+        .execute(
+            "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
+             select tenant_id, gen_random_uuid(), id, 'WHATSAPP', 'TRANSACTIONAL', false, 'said so', 'message', now() from communications.contacts",
+        )
+        .await;
+    world
+        .execute("update communications.messages set provider_timestamp = provider_timestamp - interval '2 days' where direction = 'INBOUND'")
+        .await;
+    assert_eq!(retry(&world, message).await, Err("opted-out".to_owned()));
+    // Nor with many others, by whoever sends them again.
+    let copied: String = sqlx::query_scalar(
+        "with copy as (select message_id from communications.copy_messages(
+             (select tenant_id from communications.messages where id = $1), array[$1],
+             array[(select account_id from communications.messages where id = $1)], now()))
+         select count(*)::text from copy",
+    )
+    .bind(message)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(copied, "1");
+    assert_eq!(
+        world
+            .count("messages where status = 'SUPPRESSED' and replay_of is not null")
+            .await,
+        1
+    );
+}
+
 #[tokio::test]
 async fn a_failed_message_goes_out_again_once() {
     let world = World::new().await;

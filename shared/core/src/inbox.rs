@@ -40,6 +40,7 @@ pub use start::{Start, start_conversation};
 pub use threads::{Thread, find_answered, live_threads};
 pub use trial::{TestMessage, TestQueued, send_test_message};
 pub use wake::wake_all;
+pub(crate) use write::must_want_it;
 
 pub(crate) use crate::platform::hasura::{TENANT_ADMIN, administrators};
 use crate::platform::{DatabaseError, hasura::ActionError};

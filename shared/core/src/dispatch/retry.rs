@@ -2,11 +2,12 @@
 //!
 //! A person asks for it, so what a person may weigh is left to them: a message that its fallback replaced may be sent again,
 //! and so may one that was given up after doubt or as poison. What the pipeline itself must be sure of (consent, order, the
-//! sender's rate) is checked by the claim, as for every message.
+//! sender's rate) is checked by the claim, as for every message; an agent's words, which the claim asks no consent for, here.
 
 use crate::inbox::{self, InboxError};
 use crate::model::{
-    AccountId, ConversationId, DispatchMessageJob, Lane, MessageId, MessageStatus, TenantId,
+    AccountId, Channel, ContactId, ConversationId, DispatchMessageJob, Lane, MessageId,
+    MessageStatus, TenantId,
 };
 use crate::platform::{
     DatabaseError, Tx,
@@ -46,6 +47,7 @@ pub async fn retry_message(
         .filter(|_| original.sender_kind == "AGENT");
     if let Some(conversation) = answering {
         inbox::may_answer(tx, session, conversation).await?;
+        inbox::must_want_it(tx, session.tenant, original.contact, original.channel).await?;
     }
     let account = sender(&original)?;
     let copied = sqlx::query_scalar!(
@@ -78,6 +80,8 @@ struct Original {
     status: MessageStatus,
     conversation: Option<ConversationId>,
     sender_kind: String,
+    contact: ContactId,
+    channel: Channel,
     body: String,
     lane: Lane,
     /// By which it would leave now.
@@ -88,6 +92,7 @@ struct Original {
 async fn read(tx: &mut Tx, tenant: TenantId, message: MessageId) -> Result<Original, InboxError> {
     let row = sqlx::query!(
         r#"select m.direction, m.status, m.conversation_id as "conversation: ConversationId", m.sender_kind, m.body,
+                  m.contact_id as "contact: ContactId", m.channel,
                   coalesce(m.lane, '') as "lane!",
                   communications.account_to_send_again(m.tenant_id, m.account_id, m.channel) as "account: AccountId",
                   communications.window_allows(m.tenant_id, m.channel, m.account_id, m.contact_id, m.content) as "open!"
@@ -108,6 +113,8 @@ async fn read(tx: &mut Tx, tenant: TenantId, message: MessageId) -> Result<Origi
         status: row.status.parse().map_err(unknown)?,
         conversation: row.conversation,
         sender_kind: row.sender_kind,
+        contact: row.contact,
+        channel: row.channel.parse().map_err(unknown)?,
         body: row.body,
         lane: row.lane.parse().map_err(unknown)?,
         account: row.account,

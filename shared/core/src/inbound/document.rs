@@ -95,6 +95,9 @@ pub struct NewMessage {
     pub opens_window: bool,
     /// Where an answer goes.
     pub address: String,
+    /// From where they certainly wrote: an address that was said to be none is one. WhatsApp knows of no such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written_from: Option<String>,
     pub content: Content,
     pub body: String,
     pub preview: String,
@@ -143,6 +146,7 @@ impl NewMessage {
             direction: "INBOUND",
             wakes: true,
             opens_window: channel == Channel::WhatsApp && !message.is_to_a_group(),
+            written_from: (channel == Channel::Sms).then(|| address.clone()),
             address,
             preview: preview(&message.body),
             body: message.body,
@@ -166,6 +170,7 @@ impl NewMessage {
             direction: "OUTBOUND",
             wakes: false,
             opens_window: false,
+            written_from: None,
             address,
             preview: preview(&echo.body),
             body: echo.body,

@@ -240,7 +240,7 @@ fn file(
     let wish = if unsubscribes.is_some() {
         Some(Wish::StopMarketing)
     } else {
-        wish(mail).filter(|wish| notice.verdicts.sender_is_proven() || wish.is_a_no())
+        wish(mail).filter(|wish| notice.proves(&sender.address) || wish.is_a_no())
     };
     if let Some(wish) = wish {
         document.wishes.push(NewWish {

@@ -98,7 +98,7 @@ pub(super) async fn compose(
 ///
 /// # Errors
 /// `opted-out`.
-async fn must_want_it(
+pub(crate) async fn must_want_it(
     tx: &mut Tx,
     tenant: TenantId,
     contact: ContactId,

@@ -74,48 +74,76 @@ impl Verdicts {
                 Some(DmarcPolicy::Reject | DmarcPolicy::Quarantine)
             )
     }
+}
 
-    /// Is nothing known that the mail's From was not made up by somebody else? Its domain did not disown it, and signed it or names the
-    /// server that it came from.
+impl MailNotice {
+    /// Was it this sender who wrote it? DMARC says so; where their domain has no such rules, that its own server sent it (SPF). A signature
+    /// alone says nothing: it may be anybody's.
     #[must_use]
-    pub fn sender_is_proven(&self) -> bool {
-        let proves = |verdict| {
-            matches!(
-                verdict,
-                Verdict::Pass | Verdict::Disabled | Verdict::Unknown
-            )
-        };
-        self.dmarc != Verdict::Fail && (proves(self.spf) || proves(self.dkim))
+    pub fn proves(&self, from: &str) -> bool {
+        match self.verdicts.dmarc {
+            Verdict::Pass => true,
+            Verdict::Fail => false,
+            _ => {
+                let envelope = self.envelope_from.as_deref();
+                self.verdicts.spf == Verdict::Pass
+                    && envelope.is_some_and(|envelope| is_of(envelope, from))
+            }
+        }
     }
+}
+
+/// Of one domain, or of one beneath it.
+fn is_of(envelope: &str, from: &str) -> bool {
+    let domain = |address: &str| {
+        address
+            .rsplit_once('@')
+            .map(|(_, domain)| domain.to_lowercase())
+    };
+    let (Some(envelope), Some(from)) = (domain(envelope), domain(from)) else {
+        return false;
+    };
+    let beneath = envelope.strip_suffix(&from);
+    beneath.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use time::macros::datetime;
 
     #[test]
-    fn a_sender_is_proven_by_one_check_that_its_domain_does_not_overrule() {
-        let verdicts = |spf, dkim, dmarc| Verdicts {
-            spam: Verdict::Pass,
-            virus: Verdict::Pass,
-            spf,
-            dkim,
-            dmarc,
-            dmarc_policy: Some(DmarcPolicy::None),
-        };
+    fn a_sender_is_proven_by_what_is_about_their_own_domain() {
         let (pass, fail, gray) = (Verdict::Pass, Verdict::Fail, Verdict::Gray);
-        for (spf, dkim, dmarc, proven) in [
-            (pass, pass, pass, true),
-            (pass, gray, gray, true),
-            (fail, pass, pass, true),
-            (gray, gray, gray, false),
-            (fail, gray, gray, false),
-            (pass, pass, fail, false),
-            (Verdict::Unknown, Verdict::Unknown, Verdict::Unknown, true),
-            (gray, Verdict::ProcessingFailed, gray, false),
+        let unknown = Verdict::Unknown;
+        for (envelope, spf, dkim, dmarc, proven) in [
+            ("b@mallory.example", pass, pass, pass, true),
+            ("b@mallory.example", pass, pass, gray, false),
+            ("b@mallory.example", gray, pass, gray, false),
+            ("bounce@eva.example", pass, gray, gray, true),
+            ("bounce@mail.eva.example", pass, gray, gray, true),
+            ("bounce@not-eva.example", pass, pass, gray, false),
+            ("bounce@eva.example", fail, pass, gray, false),
+            ("bounce@eva.example", pass, pass, fail, false),
+            ("bounce@eva.example", unknown, unknown, unknown, false),
         ] {
-            let verdicts = verdicts(spf, dkim, dmarc);
-            assert_eq!(verdicts.sender_is_proven(), proven, "{verdicts:?}");
+            let notice = MailNotice {
+                external_message_id: "m".to_owned(),
+                recipients: Vec::new(),
+                envelope_from: Some(envelope.to_owned()),
+                is_from_nobody: false,
+                verdicts: Verdicts {
+                    spam: pass,
+                    virus: pass,
+                    spf,
+                    dkim,
+                    dmarc,
+                    dmarc_policy: None,
+                },
+                body: MailBody::Inline(Vec::new()),
+                received_at: datetime!(2026-11-23 10:00 UTC),
+            };
+            assert_eq!(notice.proves("ana@Eva.example"), proven, "{notice:?}");
         }
     }
 }

@@ -44,7 +44,8 @@ pub(super) fn of(
         // An absence notice is nobody's question.
         wakes: mail.automatic == Automatic::No,
         opens_window: false,
-        address: answers_go_to(notice, mail).unwrap_or(sender),
+        written_from: notice.proves(&sender).then(|| sender.clone()),
+        address: answers_go_to(notice, mail, &sender).unwrap_or(sender),
         preview: preview(&if subject.is_empty() {
             body.clone()
         } else {
@@ -75,9 +76,9 @@ pub(super) fn of(
 }
 
 /// Where the sender wants answers, if it is the sender who wants it: a mail that anybody may have written turns nobody's thread elsewhere.
-fn answers_go_to(notice: &MailNotice, mail: &Mail) -> Option<String> {
+fn answers_go_to(notice: &MailNotice, mail: &Mail, sender: &str) -> Option<String> {
     let wanted = mail.reply_to.first().map(|to| to.address.clone());
-    wanted.filter(|_| notice.verdicts.sender_is_proven())
+    wanted.filter(|_| notice.proves(sender))
 }
 
 fn word(automatic: Automatic) -> Option<&'static str> {
