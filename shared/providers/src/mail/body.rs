@@ -2,17 +2,26 @@
 
 use super::{TEXT_LIMIT, html};
 use mail_parser::decoders::html::text_to_html;
-use mail_parser::{Message, PartType};
+use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
 
-/// All texts of the mail; where there are none, or empty ones, what its HTML says.
+/// All texts of the mail; where there are none, or empty ones, what its HTML says, and where it has none either, what nobody attached.
 pub(super) fn text(mail: &Message<'_>) -> String {
-    let written = written(mail);
-    if written.is_empty()
-        && let Some((html, _)) = source(mail)
-    {
-        return as_text(&html).replace('\0', "").trim().to_owned();
+    let written = written(mail.text_bodies());
+    if !written.is_empty() {
+        return written;
     }
-    written
+    match source(mail) {
+        Some((html, _)) => as_text(&html).replace('\0', "").trim().to_owned(),
+        None => self::written(unattached(mail)),
+    }
+}
+
+/// The last part of a mail that ends before its closing line counts as a file to the parser.
+fn unattached<'a>(mail: &'a Message<'a>) -> impl Iterator<Item = &'a MessagePart<'a>> {
+    let parts = mail.attachments.iter();
+    parts
+        .filter_map(|id| mail.parts.get(*id as usize))
+        .filter(|part| part.content_disposition().is_none() && part.attachment_name().is_none())
 }
 
 fn as_text(source: &str) -> String {
@@ -21,8 +30,8 @@ fn as_text(source: &str) -> String {
     html::text(&source)
 }
 
-fn written(mail: &Message<'_>) -> String {
-    let texts = mail.text_bodies().filter_map(|part| match &part.body {
+fn written<'a>(parts: impl Iterator<Item = &'a MessagePart<'a>>) -> String {
+    let texts = parts.filter_map(|part| match &part.body {
         PartType::Text(text) => Some(text.replace("\r\n", "\n")),
         PartType::Html(source) => Some(as_text(source)),
         _ => None,

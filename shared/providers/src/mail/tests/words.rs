@@ -50,6 +50,24 @@ fn an_empty_text_is_none() {
     assert!(mail.html.is_some());
 }
 
+/// What was attached, named or said to be so stays a file.
+#[test]
+fn a_mail_that_ends_before_its_closing_line_says_what_it_says() {
+    let unclosed = |headers: &str| {
+        crate::mail::read(format!(
+            "From: a@b.example\r\nSubject: s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=q\r\n\r\n--q\r\n{headers}\r\n\r\nSTOP\r\n"
+        ).as_bytes()).expect("a mail")
+    };
+    assert_eq!(unclosed("Content-Type: text/plain").text, "STOP");
+    assert_eq!(unclosed("Content-Type: text/html").text, "STOP");
+    for headers in [
+        "Content-Type: text/plain; name=a.txt",
+        "Content-Type: text/plain\r\nContent-Disposition: attachment",
+    ] {
+        assert_eq!(unclosed(headers).text, "", "{headers}");
+    }
+}
+
 #[test]
 fn html_does_nothing_by_itself() {
     let html = mail("html_only").html.expect("HTML");
