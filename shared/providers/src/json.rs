@@ -7,14 +7,66 @@ use time::format_description::well_known::Rfc3339;
 /// Longest id or word that is kept: longer ones do not fit into an index.
 const ID_LIMIT: usize = 512;
 
-/// Parses a text so that a `jsonb` and a `text` column take it: without NUL characters. `None`: it is no JSON.
+/// Parses a text so that a `jsonb` and a `text` column take it: without NUL characters, and half a surrogate pair as U+FFFD. `None`: it is
+/// no JSON.
 pub(crate) fn parse(text: &str) -> Option<Value> {
-    let value = serde_json::from_str(text).ok()?;
+    let value = serde_json::from_str(text)
+        .or_else(|_| serde_json::from_str(&whole_characters(text)))
+        .ok()?;
     Some(if text.contains("\\u0000") {
         without_nul(value)
     } else {
         value
     })
+}
+
+/// JSON text in which whatever is half a surrogate pair is U+FFFD.
+pub(crate) fn whole_characters(text: &str) -> String {
+    with_escapes(text, |escape| match surrogate(escape)? {
+        Surrogate::High if escape.get(6..).and_then(surrogate) == Some(Surrogate::Low) => {
+            Some((escape.get(..12)?, 12))
+        }
+        _ => Some(("\\ufffd", 6)),
+    })
+}
+
+#[derive(PartialEq)]
+enum Surrogate {
+    High,
+    Low,
+}
+
+/// The half of a pair that the text begins with, as JSON escapes it: six characters.
+fn surrogate(text: &str) -> Option<Surrogate> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    match u16::from_str_radix(digits, 16).ok()? {
+        0xD800..=0xDBFF => Some(Surrogate::High),
+        0xDC00..=0xDFFF => Some(Surrogate::Low),
+        _ => None,
+    }
+}
+
+/// JSON text with other escapes: `other` says what stands for what the text begins with and how many bytes of it that is, or
+/// nothing where it stays. Inside strings, the only place where a backslash may stand, it takes the next character with it:
+/// `\\u0000` after another backslash is no NUL.
+pub(crate) fn with_escapes<'a>(
+    text: &'a str,
+    other: impl Fn(&'a str) -> Option<(&'a str, usize)>,
+) -> String {
+    let mut written = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, escape)) = rest.find('\\').map(|at| rest.split_at(at)) {
+        written.push_str(before);
+        let (piece, length) = other(escape).unwrap_or_else(|| {
+            let next = escape.char_indices().nth(2);
+            let (kept, _) = escape.split_at(next.map_or(escape.len(), |(at, _)| at));
+            (kept, kept.len())
+        });
+        written.push_str(piece);
+        (_, rest) = escape.split_at(length);
+    }
+    written.push_str(rest);
+    written
 }
 
 /// A text that is no JSON, as `jsonb` takes it.

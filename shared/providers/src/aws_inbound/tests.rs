@@ -73,6 +73,20 @@ fn every_kind_through_every_layer() {
 }
 
 #[test]
+fn half_a_surrogate_pair_costs_one_character() {
+    let text = inbound_sms().to_string().replace("hi", r"hi \ud83d");
+    let Notification::InboundSms(event) = read(&text, OffsetDateTime::UNIX_EPOCH) else {
+        panic!("no text")
+    };
+    let EventKind::Message(message) = event.kind else {
+        panic!("no message")
+    };
+    assert_eq!(message.body, "hi \u{fffd}");
+    let text = received().to_string().replace("ana@", r"\udc00ana@");
+    assert_eq!(name(&text), "mail");
+}
+
+#[test]
 fn an_inner_envelope_has_its_own_time() {
     let Notification::InboundSms(event) = read(
         &in_sns(&inbound_sms().to_string()).to_string(),

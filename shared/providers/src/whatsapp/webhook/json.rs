@@ -3,6 +3,7 @@
 //! The outer levels are walked as text ([`Members`], [`list`]) so that each item can be parsed on its own.
 //! What is kept is made fit for Postgres by [`without_nul`] and [`stored`], and reads the same when it is parsed again.
 
+use crate::json::{whole_characters, with_escapes};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -78,7 +79,7 @@ pub(super) fn list(raw: &RawValue) -> Option<Vec<&RawValue>> {
 /// becomes U+FFFD; what serde cannot represent (nested deeper than 127, numbers beyond f64) one string of its text.
 pub(super) fn stored(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get())
-        .or_else(|_| serde_json::from_str(&with_whole_characters(raw.get())))
+        .or_else(|_| serde_json::from_str(&whole_characters(raw.get())))
         .unwrap_or_else(|_| Value::String(raw.get().to_owned()))
 }
 
@@ -104,52 +105,6 @@ pub(super) fn without_nul(text: &str) -> Cow<'_, str> {
         let is_nul = escape.starts_with(NUL);
         is_nul.then_some(("", NUL.len()))
     }))
-}
-
-/// JSON text in which whatever is half a surrogate pair is U+FFFD.
-fn with_whole_characters(text: &str) -> String {
-    with_escapes(text, |escape| match surrogate(escape)? {
-        Surrogate::High if escape.get(6..).and_then(surrogate) == Some(Surrogate::Low) => {
-            Some((escape.get(..12)?, 12))
-        }
-        _ => Some(("\\ufffd", 6)),
-    })
-}
-
-#[derive(PartialEq)]
-enum Surrogate {
-    High,
-    Low,
-}
-
-/// The half of a pair that the text begins with, as JSON escapes it: six characters.
-fn surrogate(text: &str) -> Option<Surrogate> {
-    let digits = text.strip_prefix("\\u")?.get(..4)?;
-    match u16::from_str_radix(digits, 16).ok()? {
-        0xD800..=0xDBFF => Some(Surrogate::High),
-        0xDC00..=0xDFFF => Some(Surrogate::Low),
-        _ => None,
-    }
-}
-
-/// JSON text with other escapes: `other` says what stands for what the text begins with and how many bytes of it that is, or
-/// nothing where it stays. Inside strings, the only place where a backslash may stand, it takes the next character with it:
-/// `\\u0000` after another backslash is no NUL.
-fn with_escapes<'a>(text: &'a str, other: impl Fn(&'a str) -> Option<(&'a str, usize)>) -> String {
-    let mut written = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, escape)) = rest.find('\\').map(|at| rest.split_at(at)) {
-        written.push_str(before);
-        let (piece, length) = other(escape).unwrap_or_else(|| {
-            let next = escape.char_indices().nth(2);
-            let (kept, _) = escape.split_at(next.map_or(escape.len(), |(at, _)| at));
-            (kept, kept.len())
-        });
-        written.push_str(piece);
-        (_, rest) = escape.split_at(length);
-    }
-    written.push_str(rest);
-    written
 }
 
 /// What stands at the pointer, if it is a string and not empty, or an id that came as a number.
