@@ -94,7 +94,8 @@ pub(super) async fn compose(
     })
 }
 
-/// Whoever said stop gets answers to what they write, for a day or for as long as they go on after it, and nothing else.
+/// Whoever said stop gets answers to what they write, for a day or for as long as they go on after it, and nothing else. As
+/// `communications.opted_out` has it, which a database before 0082 does not know.
 ///
 /// # Errors
 /// `opted-out`.
