@@ -1,4 +1,4 @@
-//! The short way for one text (`communications.inbound_text`) leaves the same rows as the long way.
+//! The short way for one text (`communications.inbound_text`), and that of several (`inbound_texts`), leave the same rows as the long way.
 
 use comms_simulator::SignedWebhook;
 use comms_tests::calls;
@@ -7,7 +7,7 @@ use futures_util::future::join;
 use serde_json::{Value, json};
 
 /// From long ago, in the future, out of order, with an answer and with what stands beside it.
-fn texts() -> Vec<Value> {
+pub fn texts() -> Vec<Value> {
     let text = |n: i64, at: i64, more: &Value| {
         let mut text = json!({
             "from": "5511987654321", "from_user_id": "BR.1", "id": format!("wamid.{n}"), "timestamp": at.to_string(),
@@ -39,7 +39,7 @@ fn texts() -> Vec<Value> {
 }
 
 /// These, said at the first operator's number.
-fn signed(world: &World, texts: &[impl serde::Serialize]) -> SignedWebhook {
+pub fn signed(world: &World, texts: &[impl serde::Serialize]) -> SignedWebhook {
     let value = json!({
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": "1", "phone_number_id": world.iberia.phone_number_id},
@@ -53,14 +53,14 @@ fn signed(world: &World, texts: &[impl serde::Serialize]) -> SignedWebhook {
     calls::signed_by_meta(APP_SECRET, &body)
 }
 
-async fn posts(world: &World, texts: &[impl serde::Serialize]) {
+pub async fn posts(world: &World, texts: &[impl serde::Serialize]) {
     let webhook = signed(world, texts);
     let response = world.meta_posts(world.iberia.tenant, &webhook).await;
     assert_eq!(response.status(), 200, "{}", response.body());
 }
 
 /// All rows but their ids and the moments of this run.
-async fn rows(world: &World) -> Value {
+pub async fn rows(world: &World) -> Value {
     world
         .scalar(
             "select jsonb_build_object(
@@ -81,18 +81,22 @@ async fn rows(world: &World) -> Value {
         .await
 }
 
-#[tokio::test]
-async fn one_text_is_stored_as_many_are() {
-    let texts = texts();
-    let short = World::new().await;
-    posts(&short, &[&texts[0]]).await;
-    // From here on the long way answers with an error.
-    short
+/// From here on it answers with an error.
+pub async fn close_the_long_way(world: &World) {
+    world
         .execute(
             "create or replace function communications.inbound_load(p jsonb) returns jsonb language plpgsql
              as $$ begin raise exception 'the long way'; end $$",
         )
         .await;
+}
+
+#[tokio::test]
+async fn one_text_is_stored_as_many_are() {
+    let texts = texts();
+    let short = World::new().await;
+    posts(&short, &[&texts[0]]).await;
+    close_the_long_way(&short).await;
     for text in &texts[1..] {
         posts(&short, &[text]).await;
     }
@@ -185,23 +189,35 @@ async fn what_is_more_than_one_text_of_somebody_known_goes_the_long_way() {
         posts(&world, &[&texts[0]]).await;
         world.execute(before).await;
         let before = rows(&world).await;
-        let answer: Option<Value> = sqlx::query_scalar(
-            "select communications.inbound_text(jsonb_build_object('channel', 'WHATSAPP', 'number', $1::text, 'said', 3, 'name', 'Ana',
+        for several in [false, true] {
+            assert_eq!(takes(&world, several).await, what == SIMPLE, "{what}");
+            assert_eq!(rows(&world).await != before, what == SIMPLE, "{what}");
+        }
+    }
+}
+
+/// Does the function for one text, or that for several, take a new one of Ana's?
+async fn takes(world: &World, several: bool) -> bool {
+    let answer: Value = sqlx::query_scalar(
+        "with entrance as (select jsonb_build_object('channel', 'WHATSAPP') as entrance),
+              text as (select jsonb_build_object('number', $1::text, 'said', 3, 'name', 'Ana',
                 'aliases', jsonb_build_array(
                     jsonb_build_array('bsuid', $2::text, 'BR.1'), jsonb_build_array('wa_id', '', '5511987654321'),
                     jsonb_build_array('phone', '', '+5511987654321'), jsonb_build_array('wa_id', '', '551187654321'),
                     jsonb_build_array('phone', '', '+551187654321')),
-                'id', gen_random_uuid(), 'external_message_id', 'wamid.NEW', 'address', '+5511987654321', 'content', '{}'::jsonb,
-                'body', '', 'preview', '', 'sent_at', now()))",
-        )
-        .bind(world.iberia.phone_number_id)
-        .bind(world.iberia.waba_id)
-        .fetch_one(&world.pool)
-        .await
-        .unwrap();
-        assert_eq!(answer.is_some(), what == SIMPLE, "{what}");
-        assert_eq!(rows(&world).await != before, what == SIMPLE, "{what}");
-    }
+                'id', gen_random_uuid(), 'external_message_id', 'wamid.NEW' || $3, 'address', '+5511987654321', 'content', '{}'::jsonb,
+                'body', '', 'preview', '', 'sent_at', now()) as text)
+         select coalesce(case when $3 then communications.inbound_texts(entrance || jsonb_build_object('texts', jsonb_build_array(text)))
+                              else communications.inbound_text(entrance || text) end, '[]')
+           from entrance, text",
+    )
+    .bind(world.iberia.phone_number_id)
+    .bind(world.iberia.waba_id)
+    .bind(several)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    answer != json!([])
 }
 
 /// Thirty texts of one person, each twice, all at the same moment, while somebody resolves the thread again and again.

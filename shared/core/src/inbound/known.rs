@@ -66,11 +66,6 @@ impl<'a> Entrance<'a> {
         }
     }
 
-    /// Do several payloads share it?
-    pub fn is_shared(&self) -> bool {
-        matches!(self.through, Through::Several(_))
-    }
-
     /// For what has been let in: whoever owns a number gets what is about it.
     pub fn let_in(self) -> Self {
         Self {

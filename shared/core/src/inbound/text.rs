@@ -1,5 +1,5 @@
 //! The short way for the usual payload that is no report: one message without a file. The database takes it in one round trip where
-//! everything about its sender is known; who is who is decided nowhere else but there and in `contacts::decide`, which it repeats
+//! everything about its sender is known, and those of several payloads together; who is who is decided nowhere else but there and in `contacts::decide`, which it repeats
 //! for the one case in which there is nothing to decide. For everybody else it says what it knows, and takes what was decided from that
 //! in a second one.
 
@@ -16,12 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-/// What `communications.inbound_text` takes.
+/// See the module.
 #[derive(Debug, Serialize)]
 pub(super) struct Text<'a> {
-    channel: Channel,
-    #[serde(flatten)]
-    entrance: Asked<'a>,
     number: &'a str,
     waba_id: Option<&'a str>,
     /// Those of the payload, then their other forms.
@@ -38,22 +35,52 @@ pub(super) struct Text<'a> {
     context: Option<&'a Value>,
     #[serde(with = "time::serde::rfc3339")]
     sent_at: OffsetDateTime,
+}
+
+/// What `communications.inbound_text` takes.
+#[derive(Debug, Serialize)]
+struct One<'a> {
+    channel: Channel,
+    #[serde(flatten)]
+    entrance: Asked<'a>,
+    #[serde(flatten)]
+    text: &'a Text<'a>,
     /// Where there is more to it, what is known is wanted. Functions from before this take no for an answer.
     or_known: bool,
+}
+
+/// What `communications.inbound_texts` takes.
+#[derive(Debug, Serialize)]
+struct Many<'a> {
+    channel: Channel,
+    #[serde(flatten)]
+    entrance: Asked<'a>,
+    texts: &'a [Text<'a>],
+}
+
+/// Of several payloads, those that are one text of somebody about whom everything is known are stored, in one round trip. Which of these
+/// texts they are.
+///
+/// # Errors
+/// When the database does not answer or refuses: nothing is stored.
+pub(super) async fn store_known(
+    database: &Database,
+    channel: Channel,
+    entrance: Entrance<'_>,
+    texts: &[Text<'_>],
+) -> Result<Vec<usize>, DatabaseError> {
+    let texts = Many {
+        channel,
+        entrance: entrance.into(),
+        texts,
+    };
+    database.call("inbound_texts", &texts).await
 }
 
 impl<'a> Text<'a> {
     /// `None` for what is more than that, or other: several events, files, a wish, what was written to a group, a notice of the
     /// provider's.
-    pub(super) fn of(
-        channel: Channel,
-        entrance: Entrance<'a>,
-        events: &'a [ProviderEvent],
-    ) -> Option<Self> {
-        // It asks for no more than one door.
-        if entrance.is_shared() {
-            return None;
-        }
+    pub(super) fn of(channel: Channel, events: &'a [ProviderEvent]) -> Option<Self> {
         let [event] = events else {
             return None;
         };
@@ -76,8 +103,6 @@ impl<'a> Text<'a> {
         forms.retain(|form| !aliases.contains(form));
         aliases.append(&mut forms);
         Some(Self {
-            channel,
-            entrance: entrance.into(),
             number: account.external_account_id.as_deref()?,
             waba_id: account.waba_id.as_deref(),
             aliases,
@@ -92,7 +117,6 @@ impl<'a> Text<'a> {
             reply_to: message.reply_to.as_deref(),
             context: message.context.as_ref(),
             sent_at: message.sent_at,
-            or_known: true,
         })
     }
 
@@ -103,19 +127,28 @@ impl<'a> Text<'a> {
     pub(super) async fn store(
         &self,
         database: &Database,
+        entrance: Entrance<'_>,
         events: &[ProviderEvent],
         source: Source,
     ) -> Result<Option<Stored>, DatabaseError> {
-        match database.call("inbound_text", self).await? {
+        let text = One {
+            channel: source.channel,
+            entrance: entrance.into(),
+            text: self,
+            or_known: true,
+        };
+        match database.call("inbound_text", &text).await? {
             None => Ok(None),
             Some(Answer::Stored(stored)) => Ok(Some(stored)),
             Some(Answer::Known { known }) => {
                 // Seldom, and large.
-                Box::pin(self.decide(database, events, source, &known)).await
+                Box::pin(text.decide(database, events, source, &known)).await
             }
         }
     }
+}
 
+impl One<'_> {
     async fn decide(
         &self,
         database: &Database,
@@ -151,7 +184,7 @@ enum Answer {
 
 #[derive(Debug, Serialize)]
 struct Decided<'a> {
-    text: &'a Text<'a>,
+    text: &'a One<'a>,
     known: &'a Value,
     document: &'a Document,
 }

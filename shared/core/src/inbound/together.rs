@@ -255,18 +255,57 @@ async fn serve(database: &Database, calls: Vec<Call>) {
         .into_iter()
         .partition(|call| doors.note(call.door, &call.events));
     go_alone(others.into_iter().map(|call| call.answer));
+    serve_together(database, &doors, calls).await;
+}
+
+/// Those whose doors do not stand in each other's way.
+async fn serve_together(database: &Database, doors: &Doors, calls: Vec<Call>) {
     match <[Call; 1]>::try_from(calls) {
-        Ok([call]) => {
-            let entrance = Entrance::one(call.door).waiting(IN_LINE);
-            let work = Box::pin(whatsapp::in_one(database, entrance, call.events));
-            let answer = match in_time(work).await {
-                Err(InboundError::Database(error)) if error.is_lock_timeout() => Answer::Alone,
-                taken => Answer::Taken(here(taken)),
-            };
-            // Whoever has gone away meanwhile needs no answer: the provider asks again.
-            let _ = call.answer.send(answer);
+        Ok([call]) => serve_one(database, call).await,
+        Err(calls) => {
+            let others = serve_texts(database, doors, calls).await;
+            match <[Call; 1]>::try_from(others) {
+                Ok([call]) => serve_one(database, call).await,
+                Err(others) => serve_many(database, doors, others).await,
+            }
         }
-        Err(calls) => serve_many(database, &doors, calls).await,
+    }
+}
+
+async fn serve_one(database: &Database, call: Call) {
+    let entrance = Entrance::one(call.door).waiting(IN_LINE);
+    let work = Box::pin(whatsapp::in_one(database, entrance, call.events));
+    let answer = match in_time(work).await {
+        Err(InboundError::Database(error)) if error.is_lock_timeout() => Answer::Alone,
+        taken => Answer::Taken(here(taken)),
+    };
+    // Whoever has gone away meanwhile needs no answer: the provider asks again.
+    let _ = call.answer.send(answer);
+}
+
+/// Texts of people who are known are stored and answered first: the rest takes more of the database. Returns whoever is no such.
+async fn serve_texts(database: &Database, doors: &Doors, calls: Vec<Call>) -> Vec<Call> {
+    let entrance = Entrance::several(doors).waiting(IN_LINE);
+    let payloads = calls.iter().map(|call| call.events.as_slice());
+    let stored = in_time(Box::pin(whatsapp::texts(database, entrance, payloads))).await;
+    let calls = calls.into_iter();
+    match stored {
+        Ok(stored) => {
+            let (texts, others): (Vec<_>, Vec<_>) = calls
+                .enumerate()
+                .partition(|(place, _)| stored.contains(place));
+            let ingested = Ingested {
+                messages: texts.len(),
+                ..Ingested::default()
+            };
+            let answers = texts.into_iter().map(|(_, call)| call.answer).collect();
+            tell(answers, stored.len(), ingested);
+            others.into_iter().map(|(_, call)| call).collect()
+        }
+        Err(error) => {
+            tell_error(calls.map(|call| call.answer).collect(), error);
+            Vec::new()
+        }
     }
 }
 
@@ -281,12 +320,18 @@ async fn serve_many(database: &Database, doors: &Doors, calls: Vec<Call>) {
     match in_time(Box::pin(shared(database, doors, events))).await {
         Ok(Some(ingested)) => tell(answers, requests, ingested),
         Ok(None) => go_alone(answers),
+        Err(error) => tell_error(answers, error),
+    }
+}
+
+fn tell_error(answers: Vec<oneshot::Sender<Answer>>, error: InboundError) {
+    match error {
         // Refused: nothing was committed, and whose fault it is, each finds out for itself.
-        Err(InboundError::Database(error)) if error.is_refusal() => {
-            tracing::warn!(%error, requests, "requests that shared a transaction go on alone");
+        InboundError::Database(error) if error.is_refusal() => {
+            tracing::warn!(%error, requests = answers.len(), "requests that shared a transaction go on alone");
             go_alone(answers);
         }
-        Err(error) => {
+        error => {
             let error = Arc::new(error);
             for answer in answers {
                 let error = InboundError::Shared(Arc::clone(&error));

@@ -3,7 +3,7 @@
 use super::known::{Asked, Door, Entrance, Loaded};
 use super::pending::Pending;
 use super::sorted::Source;
-use super::text::Text;
+use super::text::{self, Text};
 use super::{InboundError, Ingested, people, taken_in};
 use crate::channels::accounts;
 use crate::delivery::{Recorded, StatusReport};
@@ -16,6 +16,7 @@ use comms_providers::whatsapp::VerifiedWebhook;
 use comms_providers::whatsapp::webhook::{self, ParseError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::IgnoredAny};
+use std::collections::BTreeSet;
 
 /// The name in quarantine.
 pub(super) const NAME: &str = "META_WEBHOOK";
@@ -72,8 +73,8 @@ pub(super) async fn in_one(
     if let Some(ingested) = statuses(database, entrance, &events).await? {
         return Ok(ingested);
     }
-    if let Some(text) = Text::of(SOURCE.channel, entrance, &events)
-        && let Some(stored) = text.store(database, &events, SOURCE).await?
+    if let Some(text) = Text::of(SOURCE.channel, &events)
+        && let Some(stored) = text.store(database, entrance, &events, SOURCE).await?
     {
         return Ok(Ingested {
             messages: stored.messages,
@@ -81,6 +82,25 @@ pub(super) async fn in_one(
         });
     }
     taken_in(database, SOURCE, entrance, events).await
+}
+
+/// Of payloads that share a transaction, which are one text of somebody known and nothing else: these are stored.
+pub(super) async fn texts(
+    database: &Database,
+    entrance: Entrance<'_>,
+    payloads: impl Iterator<Item = &[ProviderEvent]>,
+) -> Result<BTreeSet<usize>, InboundError> {
+    let texts = payloads.map(|events| Text::of(SOURCE.channel, events));
+    let (places, texts): (Vec<usize>, Vec<Text<'_>>) = texts
+        .enumerate()
+        .filter_map(|(place, text)| Some((place, text?)))
+        .unzip();
+    if texts.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let stored = text::store_known(database, SOURCE.channel, entrance, &texts).await?;
+    let place = |n: usize| places.get(n).copied();
+    Ok(stored.into_iter().filter_map(place).collect())
 }
 
 /// Each event in a transaction of its own. The door has let the payload in: something of it had an owner.
