@@ -28,6 +28,9 @@ use bodies::Kind;
 const LARGE: usize = 1000;
 const LARGE_BODIES: usize = 20;
 
+/// How long a process and its connections are new: every session plans what it has not been asked before.
+const START: Duration = Duration::from_secs(1);
+
 /// How long pgbench runs.
 const ANCHOR_TIME: Duration = Duration::from_secs(5);
 
@@ -40,14 +43,20 @@ pub struct Setup<'a> {
     pub at_once: usize,
 }
 
-/// What a kind came to. Durations are from the event's due time to its answer.
+/// What a kind came to.
 pub struct Row {
     pub kind: Kind,
     pub measured: Vec<Measured>,
-    /// At half the measured rate, the shortest first.
-    pub latencies: Vec<Duration>,
+    pub at_half_the_rate: Latencies,
     /// Where one request at a time has one transaction of its own.
     pub floor: Option<Floor>,
+}
+
+/// From the event's due time to its answer, the shortest first.
+pub struct Latencies {
+    pub all: Vec<Duration>,
+    /// Without those of the start.
+    pub settled: Vec<Duration>,
 }
 
 /// The statements alone.
@@ -180,13 +189,13 @@ impl Bench {
         }
         let alone = Row {
             kind,
-            latencies: self.at_half_the_rate(kind, &measured, self.alone())?,
+            at_half_the_rate: self.at_half_the_rate(kind, &measured, self.alone())?,
             measured,
             floor: Some(floor),
         };
         let together = Row {
             kind,
-            latencies: self.at_half_the_rate(kind, &together, self.together())?,
+            at_half_the_rate: self.at_half_the_rate(kind, &together, self.together())?,
             measured: together,
             floor: None,
         };
@@ -216,12 +225,17 @@ impl Bench {
         kind: Kind,
         measured: &[Measured],
         setup: Setup<'_>,
-    ) -> Result<Vec<Duration>> {
+    ) -> Result<Latencies> {
         step(&format!("{kind:?}: at half the rate"));
         let took = measured.iter().map(|one| one.took).min();
         let events = bodies::as_they_come(kind, self.settings.requests);
         let pace = took.unwrap_or_default() * 2 / u32::try_from(events.len())?;
-        Ok(self.measure(kind, &events, setup, Some(pace))?.1)
+        let round = self.measure(kind, &events, setup, Some(pace))?.1;
+        let of_the_start = START.as_nanos() / pace.as_nanos().max(1);
+        Ok(Latencies {
+            all: round.latencies(),
+            settled: round.latencies_after(usize::try_from(of_the_start)?),
+        })
     }
 
     fn measure(
@@ -230,12 +244,12 @@ impl Bench {
         events: &[Arc<str>],
         setup: Setup<'_>,
         pace: Option<Duration>,
-    ) -> Result<(Measured, Vec<Duration>)> {
+    ) -> Result<(Measured, Round)> {
         self.fresh()?;
         let round = Round::new(events.iter().cloned(), not_taken, pace);
         let measured = self.worked_off(&round, setup)?;
         self.verify(kind)?;
-        Ok((measured, round.latencies()))
+        Ok((measured, round))
     }
 
     /// By all sandboxes, which are gone afterwards.

@@ -96,7 +96,17 @@ impl Round {
 
     /// From the event to its answer, of all events, the shortest first.
     pub fn latencies(&self) -> Vec<Duration> {
-        let mut latencies = self.lock().latencies.clone();
+        self.latencies_after(0)
+    }
+
+    /// Without those that were answered first.
+    pub fn latencies_after(&self, answered: usize) -> Vec<Duration> {
+        let mut latencies = self
+            .lock()
+            .latencies
+            .get(answered..)
+            .unwrap_or_default()
+            .to_vec();
         latencies.sort_unstable();
         latencies
     }

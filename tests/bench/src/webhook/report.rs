@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    Results, Row,
+    Latencies, Results, Row,
     bodies::{Kind, ratio},
 };
 use crate::{
@@ -54,14 +54,16 @@ fn of(row: &Row, requests: usize) -> Value {
     };
     let rate = measured(&|one| requests / one.took.as_secs_f64());
     let per_1000 = |seconds: f64| rounded(seconds / requests * 1000.0);
+    let Latencies { all, settled } = &row.at_half_the_rate;
     let mut figures = json!({
         "req_per_s": rounded(rate),
         "req_per_s_of_each_round": row.measured.iter().map(|one| rounded(requests / one.took.as_secs_f64())).collect::<Vec<_>>(),
         "function_cpu_s_per_1000": per_1000(measured(&|one| one.worker_cpu)),
         "postgres_cpu_s_per_1000": per_1000(measured(&|one| one.postgres_cpu)),
         "bench_cpu_s_per_1000": per_1000(measured(&|one| one.bench_cpu)),
-        "p50_ms": percentile_ms(&row.latencies, 50),
-        "p99_ms": percentile_ms(&row.latencies, 99),
+        "p50_ms": percentile_ms(all, 50),
+        "p99_ms": percentile_ms(all, 99),
+        "p99_settled_ms": (!settled.is_empty()).then(|| percentile_ms(settled, 99)),
         "peak_rss_mb": rounded(measured(&|one| one.peak_mb)),
     });
     if let Some(floor) = &row.floor {
