@@ -85,3 +85,4 @@ mod together;
 mod triggers;
 mod webhook;
 mod wishes;
+mod young;
