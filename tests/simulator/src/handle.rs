@@ -129,6 +129,16 @@ impl Simulator {
         self.shared.update(|state| state.sms.senders.push(sender));
     }
 
+    /// The words that take people off a number's opt-out list.
+    #[must_use]
+    pub fn opt_in_words(&self, phone_number_id: &str) -> Vec<String> {
+        self.shared.read(|state| {
+            let words = state.sms.opt_in_words.iter();
+            let of_it = words.filter(|(number, _)| number == phone_number_id);
+            of_it.map(|(_, word)| word.clone()).collect()
+        })
+    }
+
     /// Queues a script for calls of AWS.
     pub fn script_aws(&self, script: AwsScript) {
         self.shared.update(|state| state.ses.scripts.push(script));

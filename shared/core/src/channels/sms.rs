@@ -2,12 +2,14 @@
 //!
 //! A sender id or a number is one tenant's, and which one's the platform says (`sms_senders`): names of companies can be guessed. Without one
 //! a text leaves by the pool that the platform shares. The list is the tenant's own because a stop on a shared one would
-//! silence every other tenant; AWS looks at it for a number of the tenant's own, and for the rest our own consents do. The cap is the
+//! silence every other tenant; AWS looks at it for a number of the tenant's own, and for the rest our own consents do. What puts people on it
+//! AWS knows; what takes them off again it is told. The cap is the
 //! platform's to raise (`sms_limits`): it pays the bill.
 
 use super::provisioning::{self, Attempt, Outcome, Steps, Stopped, failed, is_taken, ours};
 use super::whatsapp::Provisioned;
 use super::{ChannelError, lifecycle};
+use crate::contacts::opt_out;
 use crate::model::AccountId;
 use crate::platform::hasura::{ActionError, Session, administrators};
 use crate::platform::queue::Hint;
@@ -16,11 +18,15 @@ use comms_providers::eum::provision::{EumProvisioner, check_sender_id};
 use http::StatusCode;
 use serde::Deserialize;
 
-const STEPS: &[&str] = &["SENDER", "OPT_OUT_LIST", "ACTIVATE"];
+/// The last is no reason not to send.
+const STEPS: &[&str] = &["SENDER", "OPT_OUT_LIST", "ACTIVATE", "OPT_IN_WORDS"];
 /// Of a tenant that has none yet: fifty dollars a month, and five cents for a part until AWS says what it did cost.
 const MONTHLY_MICROS: i64 = 50_000_000;
 const PART_MICROS: i64 = 50_000;
 const NUMBER_ID_LIMIT: usize = 64;
+/// To START.
+const SPANISH: &str = "Vuelve a recibir nuestros mensajes. Responda STOP para darse de baja.";
+const ENGLISH: &str = "You receive our messages again. Reply STOP to opt out.";
 
 /// The arguments of `enableSms`.
 #[derive(Debug, Clone, Deserialize)]
@@ -182,6 +188,7 @@ impl Steps for Run<'_> {
         match step {
             "SENDER" => self.find_sender().await?,
             "OPT_OUT_LIST" => self.make_list().await?,
+            "OPT_IN_WORDS" => return self.teach_words().await,
             _ => self.activate().await?,
         }
         Ok(Some(Outcome::Done))
@@ -203,6 +210,42 @@ impl Run<'_> {
         };
         let assigned = self.eum.assign_opt_out_list(number, &name).await;
         assigned.map_err(|error| failed(&error))
+    }
+
+    /// Whoever says START to the tenant's number hears from it again. `None` where nobody can say anything to what the tenant sends from.
+    async fn teach_words(&self) -> Result<Option<Outcome>, Stopped> {
+        let Some(id) = &self.wanted.phone_number_id else {
+            return Ok(None);
+        };
+        let found = self.eum.origination_number(id).await;
+        let number = found.map_err(|error| failed(&error))?;
+        if !number.is_some_and(|number| number.two_way) {
+            return Ok(None);
+        }
+        let answer = self.answer_to_start().await?;
+        for word in opt_out::START {
+            let word = word.to_uppercase();
+            let taught = self.eum.opt_in_by(id, &word, answer).await;
+            taught.map_err(|error| failed(&error))?;
+        }
+        Ok(Some(Outcome::Done))
+    }
+
+    /// What AWS answers, in the tenant's language or English: without letters that would make it two parts.
+    async fn answer_to_start(&self) -> Result<&'static str, Stopped> {
+        let mut tx = self.database.begin().await?;
+        let locale = sqlx::query_scalar!(
+            "select default_locale from communications.tenant_settings where tenant_id = $1",
+            self.attempt.tenant.0
+        )
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        tx.commit().await?;
+        Ok(match locale {
+            Some(locale) if locale.starts_with("es") => SPANISH,
+            _ => ENGLISH,
+        })
     }
 
     async fn find_sender(&self) -> Result<(), Stopped> {

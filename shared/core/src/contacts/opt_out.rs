@@ -81,7 +81,8 @@ const STOP_MARKETING: &[&str] = &[
     "keine werbung",
     "parar promocoes",
 ];
-const START: &[&str] = &[
+/// In carriers' lists as well (`channels::sms`).
+pub const START: &[&str] = &[
     "start",
     "unstop",
     "subscribe",

@@ -14,7 +14,8 @@ use aws_sdk_pinpointsmsvoicev2::Client;
 use aws_sdk_pinpointsmsvoicev2::config::http::HttpResponse;
 use aws_sdk_pinpointsmsvoicev2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_pinpointsmsvoicev2::types::{
-    AccountAttributeName, NumberStatus, SenderIdAndCountry, SpendLimit, SpendLimitName,
+    AccountAttributeName, KeywordAction, NumberStatus, SenderIdAndCountry, SpendLimit,
+    SpendLimitName,
 };
 use serde_json::Value;
 use std::error::Error;
@@ -253,6 +254,26 @@ impl EumProvisioner {
             .await
             .map(drop)
             .map_err(|error| fault("UpdatePhoneNumber", &error))
+    }
+
+    /// Has AWS take whoever writes the word to the number off its list, and answer with the message (1 to 1,600 characters): by itself AWS
+    /// only puts people on it. A message that begins with the word counts, in whatever case.
+    ///
+    /// Source: `PutKeyword` of pinpoint-sms-voice-v2; a keyword has 1 to 30 characters.
+    ///
+    /// # Errors
+    /// As [`crate::FaultClass`] says.
+    pub async fn opt_in_by(&self, number_id: &str, word: &str, message: &str) -> Answered<()> {
+        self.0
+            .put_keyword()
+            .origination_identity(number_id)
+            .keyword(word)
+            .keyword_message(message)
+            .keyword_action(KeywordAction::OptIn)
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| fault("PutKeyword", &error))
     }
 }
 

@@ -324,6 +324,13 @@ async fn sms_has_a_list_for_each_tenant_and_the_senders_that_are_leased() {
         opt_out_list: "t-1".to_owned(),
     };
     assert_eq!(eum.origination_number("phone-1").await, Ok(Some(number)));
+    for _ in 0..2 {
+        let taught = eum.opt_in_by("phone-1", "DARME DE ALTA", "Hola").await;
+        taught.expect("taught");
+    }
+    assert_eq!(simulator.opt_in_words("phone-1"), ["DARME DE ALTA"]);
+    let error = eum.opt_in_by("phone-2", "START", "Hola").await;
+    assert_eq!(error.expect_err("no such number").operation, "PutKeyword");
     let error = eum
         .assign_opt_out_list("phone-1", "t-2")
         .await

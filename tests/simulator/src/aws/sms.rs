@@ -28,6 +28,8 @@ pub(crate) struct Sms {
     pub(crate) senders: Vec<SmsSender>,
     /// Number and list.
     assigned: Vec<(String, String)>,
+    /// Number and word, of those that take people off its list.
+    pub(crate) opt_in_words: BTreeSet<(String, String)>,
     pub(crate) texts: Vec<SentText>,
 }
 
@@ -60,6 +62,7 @@ impl Sms {
             "DescribeSenderIds" => self.describe_sender_ids(body),
             "DescribePhoneNumbers" => self.describe_numbers(body),
             "UpdatePhoneNumber" => self.assign(body),
+            "PutKeyword" => self.put_keyword(body),
             "SendTextMessage" => self.send(body),
             _ => Err(AwsError::new(400, "UnknownOperationException", "")),
         }
@@ -160,6 +163,22 @@ impl Sms {
             _ => None,
         });
         found.ok_or_else(missing)
+    }
+
+    fn put_keyword(&mut self, body: &Value) -> Answered {
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        let (number, word) = (text("OriginationIdentity"), text("Keyword"));
+        self.describe_numbers(&json!({ "PhoneNumberIds": [number] }))?;
+        let fits = (1..=30).contains(&word.chars().count()) && !text("KeywordMessage").is_empty();
+        if !fits || body["KeywordAction"] != "OPT_IN" {
+            return Err(AwsError::new(
+                400,
+                "ValidationException",
+                "No such keyword.",
+            ));
+        }
+        self.opt_in_words.insert((number, word));
+        Ok(json!({}))
     }
 
     fn assign(&mut self, body: &Value) -> Answered {
