@@ -52,7 +52,7 @@ begin
               cross join jsonb_array_elements(t.value -> 'aliases') as s order by 1) k;
 
     -- All that was said is known, of one contact; the other forms are theirs or nobody's; none had another owner before. The threads are
-    -- locked in one order.
+    -- locked in one order, and what somebody says arrives in the order in which it came.
     select array_agg(t.value), array_agg(t.place), array_agg(t.tenant_id), array_agg(t.account_id), array_agg(t.contact_id),
            array_agg(v.id), array_agg(t.at)
       into v_texts, v_places, v_tenants, v_accounts, v_contacts, v_threads, v_at
@@ -75,7 +75,7 @@ begin
                            limit 1) h on true
                    having count(distinct i.contact_id) = 1 and count(h.contact_id) = 0
                       and bool_and(i.contact_id is not null or s.n > (t.value ->> 'said')::bigint)) who
-             order by t.tenant_id, who.contact_id) t
+             order by t.tenant_id, who.contact_id, t.place) t
      cross join lateral (
            select from communications.contacts c
             where c.tenant_id = t.tenant_id and c.id = t.contact_id and c.merged_into is null and c.blocked_at is null

@@ -131,10 +131,17 @@ async fn texts_at_once_of_somebody_known_are_stored_as_one_by_one() {
         let signed = one_text::signed(&together, &texts[n..=n]);
         (&together.iberia, signed)
     };
-    let requests: Requests<'_> = [3, 5, 1, 2, 4].map(post).into();
+    let requests: Requests<'_> = [3, 5, 4, 2, 1].map(post).into();
     let answers = at_once(&together, &requests).await;
     all_taken(&answers);
     assert_eq!(elsewhere(&answers), 2);
+    let arrived: Vec<String> = sqlx::query_scalar(
+        "select body from communications.messages where body in ('text 1', 'text 2', 'text 4') order by created_at",
+    )
+    .fetch_all(&together.pool)
+    .await
+    .unwrap();
+    assert_eq!(arrived, ["text 4", "text 2", "text 1"]);
 
     let apart = World::new().await;
     for text in &texts {
@@ -144,6 +151,57 @@ async fn texts_at_once_of_somebody_known_are_stored_as_one_by_one() {
         one_text::rows(&together).await,
         one_text::rows(&apart).await
     );
+}
+
+/// Meta counts in seconds: what is said in one of them stands in the order in which it came.
+#[tokio::test]
+async fn nobodys_text_goes_ahead_of_their_photo() {
+    let world = World::new().await;
+    let texts = one_text::texts();
+    one_text::posts(&world, &[&texts[0]]).await;
+    let said = |id: &str, more: serde_json::Value| {
+        let mut message = texts[1].clone();
+        message["id"] = json!(id);
+        for (name, member) in more.as_object().unwrap() {
+            message[name] = member.clone();
+        }
+        (&world.iberia, one_text::signed(&world, &[message]))
+    };
+    let requests = vec![
+        said("wamid.a", json!({"timestamp": "1795428001"})),
+        said("wamid.b", json!({"timestamp": "1795428002"})),
+        said(
+            "wamid.photo",
+            json!({"type": "image", "text": null, "image": {"id": "1", "mime_type": "image/jpeg", "sha256": "x"}}),
+        ),
+        said("wamid.text", json!({"text": {"body": "that is it"}})),
+    ];
+    all_taken(&at_once(&world, &requests).await);
+    let shown: Vec<String> = sqlx::query_scalar(
+        "select external_message_id from communications.messages order by thread_at desc, id desc limit 2",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(shown, ["wamid.text", "wamid.photo"]);
+    let preview: String = world
+        .scalar("select preview from communications.conversations")
+        .await;
+    assert_eq!(preview, "that is it");
+}
+
+/// Before the migration that makes the function, nobody is known to it.
+#[tokio::test]
+async fn texts_at_once_do_without_a_function_that_is_not_there_yet() {
+    let world = World::new().await;
+    world
+        .execute("drop function communications.inbound_texts")
+        .await;
+    let requests = texts(&world, &["0", "1", "2", "3", "4", "5"]);
+    let answers = at_once(&world, &requests).await;
+    all_taken(&answers);
+    assert_eq!(elsewhere(&answers), 3);
+    assert_eq!(world.count("messages").await, 6);
 }
 
 /// One of those who are known, one who is new, one whose thread is resolved, a wish, what is here already, twice the same.

@@ -1,7 +1,7 @@
 //! The short way for the usual payload that is no report: one message without a file. The database takes it in one round trip where
-//! everything about its sender is known, and those of several payloads together; who is who is decided nowhere else but there and in `contacts::decide`, which it repeats
-//! for the one case in which there is nothing to decide. For everybody else it says what it knows, and takes what was decided from that
-//! in a second one.
+//! everything about its sender is known, and those of several payloads together; who is who is decided nowhere else but there and in
+//! `contacts::decide`, which it repeats for the one case in which there is nothing to decide. For everybody else it says what it knows, and
+//! takes what was decided from that in a second one.
 
 use super::document::{self, Document, Stored};
 use super::known::{Asked, Entrance, Loaded};
@@ -14,6 +14,7 @@ use comms_providers::Content;
 use comms_providers::event::{EventKind, ProviderEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use time::OffsetDateTime;
 
 /// See the module.
@@ -62,7 +63,7 @@ struct Many<'a> {
 /// texts they are.
 ///
 /// # Errors
-/// When the database does not answer or refuses: nothing is stored.
+/// When the database does not answer or refuses: nothing is stored. One that has no such function yet knows nobody.
 pub(super) async fn store_known(
     database: &Database,
     channel: Channel,
@@ -74,10 +75,19 @@ pub(super) async fn store_known(
         entrance: entrance.into(),
         texts,
     };
-    database.call("inbound_texts", &texts).await
+    match database.call("inbound_texts", &texts).await {
+        Err(error) if error.is_undefined_function() => Ok(Vec::new()),
+        stored => stored,
+    }
 }
 
 impl<'a> Text<'a> {
+    /// Is it written at this number, by somebody with one of these aliases?
+    pub(super) fn is_by_one_of(&self, people: &BTreeSet<(&str, Alias)>) -> bool {
+        let mut aliases = self.aliases.iter();
+        aliases.any(|alias| people.contains(&(self.number, alias.clone())))
+    }
+
     /// `None` for what is more than that, or other: several events, files, a wish, what was written to a group, a notice of the
     /// provider's.
     pub(super) fn of(channel: Channel, events: &'a [ProviderEvent]) -> Option<Self> {

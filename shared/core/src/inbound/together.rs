@@ -1,26 +1,26 @@
 //! Requests that are in the process at the same time share a transaction.
 //!
 //! An environment of Lambda serves one request at a time unless it runs on Managed Instances, where it serves many
-//! (`AWS_LAMBDA_MAX_CONCURRENCY`). Then what comes while transactions are under way stands in line, and the next one takes it all: begun,
-//! planned, flushed and answered once. Nobody waits for company, and a request that finds nobody goes as if alone.
+//! (`AWS_LAMBDA_MAX_CONCURRENCY`). Then what comes while transactions are under way stands in line, and the next takes it all: begun,
+//! planned, flushed and answered once; of messages, what people say whom everything is known about has one of its own, ahead of the rest.
+//! Nobody waits for company, and a request that finds nobody goes as if alone.
 //!
 //! What is stored is what one payload with all of it would store. Each request's door is asked for each number that it names; whatever is
 //! not as usual (a number that is not the door's, something for quarantine, whatever the database refuses, somebody who is locked for
 //! longer) sends everybody of the transaction on their own way, on which nothing has happened yet.
 
-use super::known::{Door, Doors, Entrance};
-use super::pending::Pending;
-use super::whatsapp::{self, SOURCE};
+mod serve;
+
+use super::known::{Door, Entrance};
+use super::whatsapp;
 use super::{InboundError, Ingested};
 use crate::platform::{Database, DatabaseError};
 use comms_providers::event::{EventKind, ProviderEvent};
 use comms_providers::whatsapp::VerifiedWebhook;
-use std::sync::{Arc, Mutex, PoisonError};
+use serve::serve;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
-};
+use tokio::sync::{Semaphore, oneshot};
 
 /// Events of one transaction at most.
 const MOST: usize = 256;
@@ -28,7 +28,7 @@ const MOST: usize = 256;
 const EVERYDAY: usize = 64;
 /// Transactions of reports at the same time: one round trip each, and the more wait for it, the less each of them costs.
 const REPORTS: usize = 1;
-/// And of messages, which take two round trips: the database need not wait for us between them.
+/// And of messages, which take one to three round trips: the database need not wait for us between them.
 const MESSAGES: usize = 2;
 /// Of those who go alone.
 const ALONE: usize = 4;
@@ -246,143 +246,6 @@ impl Line {
 /// Whoever had taken the call and was given up has stored nothing, or what may be stored again.
 fn or_alone(answer: Result<Answer, oneshot::error::RecvError>) -> Answer {
     answer.unwrap_or(Answer::Alone)
-}
-
-/// One transaction for all of them, if it can be, and an answer for everybody.
-async fn serve(database: &Database, calls: Vec<Call>) {
-    let mut doors = Doors::default();
-    let (calls, others): (Vec<Call>, Vec<Call>) = calls
-        .into_iter()
-        .partition(|call| doors.note(call.door, &call.events));
-    go_alone(others.into_iter().map(|call| call.answer));
-    serve_together(database, &doors, calls).await;
-}
-
-/// Those whose doors do not stand in each other's way.
-async fn serve_together(database: &Database, doors: &Doors, calls: Vec<Call>) {
-    match <[Call; 1]>::try_from(calls) {
-        Ok([call]) => serve_one(database, call).await,
-        Err(calls) => {
-            let others = serve_texts(database, doors, calls).await;
-            match <[Call; 1]>::try_from(others) {
-                Ok([call]) => serve_one(database, call).await,
-                Err(others) => serve_many(database, doors, others).await,
-            }
-        }
-    }
-}
-
-async fn serve_one(database: &Database, call: Call) {
-    let entrance = Entrance::one(call.door).waiting(IN_LINE);
-    let work = Box::pin(whatsapp::in_one(database, entrance, call.events));
-    let answer = match in_time(work).await {
-        Err(InboundError::Database(error)) if error.is_lock_timeout() => Answer::Alone,
-        taken => Answer::Taken(here(taken)),
-    };
-    // Whoever has gone away meanwhile needs no answer: the provider asks again.
-    let _ = call.answer.send(answer);
-}
-
-/// Texts of people who are known are stored and answered first: the rest takes more of the database. Returns whoever is no such.
-async fn serve_texts(database: &Database, doors: &Doors, calls: Vec<Call>) -> Vec<Call> {
-    let entrance = Entrance::several(doors).waiting(IN_LINE);
-    let payloads = calls.iter().map(|call| call.events.as_slice());
-    let stored = in_time(Box::pin(whatsapp::texts(database, entrance, payloads))).await;
-    let calls = calls.into_iter();
-    match stored {
-        Ok(stored) => {
-            let (texts, others): (Vec<_>, Vec<_>) = calls
-                .enumerate()
-                .partition(|(place, _)| stored.contains(place));
-            let ingested = Ingested {
-                messages: texts.len(),
-                ..Ingested::default()
-            };
-            let answers = texts.into_iter().map(|(_, call)| call.answer).collect();
-            tell(answers, stored.len(), ingested);
-            others.into_iter().map(|(_, call)| call).collect()
-        }
-        Err(error) => {
-            tell_error(calls.map(|call| call.answer).collect(), error);
-            Vec::new()
-        }
-    }
-}
-
-async fn serve_many(database: &Database, doors: &Doors, calls: Vec<Call>) {
-    let requests = calls.len();
-    let mut events = Vec::with_capacity(requests);
-    let mut answers = Vec::with_capacity(requests);
-    for call in calls {
-        events.extend(call.events);
-        answers.push(call.answer);
-    }
-    match in_time(Box::pin(shared(database, doors, events))).await {
-        Ok(Some(ingested)) => tell(answers, requests, ingested),
-        Ok(None) => go_alone(answers),
-        Err(error) => tell_error(answers, error),
-    }
-}
-
-fn tell_error(answers: Vec<oneshot::Sender<Answer>>, error: InboundError) {
-    match error {
-        // Refused: nothing was committed, and whose fault it is, each finds out for itself.
-        InboundError::Database(error) if error.is_refusal() => {
-            tracing::warn!(%error, requests = answers.len(), "requests that shared a transaction go on alone");
-            go_alone(answers);
-        }
-        error => {
-            let error = Arc::new(error);
-            for answer in answers {
-                let error = InboundError::Shared(Arc::clone(&error));
-                let _ = answer.send(Answer::Taken(Err(error)));
-            }
-        }
-    }
-}
-
-/// Given up, its connection is closed; what became of it nobody knows, and it may come again.
-async fn in_time<T>(
-    work: impl Future<Output = Result<T, InboundError>>,
-) -> Result<T, InboundError> {
-    timeout(LOST, work).await.unwrap_or(Err(InboundError::Lost))
-}
-
-/// `None`, with nothing written: something of it belongs in quarantine.
-async fn shared(
-    database: &Database,
-    doors: &Doors,
-    events: Vec<ProviderEvent>,
-) -> Result<Option<Ingested>, InboundError> {
-    let entrance = Entrance::several(doors).waiting(IN_LINE);
-    if events.iter().all(is_report) {
-        return whatsapp::statuses(database, entrance, &events).await;
-    }
-    let pending = Pending::of(database, SOURCE, entrance, events).await?;
-    if pending.misfits.is_empty() {
-        return Ok(Some(pending.commit(SOURCE.name, entrance.door()).await?));
-    }
-    pending.tx.rollback().await?;
-    Ok(None)
-}
-
-/// The first who still listens has what all came to, and announces the files.
-fn tell(answers: Vec<oneshot::Sender<Answer>>, requests: usize, ingested: Ingested) {
-    let mut all = Some(Taken::Here { requests, ingested });
-    for answer in answers {
-        let taken = all.take().unwrap_or(Taken::Elsewhere);
-        if let Err(Answer::Taken(Ok(unheard @ Taken::Here { .. }))) =
-            answer.send(Answer::Taken(Ok(taken)))
-        {
-            all = Some(unheard);
-        }
-    }
-}
-
-fn go_alone(answers: impl IntoIterator<Item = oneshot::Sender<Answer>>) {
-    for answer in answers {
-        let _ = answer.send(Answer::Alone);
-    }
 }
 
 #[cfg(test)]

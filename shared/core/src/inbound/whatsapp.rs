@@ -84,19 +84,30 @@ pub(super) async fn in_one(
     taken_in(database, SOURCE, entrance, events).await
 }
 
-/// Of payloads that share a transaction, which are one text of somebody known and nothing else: these are stored.
-pub(super) async fn texts(
+/// Of payloads that share a transaction, which are one text of somebody known and nothing else: these are stored. Nobody's text goes ahead of
+/// what the same person did before it.
+pub(super) async fn texts<'a>(
     database: &Database,
     entrance: Entrance<'_>,
-    payloads: impl Iterator<Item = &[ProviderEvent]>,
+    payloads: impl Iterator<Item = &'a [ProviderEvent]> + Clone,
 ) -> Result<BTreeSet<usize>, InboundError> {
-    let texts = payloads.map(|events| Text::of(SOURCE.channel, events));
-    let (places, texts): (Vec<usize>, Vec<Text<'_>>) = texts
-        .enumerate()
-        .filter_map(|(place, text)| Some((place, text?)))
-        .unzip();
-    if texts.is_empty() {
+    let text = |events: &'a [ProviderEvent]| Text::of(SOURCE.channel, events);
+    if payloads.clone().all(|events| text(events).is_none()) {
         return Ok(BTreeSet::new());
+    }
+    let mut behind = BTreeSet::new();
+    let (mut places, mut texts) = (Vec::new(), Vec::new());
+    for (place, events) in payloads.enumerate() {
+        match text(events) {
+            Some(text) if !text.is_by_one_of(&behind) => {
+                places.push(place);
+                texts.push(text);
+            }
+            _ => behind.extend(people::seen(events).into_iter().flat_map(|person| {
+                let aliases = person.aliases.into_iter();
+                aliases.map(move |alias| (person.number, alias))
+            })),
+        }
     }
     let stored = text::store_known(database, SOURCE.channel, entrance, &texts).await?;
     let place = |n: usize| places.get(n).copied();
@@ -227,6 +238,7 @@ pub(super) async fn ask_nothing(database: &Database) -> Result<(), DatabaseError
         reports: Vec::new(),
     };
     let _: IgnoredAny = database.call("inbound_statuses", &statuses).await?;
+    text::store_known(database, Channel::WhatsApp, entrance, &[]).await?;
     let (tx, _) = Loaded::begin(database, Channel::WhatsApp, entrance, &[], Vec::new()).await?;
     tx.rollback().await
 }
