@@ -11,6 +11,7 @@ mod danger;
 mod headers;
 mod html;
 mod limits;
+mod mailbox;
 mod parts;
 mod quotes;
 #[cfg(test)]
@@ -21,7 +22,7 @@ pub use automatic::Automatic;
 pub(crate) use automatic::LOOP_HEADER;
 pub use bounce::{Bounce, BouncedRecipient};
 pub use danger::is_dangerous;
-pub use headers::Mailbox;
+pub use mailbox::Mailbox;
 pub use parts::{Attachment, attachment};
 
 use mail_parser::{HeaderName, Message, MessageParser};
@@ -38,6 +39,9 @@ pub struct Mail {
     pub references: Vec<String>,
     /// `None` where nobody is named that could be answered.
     pub from: Option<Mailbox>,
+    /// Is `from` the one mailbox of the one `From`? Nobody vouches for anything else: DMARC is about a `From` that SES found in its own
+    /// way, and `Sender` stands in for one that cannot be read.
+    pub from_is_sole: bool,
     pub reply_to: Vec<Mailbox>,
     pub to: Vec<Mailbox>,
     pub cc: Vec<Mailbox>,
@@ -92,13 +96,15 @@ pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
     let attachments = parts::list(&parsed, html.as_deref());
     let bounce = bounce::read(&parsed);
     let subject = headers.subject();
+    let from = headers.from();
     let new = quotes::new_part(&text, subject.as_deref());
     let has_new_text = !new.is_empty();
     Ok(Mail {
         message_id: headers.ids("Message-ID").into_iter().next(),
         in_reply_to: headers.ids("In-Reply-To"),
         references: headers.ids("References"),
-        from: headers.from(),
+        from: from.mailbox,
+        from_is_sole: from.is_sole,
         reply_to: headers.mailboxes(HeaderName::ReplyTo),
         to: headers.mailboxes(HeaderName::To),
         cc: headers.mailboxes(HeaderName::Cc),

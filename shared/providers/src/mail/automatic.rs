@@ -85,7 +85,7 @@ fn is_from_a_mail_server(headers: &Headers<'_>) -> bool {
     let unanswerable = headers
         .return_path()
         .is_none_or(|path| path.is_empty() || is_server(&path));
-    let from = headers.from().map(|from| from.address);
+    let from = headers.from().mailbox.map(|from| from.address);
     let from = from.or_else(|| headers.raw("From").first().map(|text| text.to_lowercase()));
     unanswerable && from.is_some_and(|from| is_server(&from) || from.contains("mailer-daemon"))
 }

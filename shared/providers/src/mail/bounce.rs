@@ -4,6 +4,7 @@
 //! Source: RFC 3462 (`multipart/report`) and RFC 3464 (`message/delivery-status`).
 
 use super::headers::{self, Headers};
+use super::mailbox;
 use super::one_line;
 use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
 
@@ -48,7 +49,7 @@ pub(super) fn read(mail: &Message<'_>) -> Option<Bounce> {
         recipients = failed
             .iter()
             .flat_map(|list| list.split(','))
-            .filter_map(headers::address)
+            .filter_map(mailbox::address)
             .take(RECIPIENTS)
             .map(|address| BouncedRecipient {
                 address,
@@ -85,7 +86,7 @@ fn recipients(status: &str) -> Vec<BouncedRecipient> {
             .split_once(';')
             .map_or(address, |(_, address)| address);
         Some(BouncedRecipient {
-            address: headers::address(address)?,
+            address: mailbox::address(address)?,
             action: field("Action").map(|action| one_line(action, 40).to_ascii_lowercase()),
             status: field("Status").and_then(code),
         })

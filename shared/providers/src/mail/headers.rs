@@ -1,30 +1,29 @@
 //! Who wrote to whom, what it answers, and what else stands above a mail.
 
+use super::mailbox::{self, Mailbox};
 use super::one_line;
 use mail_parser::{Address, HeaderName, HeaderValue, Message};
 use std::borrow::Cow;
 use time::OffsetDateTime;
-
-/// Somebody's address, with the name that stands before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mailbox {
-    pub name: Option<String>,
-    /// `local@domain` in lower case.
-    pub address: String,
-}
 
 /// Addresses of one header, and ids of one header, that are kept.
 const MAILBOXES: usize = 100;
 const IDS: usize = 100;
 /// Bytes of an id: longer ones do not fit into an index.
 const ID_LIMIT: usize = 512;
-const ADDRESS_LIMIT: usize = 320;
 /// Characters.
 const NAME_LIMIT: usize = 200;
 const SUBJECT_LIMIT: usize = 500;
 
 /// The headers of a mail, with the bytes that they were read from.
 pub(super) struct Headers<'a>(&'a Message<'a>);
+
+/// Who wrote.
+pub(super) struct From {
+    pub mailbox: Option<Mailbox>,
+    /// See [`super::Mail::from_is_sole`].
+    pub is_sole: bool,
+}
 
 pub(super) fn of<'a>(mail: &'a Message<'a>) -> Headers<'a> {
     Headers(mail)
@@ -42,7 +41,8 @@ impl Headers<'_> {
                 let (start, end) = (header.offset_start as usize, header.offset_end as usize);
                 let bytes = mail.raw_message.get(start..end).unwrap_or_default();
                 let text: Cow<'_, str> = String::from_utf8_lossy(bytes);
-                text.replace(['\r', '\n'], "").trim().to_owned()
+                // A carriage return alone ends no line: it stays, and nothing with one is an address.
+                text.replace("\r\n", "").replace('\n', "").trim().to_owned()
             })
             .collect()
     }
@@ -67,9 +67,33 @@ impl Headers<'_> {
     }
 
     /// `Sender` stands in for a `From` that cannot be read.
-    pub fn from(&self) -> Option<Mailbox> {
-        let first = |name| self.mailboxes(name).into_iter().next();
-        first(HeaderName::From).or_else(|| first(HeaderName::Sender))
+    pub fn from(&self) -> From {
+        let read = self.mailboxes(HeaderName::From);
+        let only = match self.raw("From").as_slice() {
+            [header] => mailbox::only(header),
+            _ => None,
+        };
+        if let Some(only) = only {
+            let name = read
+                .into_iter()
+                .find(|mailbox| mailbox.address == only.address)
+                .and_then(|mailbox| mailbox.name);
+            return From {
+                mailbox: Some(Mailbox {
+                    name,
+                    address: only.address,
+                }),
+                is_sole: only.is_plain,
+            };
+        }
+        let sender = || self.mailboxes(HeaderName::Sender);
+        From {
+            mailbox: read
+                .into_iter()
+                .next()
+                .or_else(|| sender().into_iter().next()),
+            is_sole: false,
+        }
     }
 
     pub fn mailboxes(&self, name: HeaderName<'static>) -> Vec<Mailbox> {
@@ -79,7 +103,7 @@ impl Headers<'_> {
             .header_values(name)
             .filter_map(HeaderValue::as_address);
         for address in named.flat_map(Address::iter).take(MAILBOXES) {
-            let Some(text) = address.address.as_deref().and_then(self::address) else {
+            let Some(text) = address.address.as_deref().and_then(mailbox::address) else {
                 continue;
             };
             if found.iter().all(|known| known.address != text) {
@@ -134,19 +158,6 @@ fn id(text: &str) -> Option<String> {
     let id: String = text.split_whitespace().collect();
     let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '\u{fffd}';
     ((1..=ID_LIMIT).contains(&id.len()) && id.chars().all(plain)).then_some(id)
-}
-
-/// Something that can be written to.
-pub(super) fn address(text: &str) -> Option<String> {
-    let text = text.trim().trim_matches(['<', '>', '"', '\'', ' ']);
-    let (local, domain) = text.rsplit_once('@')?;
-    let plain =
-        |c: char| !c.is_control() && !c.is_whitespace() && !"<>,;".contains(c) && c != '\u{fffd}';
-    let is_address = !local.is_empty()
-        && !domain.is_empty()
-        && text.len() <= ADDRESS_LIMIT
-        && text.chars().all(plain);
-    is_address.then(|| text.to_lowercase())
 }
 
 /// A name in quotes, or one that only repeats the address, says what everybody sees anyway.

@@ -5,6 +5,7 @@ mod files;
 mod fuzz;
 mod headers;
 mod lines;
+mod senders;
 mod words;
 
 use super::*;

@@ -66,12 +66,16 @@ pub(super) fn write(
     Ok(written)
 }
 
-/// `local@domain` in plain ASCII, which is all that SES takes.
+/// `local@domain` in plain ASCII, which is all that SES takes. The local part may stand in quotes, as one with two dots in a row must.
 #[must_use]
 pub fn is_address(address: &str) -> bool {
     let plain = |c: char| c.is_ascii_graphic() && !r#"@<>()[],;:\""#.contains(c);
     address.rsplit_once('@').is_some_and(|(local, domain)| {
-        (1..=64).contains(&local.len()) && local.chars().all(plain) && is_domain(domain)
+        let quoted = local
+            .strip_prefix('"')
+            .and_then(|local| local.strip_suffix('"'));
+        let name = quoted.unwrap_or(local);
+        local.len() <= 64 && !name.is_empty() && name.chars().all(plain) && is_domain(domain)
     })
 }
 

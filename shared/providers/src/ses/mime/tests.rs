@@ -258,6 +258,10 @@ fn addresses_and_urls_that_are_none_are_refused() {
         "a@b.example, c@d.example",
         "ñ@b.example",
         "a@bücher.example",
+        "\"\"@b.example",
+        "\"a b\"@c.example",
+        "\"a@b.example",
+        "\"a\"b\"@c.example",
     ] {
         assert!(!is_address(bad), "{bad:?}");
     }
@@ -288,6 +292,19 @@ fn addresses_and_urls_that_are_none_are_refused() {
         ..sender()
     };
     assert!(refused(&answered_elsewhere, &email()).starts_with("invalid-sender: reply_to"));
+}
+
+#[test]
+fn a_local_part_in_quotes_stands_as_it_is_in_the_header() {
+    let to = "\"john..doe\"@docomo.ne.jp";
+    assert!(is_address(to));
+    let email = email();
+    let raw = write(&sender(), &command(&email), &email, to).expect("an email");
+    let raw = String::from_utf8(raw).expect("text");
+    assert!(
+        raw.contains("\r\nTo: <\"john..doe\"@docomo.ne.jp>\r\n"),
+        "{raw}"
+    );
 }
 
 proptest! {
