@@ -57,6 +57,9 @@ pub struct Mail {
     /// Safe to show: no scripts, styles or forms, and remote images under `data-src`, so that opening a mail tells nobody.
     pub html: Option<String>,
     pub automatic: Automatic,
+    /// What stands in the header that marks our own mails: the id of a message of ours, without hyphens, if we wrote it. Anybody may
+    /// have copied it.
+    pub loop_of: Option<String>,
     /// Where it reports that a mail of ours did not arrive.
     pub bounce: Option<Bounce>,
     /// In the order of the mail; at most 50.
@@ -115,6 +118,7 @@ pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
         text,
         html,
         automatic: automatic::of(&headers, bounce.is_some()),
+        loop_of: automatic::loop_of(&headers),
         bounce,
         attachments,
         cut,

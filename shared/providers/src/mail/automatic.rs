@@ -13,9 +13,12 @@
 //! programs.
 
 use super::headers::Headers;
+use super::one_line;
 
 /// The header that our own mails carry (see `ses::mime`): one that comes back with it was sent by us.
 pub(crate) const LOOP_HEADER: &str = "X-Communications-Loop";
+/// Characters of it that are kept: ours have 32.
+const LOOP_LIMIT: usize = 64;
 
 /// What kind of program wrote a mail. Only `No` wakes anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +62,12 @@ pub(super) fn of(headers: &Headers<'_>, is_report: bool) -> Automatic {
     } else {
         Automatic::No
     }
+}
+
+pub(super) fn loop_of(headers: &Headers<'_>) -> Option<String> {
+    let value = headers.raw(LOOP_HEADER).into_iter().next()?;
+    let value = one_line(&value, LOOP_LIMIT);
+    (!value.is_empty()).then_some(value)
 }
 
 /// Is a mail to many people one that its readers may end, and that nobody discusses? A group names where one writes to it

@@ -41,6 +41,19 @@ fn programs_are_told_from_people() {
     }
 }
 
+#[test]
+fn a_mail_of_ours_says_which_message_it_is() {
+    let own = mail("our_own").loop_of;
+    assert_eq!(own.as_deref(), Some("01935b2e7c1a70008000000000000001"));
+    let long = format!("X-Communications-Loop:  {}\r\n", "é".repeat(100));
+    let long = written(&long, "x");
+    assert_eq!(long.loop_of, Some("é".repeat(64)));
+    assert_eq!(long.automatic, Automatic::Loop);
+    let empty = written("X-Communications-Loop: \r\n", "x");
+    assert_eq!((empty.loop_of, empty.automatic), (None, Automatic::Loop));
+    assert_eq!(mail("no_subject").loop_of, None);
+}
+
 /// They ask that no machine answers, and stand above what people write.
 #[test]
 fn what_came_by_a_group_a_rule_or_a_server_is_a_persons() {
