@@ -8,6 +8,7 @@ mod automatic;
 mod body;
 mod bounce;
 mod danger;
+mod group;
 mod headers;
 mod html;
 mod limits;
@@ -42,6 +43,10 @@ pub struct Mail {
     /// Is `from` the one mailbox of the one `From`? Nobody vouches for anything else: DMARC is about a `From` that SES found in its own
     /// way, and `Sender` stands in for one that cannot be read.
     pub from_is_sole: bool,
+    /// Who wrote, where `from` is a group's own address that it put in their place; `None` where `from` is whoever wrote. The group's word.
+    pub rewritten_from: Option<Mailbox>,
+    /// Where one writes to the group that it came through, in lower case.
+    pub list_post: Option<String>,
     pub reply_to: Vec<Mailbox>,
     pub to: Vec<Mailbox>,
     pub cc: Vec<Mailbox>,
@@ -100,12 +105,19 @@ pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
     let bounce = bounce::read(&parsed);
     let subject = headers.subject();
     let from = headers.from();
+    let list_post = group::post(&headers);
     let new = quotes::new_part(&text, subject.as_deref());
     let has_new_text = !new.is_empty();
     Ok(Mail {
         message_id: headers.ids("Message-ID").into_iter().next(),
         in_reply_to: headers.ids("In-Reply-To"),
         references: headers.ids("References"),
+        rewritten_from: group::rewritten_from(
+            &headers,
+            from.mailbox.as_ref(),
+            list_post.as_deref(),
+        ),
+        list_post,
         from: from.mailbox,
         from_is_sole: from.is_sole,
         reply_to: headers.mailboxes(HeaderName::ReplyTo),

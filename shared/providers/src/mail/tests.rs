@@ -3,6 +3,7 @@
 mod automatic;
 mod files;
 mod fuzz;
+mod groups;
 mod headers;
 mod lines;
 mod senders;
