@@ -12,7 +12,7 @@
 //! (`multipart/report`), MS-OXCMAIL (`X-Auto-Response-Suppress`); the other `X-` headers and `Precedence` are habits of mail
 //! programs.
 
-use super::headers::Headers;
+use super::headers::{Headers, is_mail_server};
 use super::one_line;
 
 /// The header that our own mails carry (see `ses::mime`): one that comes back with it was sent by us.
@@ -51,7 +51,7 @@ pub(super) fn of(headers: &Headers<'_>, is_report: bool) -> Automatic {
     let precedence = precedence.as_deref().unwrap_or_default();
     if headers.has(LOOP_HEADER) {
         Automatic::Loop
-    } else if is_report || is_from_a_mail_server(headers) {
+    } else if is_report || is_report_without_form(headers) {
         Automatic::Bounce
     } else if says_so(headers) || precedence == "auto_reply" {
         Automatic::AutoReply
@@ -84,19 +84,12 @@ fn is_newsletter(headers: &Headers<'_>) -> bool {
     says_how_to_end_it && !is_group && !is_answer
 }
 
-/// Reports without the form of one come from these, and to nobody's address.
-fn is_from_a_mail_server(headers: &Headers<'_>) -> bool {
-    let is_server = |address: &str| {
-        ["mailer-daemon", "postmaster"]
-            .iter()
-            .any(|name| address.split('@').next() == Some(name))
-    };
+/// Reports without the form of one come from a mail server, and to nobody's address.
+fn is_report_without_form(headers: &Headers<'_>) -> bool {
     let unanswerable = headers
         .return_path()
-        .is_none_or(|path| path.is_empty() || is_server(&path));
-    let from = headers.from().mailbox.map(|from| from.address);
-    let from = from.or_else(|| headers.raw("From").first().map(|text| text.to_lowercase()));
-    unanswerable && from.is_some_and(|from| is_server(&from) || from.contains("mailer-daemon"))
+        .is_none_or(|path| path.is_empty() || is_mail_server(&path));
+    unanswerable && headers.is_from_a_mail_server()
 }
 
 fn says_so(headers: &Headers<'_>) -> bool {

@@ -32,11 +32,13 @@ pub struct BouncedRecipient {
 
 /// `None` where the mail is no such report.
 pub(super) fn read(mail: &Message<'_>) -> Option<Bounce> {
-    let status = mail.parts.iter().find(|part| {
+    let headers = headers::of(mail);
+    let is_status = |part: &&MessagePart<'_>| {
         part.is_content_type("message", "delivery-status")
             || part.is_content_type("message", "global-delivery-status")
-    });
-    let headers = headers::of(mail);
+    };
+    let status = mail.parts.iter().find(is_status);
+    let status = status.filter(|_| is_from_a_server(mail, &headers));
     let failed = headers.raw("X-Failed-Recipients");
     if status.is_none() && failed.is_empty() {
         return None;
@@ -62,6 +64,14 @@ pub(super) fn read(mail: &Message<'_>) -> Option<Bounce> {
         original_message_id: mail.parts.iter().find_map(original),
         recipients,
     })
+}
+
+/// Somebody who passes a report on, and some programs do so part by part, is a person.
+fn is_from_a_server(mail: &Message<'_>, headers: &Headers<'_>) -> bool {
+    let root = mail.parts.first();
+    root.is_some_and(|root| root.is_content_type("multipart", "report"))
+        || headers.return_path().as_deref() == Some("")
+        || headers.is_from_a_mail_server()
 }
 
 fn text(part: &MessagePart<'_>) -> String {

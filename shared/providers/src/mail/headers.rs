@@ -96,6 +96,13 @@ impl Headers<'_> {
         }
     }
 
+    /// Its name is enough: some servers have no address.
+    pub fn is_from_a_mail_server(&self) -> bool {
+        let from = self.from().mailbox.map(|from| from.address);
+        let from = from.or_else(|| self.raw("From").first().map(|text| text.to_lowercase()));
+        from.is_some_and(|from| is_mail_server(&from) || from.contains("mailer-daemon"))
+    }
+
     pub fn mailboxes(&self, name: HeaderName<'static>) -> Vec<Mailbox> {
         let mut found: Vec<Mailbox> = Vec::new();
         let named = self
@@ -158,6 +165,13 @@ fn id(text: &str) -> Option<String> {
     let id: String = text.split_whitespace().collect();
     let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '\u{fffd}';
     ((1..=ID_LIMIT).contains(&id.len()) && id.chars().all(plain)).then_some(id)
+}
+
+/// Names that only mail servers have.
+pub(super) fn is_mail_server(address: &str) -> bool {
+    ["mailer-daemon", "postmaster"]
+        .iter()
+        .any(|name| address.split('@').next() == Some(name))
 }
 
 /// A name in quotes, or one that only repeats the address, says what everybody sees anyway.

@@ -1,7 +1,7 @@
 //! Programs that write, and reports that a mail did not arrive.
 
-use super::{mail, written};
-use crate::mail::{Automatic, BouncedRecipient};
+use super::{mail, read, written};
+use crate::mail::{Automatic, BouncedRecipient, Mail};
 
 #[test]
 fn programs_are_told_from_people() {
@@ -128,4 +128,40 @@ fn a_report_says_which_mail_and_whom() {
         (None, vec![recipient("gone@example.com", "failed", "")])
     );
     assert_eq!(mail("mail_in_mail").bounce, None);
+}
+
+/// A mail with the parts of a report, whatever it is itself.
+fn with_status(headers: &str) -> Mail {
+    let parts = "--b\r\n\r\nLook what came.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx\r\n\r\nFinal-Recipient: rfc822; gone@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\n--b--";
+    let raw = format!("{headers}\r\n\r\n{parts}");
+    read(raw.as_bytes()).expect("a mail")
+}
+
+#[test]
+fn who_passes_a_report_on_is_a_person() {
+    for headers in [
+        "Return-Path: <ana@example.com>\r\nFrom: Ana <ana@example.com>\r\nContent-Type: multipart/mixed; boundary=b",
+        "From: Ana <ana@example.com>\r\nContent-Type: multipart/mixed; boundary=b",
+    ] {
+        let mail = with_status(headers);
+        assert_eq!(
+            (mail.automatic, mail.bounce),
+            (Automatic::No, None),
+            "{headers}"
+        );
+    }
+    for headers in [
+        "Return-Path: <ana@example.com>\r\nFrom: ana@example.com\r\nContent-Type: multipart/report; boundary=b",
+        "Return-Path: <>\r\nFrom: noreply@example.com\r\nContent-Type: multipart/mixed; boundary=b",
+        "Return-Path: <x@example.com>\r\nFrom: Postmaster@example.com\r\nContent-Type: multipart/mixed; boundary=b",
+        "From: MAILER-DAEMON (Mail Delivery System)\r\nContent-Type: multipart/mixed; boundary=b",
+    ] {
+        let mail = with_status(headers);
+        assert_eq!(mail.automatic, Automatic::Bounce, "{headers}");
+        let bounce = mail.bounce.expect("a report");
+        assert_eq!(
+            bounce.recipients,
+            [recipient("gone@example.com", "failed", "5.1.1")]
+        );
+    }
 }
