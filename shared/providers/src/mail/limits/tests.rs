@@ -1,0 +1,133 @@
+//! Talk of layers is none, and what the parser takes for one is counted.
+
+use super::*;
+use crate::mail::{MailError, read};
+use mail_parser::{MessageParser, MimeHeaders};
+use proptest::prelude::*;
+
+fn reads(lines: &str) -> bool {
+    let raw = format!("From: ana@example.com\r\nSubject: x\r\n\r\n{lines}");
+    match read(raw.as_bytes()) {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error, MailError::TooNested);
+            false
+        }
+    }
+}
+
+#[test]
+fn a_long_thread_may_speak_of_anything() {
+    for line in [
+        "> The message is at https://x.example/globalassets/timetable.pdf\r\n",
+        "> your message https://x.example/digest/2026 and /rfc822\r\n",
+        "> Ana (CEO) Global Rail\r\n",
+        "> the boundary of the zone, a boundary\r\n",
+        "<a href=\"https://x.example/globalassets/a.png\">a</a>",
+        "https://x.example/boundary?x=y\r\n",
+        "https://x.example/message/1/global\r\n",
+    ] {
+        assert!(reads(&line.repeat(264)), "{line}");
+    }
+}
+
+#[test]
+fn what_opens_a_layer_is_counted_in_whatever_form() {
+    for header in [
+        "message/rfc822",
+        "MESSAGE/RFC822",
+        "message / global",
+        "message/ (x (y)) rfc822",
+        "message (x)\r\n (y) / rfc822",
+        "message/x (y) rfc822",
+        "\"message\"/\"rfc822\"",
+        "message\\/\\rfc822",
+        "multipart/digest",
+        "text/x; boundary=x",
+        "text/x; boundary =x",
+        "text/x; boundary\"=x",
+        "text/x; boundary*=x",
+        "text/x; boundary*0=x",
+        "text/x; boundary*; y=x",
+        "text/x; y*; boundary; =x",
+        "text/x; y*; boundary\r\n =x",
+        "text/x; y*; boundary (z) =x",
+    ] {
+        let header = format!("Content-Type: {header}\r\n");
+        assert_eq!(announcements(header.as_bytes()).count(), 1, "{header}");
+        assert!(!reads(&header.repeat(LIMIT + 1)), "{header}");
+    }
+}
+
+/// Does the parser take this header for the beginning of a layer?
+fn opens_a_layer(header: &str) -> bool {
+    let raw = format!("Content-Type: {header}\r\n\r\n");
+    let parsed = MessageParser::default().parse_headers(&raw);
+    let part = parsed.as_ref().and_then(|mail| mail.parts.first());
+    part.and_then(|part| part.content_type())
+        .is_some_and(|kind| {
+            kind.attribute("boundary").is_some()
+                || kind.ctype() == "message" && matches!(kind.subtype(), Some("rfc822" | "global"))
+                || kind.ctype() == "multipart" && kind.subtype() == Some("digest")
+        })
+}
+
+/// Types and parameters in all the forms that the parser knows.
+fn headers() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "message",
+        "multipart",
+        "Message",
+        "rfc822",
+        "global",
+        "digest",
+        "boundary",
+        "Boundary",
+        "text",
+        "x",
+        "/",
+        "/",
+        ";",
+        ";",
+        "=",
+        "=",
+        "*",
+        "*0",
+        "(",
+        ")",
+        "\\",
+        "\"",
+        "'",
+        " ",
+        "\t",
+        "\r\n ",
+        "\n\t",
+        "\r",
+        ",",
+        ":",
+        "=?utf-8?Q?x?=",
+    ]);
+    let pieces =
+        |most| prop::collection::vec(piece.clone(), 0..most).prop_map(|pieces| pieces.concat());
+    (
+        pieces(3),
+        prop::sample::select(vec!["message", "multipart", "text/x;", ""]),
+        pieces(5),
+        prop::sample::select(vec!["/", "", ";"]),
+        pieces(5),
+        prop::sample::select(vec!["rfc822", "digest", "boundary", ""]),
+        pieces(6),
+        prop::sample::select(vec!["=x", ""]),
+    )
+        .prop_map(|(a, b, c, d, e, f, g, h)| format!("{a}{b}{c}{d}{e}{f}{g}{h}"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+    #[test]
+    fn the_parser_sees_no_layer_that_is_not_counted(header in headers()) {
+        let raw = format!("Content-Type: {header}\r\n");
+        let counted = announcements(raw.as_bytes()).next().is_some();
+        prop_assert!(counted || !opens_a_layer(&header), "{:?}", header);
+    }
+}
