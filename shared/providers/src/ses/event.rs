@@ -7,7 +7,7 @@
 //! What follows from what:
 //!
 //! * A complaint leaves the message's status alone, for it arrived; but nothing more is to be sent to that address. One that names a
-//!   list is about a message that SES did not send: somebody complained before.
+//!   list is about a message that SES did not send: the address is as bad as one that bounces, and nobody wishes anything.
 //! * `Open` and `Click` read the message, unless SES says that a program did it. A program that does not say so cannot be
 //!   told apart, so READ means that the picture was loaded.
 //! * A transient bounce is an end: SES has stopped trying. A delay is not: it goes on.
@@ -199,22 +199,29 @@ fn failed(code: &str, class: OutcomeClass, reason: &str) -> DeliveryFailure {
     }
 }
 
-/// `not-spam` is the opposite: somebody took our mail out of their spam.
+/// Feedback that is no person's word against us: `not-spam` took our mail out of their spam, and mail servers write the others.
+const NO_COMPLAINT: [&str; 3] = ["not-spam", "auth-failure", "virus"];
+
+/// Who stands on a list complained before, and of that there was a report then: nobody says anything new, but SES sends them nothing.
 fn complaint(event: &Value) -> News {
     let list = json::text(event, "/complaint/complaintSubType");
     let sort = json::text(event, "/complaint/complaintFeedbackType");
     let word = with("Complaint", &[list, sort]);
     let unsent = list.is_some_and(|list| list.ends_with("SuppressionList"));
-    let reason = if unsent {
-        "the address is on a list of those who complained"
+    let complained = sort.is_none_or(|sort| !NO_COMPLAINT.contains(&sort));
+    let class = OutcomeClass::PermanentRecipient;
+    let failure = if unsent {
+        Some(DeliveryFailure {
+            address_is_bad: true,
+            ..failed(&word, class, "the address is on a list of bad ones")
+        })
     } else {
-        "the recipient called it spam"
+        complained.then(|| DeliveryFailure {
+            opt_out: Some(OptOut::Everything),
+            address_is_bad: true,
+            ..failed(&word, class, "the recipient called it spam")
+        })
     };
-    let failure = (unsent || sort != Some("not-spam")).then(|| DeliveryFailure {
-        opt_out: Some(OptOut::Everything),
-        address_is_bad: true,
-        ..failed(&word, OutcomeClass::PermanentRecipient, reason)
-    });
     News {
         member: "complaint",
         recipients: "/complaint/complainedRecipients",

@@ -261,30 +261,29 @@ fn a_complaint_leaves_the_status_and_ends_the_sending() {
         ),
         (
             json!("OnTenantSuppressionList"),
-            json!("other"),
-            "Complaint/OnTenantSuppressionList/other",
+            json!("virus"),
+            "Complaint/OnTenantSuppressionList/virus",
             failed,
         ),
     ] {
         let updates = updates(complaint(sort, feedback));
         assert_eq!(updates.len(), 2, "one for each recipient");
+        let wish = (status == unknown).then_some(OptOut::Everything);
         for update in updates {
             assert_eq!(
                 (update.status, update.provider_status.as_str()),
                 (status, word)
             );
             let failure = update.failure.expect("an effect");
-            assert_eq!(
-                (failure.opt_out, failure.address_is_bad),
-                (Some(OptOut::Everything), true)
-            );
+            assert_eq!((failure.opt_out, failure.address_is_bad), (wish, true));
         }
     }
-    let not_spam = updates(complaint(Value::Null, json!("not-spam")));
-    assert!(
-        not_spam.iter().all(|update| update.failure.is_none()),
-        "taken out of the spam"
-    );
+    for feedback in ["not-spam", "auth-failure", "virus"] {
+        for update in updates(complaint(Value::Null, json!(feedback))) {
+            assert_eq!(update.status, unknown);
+            assert_eq!(update.failure, None, "{feedback}");
+        }
+    }
 }
 
 #[test]
