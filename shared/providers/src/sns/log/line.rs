@@ -226,7 +226,8 @@ const FAILURES: &[Failure] = &[
     Failure {
         says: &["exceed max price"],
         word: "max-price",
-        class: OutcomeClass::Hold(Scope::App),
+        // The price is an attribute of the one message: others are cheaper, or allow more.
+        class: OutcomeClass::PermanentContent,
         wish: Wish::None,
         reason: "dearer than the price that was allowed",
     },

@@ -166,7 +166,7 @@ const FAILURES: [(&str, OutcomeClass, Option<OptOut>, bool); 18] = [
     ),
     (
         "This delivery would exceed max price",
-        Hold(Scope::App),
+        PermanentContent,
         None,
         false,
     ),
