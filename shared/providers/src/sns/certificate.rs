@@ -31,18 +31,6 @@ pub enum CertificateError {
     Expired,
 }
 
-impl CertificateError {
-    /// May the next attempt go better?
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Transport(_) => true,
-            Self::Refused(status) => *status >= 500 || *status == 429,
-            Self::TooLarge | Self::NotACertificate | Self::Expired => false,
-        }
-    }
-}
-
 /// SNS's certificates by URL. One per process.
 #[derive(Debug)]
 pub struct Certificates {

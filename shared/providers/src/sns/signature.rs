@@ -68,10 +68,11 @@ pub enum SignatureError {
 }
 
 impl SignatureError {
-    /// May the same envelope be believed later? The caller then answers 503, for any 4xx loses the message.
+    /// May the same envelope be believed later? The caller then answers 503, for any 4xx loses the message. Without a certificate
+    /// nothing was found out about the envelope: whatever is wrong with it, SNS or we may have put it right by then.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Certificate(error) if error.is_transient())
+        matches!(self, Self::Certificate(_))
     }
 }
 

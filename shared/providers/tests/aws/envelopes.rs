@@ -229,26 +229,20 @@ async fn nobody_is_asked_for_a_stranger() {
 #[tokio::test]
 async fn a_certificate_that_is_none() {
     let too_large = "x".repeat(70_000);
-    for (reply, transient) in [
-        (pem(&SIGNER.expired), false),
-        (
-            pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
-            false,
+    for reply in [
+        pem(&SIGNER.expired),
+        pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+        pem("<html>"),
+        pem(&too_large),
+        Reply::Answer(404, "", String::new()),
+        Reply::Answer(
+            302,
+            "location: https://evil.example/x.pem\r\n",
+            String::new(),
         ),
-        (pem("<html>"), false),
-        (pem(&too_large), false),
-        (Reply::Answer(404, "", String::new()), false),
-        (
-            Reply::Answer(
-                302,
-                "location: https://evil.example/x.pem\r\n",
-                String::new(),
-            ),
-            false,
-        ),
-        (Reply::Answer(503, "", String::new()), true),
-        (Reply::HangUp, true),
-        (Reply::HalfAnswer, true),
+        Reply::Answer(503, "", String::new()),
+        Reply::HangUp,
+        Reply::HalfAnswer,
     ] {
         let server = Loopback::start([reply]).await;
         let refused = check(signed(message()), &certificates(&server))
@@ -258,7 +252,10 @@ async fn a_certificate_that_is_none() {
             matches!(refused, SignatureError::Certificate(_)),
             "{refused:?}"
         );
-        assert_eq!(refused.is_transient(), transient, "{refused:?}");
+        assert!(
+            refused.is_transient(),
+            "no fault of the sender's: {refused:?}"
+        );
     }
     let server = Loopback::start([
         Reply::Answer(503, "", String::new()),
