@@ -257,7 +257,7 @@ fn notification(row: &Row) -> Option<Notification> {
 /// A report about a message of ours.
 async fn report(database: &Database, row: &Row) -> Result<Pending, Fault> {
     let events = match (row.source.as_str(), notification(row)) {
-        (aws::SMS_LOG, _) => vec![sns::log::again(&row.payload)],
+        (aws::SMS_LOG, _) => vec![sns::log::again(&row.payload, row.first_seen_at)],
         (_, Some(Notification::SesEvents(events) | Notification::EumEvents(events))) => events,
         (_, Some(Notification::Malformed { .. })) => {
             return Err(Fault::Payload(quarantine::MALFORMED));

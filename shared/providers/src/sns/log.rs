@@ -101,12 +101,12 @@ fn line(event: &Value) -> LogLine {
     }
 }
 
-/// One line again, as it stands in [`ProviderEvent::raw`].
+/// One line again, as it stands in [`ProviderEvent::raw`]; `seen_at` stands in where its own time is not readable.
 #[must_use]
-pub fn again(line: &[u8]) -> ProviderEvent {
+pub fn again(line: &[u8], seen_at: OffsetDateTime) -> ProviderEvent {
     let text = String::from_utf8_lossy(line);
     let (kind, raw) = match json::parse(&text) {
-        Some(line) => match line::read(&line, OffsetDateTime::UNIX_EPOCH) {
+        Some(line) => match line::read(&line, seen_at) {
             Ok(update) => (EventKind::Status(Box::new(update)), line),
             Err(reason) => (malformed(reason), line),
         },

@@ -224,6 +224,20 @@ fn members_may_be_missing() {
 }
 
 #[test]
+fn a_line_without_a_time_is_as_old_as_it_was_first_seen() {
+    let seen_at = OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000);
+    let occurred_at = |line: &Value| match again(line.to_string().as_bytes(), seen_at).kind {
+        EventKind::Status(update) => update.occurred_at,
+        other => panic!("{other:?}"),
+    };
+    let untimed =
+        json!({"notification": {"messageId": "m", "timestamp": "soon"}, "status": "SUCCESS"});
+    assert_eq!(occurred_at(&untimed), seen_at);
+    let timed = occurred_at(&line_of("SUCCESS", "x"));
+    assert_eq!(timed.unix_timestamp(), 1_795_428_000);
+}
+
+#[test]
 fn a_bad_line_takes_no_other_with_it() {
     let good = line_of("SUCCESS", "Message has been accepted by phone").to_string();
     let nameless = json!({"status": "SUCCESS", "notification": {}}).to_string();
