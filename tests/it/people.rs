@@ -75,6 +75,7 @@ impl Seen {
                 reply_to: None,
                 context: None,
                 media: Vec::new(),
+                barred_by_provider: false,
                 sent_at: at,
             })),
             What::Changes(kind, before, after) => {

@@ -88,6 +88,9 @@ pub struct InboundMessage {
     pub context: Option<Value>,
     /// Files to fetch; what the content shows of them stands in it.
     pub media: Vec<InboundMedia>,
+    /// Has the provider, upon this message, put its sender on a list of its own of those who get nothing more from this number? It
+    /// goes by the first word, whatever was meant by it.
+    pub barred_by_provider: bool,
     /// The provider's clock, which is the order that people see.
     pub sent_at: OffsetDateTime,
 }

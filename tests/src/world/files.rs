@@ -115,6 +115,7 @@ pub fn message(number: &str, waba: &str, file: InboundMedia) -> ProviderEvent {
         reply_to: None,
         context: None,
         media: vec![file],
+        barred_by_provider: false,
         sent_at,
     };
     ProviderEvent {

@@ -203,6 +203,7 @@ impl NewMessage {
             reply_to: None,
             context: None,
             media: Vec::new(),
+            barred_by_provider: false,
             sent_at: change.at,
         };
         Self {

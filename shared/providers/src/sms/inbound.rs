@@ -3,7 +3,7 @@
 //! The number that was written to says whose it is, a short code too; whoever writes has a phone. STOP and its relatives come here too, whatever the provider answered to
 //! them by itself.
 //!
-//! Source: "Two-way SMS message payload", End User Messaging user guide.
+//! Source: "Two-way SMS message payload" and "Keywords", End User Messaging user guide.
 
 use super::{number, phone};
 use crate::event::{AccountRef, EventKind, InboundMessage, Person, ProviderEvent};
@@ -53,8 +53,32 @@ fn inbound(message: &Value, sent_at: OffsetDateTime) -> Result<InboundMessage, &
         reply_to: json::id(message, "/previousPublishedMessageId"),
         context: None,
         media: Vec::new(),
+        barred_by_provider: is_barred(message),
         sent_at,
     })
+}
+
+/// Keywords upon which AWS puts whoever writes them on its opt-out list, unless the number's opt-outs are left to us.
+const BARRING: [&str; 10] = [
+    "ARRET",
+    "CANCEL",
+    "END",
+    "OPT-OUT",
+    "OPTOUT",
+    "QUIT",
+    "REMOVE",
+    "STOP",
+    "TD",
+    "UNSUBSCRIBE",
+];
+
+/// AWS matches a keyword at the beginning of a text: `Cancel my seat` is CANCEL to it.
+fn is_barred(message: &Value) -> bool {
+    let keyword = json::text(message, "/messageKeyword").unwrap_or_default();
+    let keyword = keyword.trim();
+    BARRING
+        .iter()
+        .any(|word| keyword.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

@@ -56,6 +56,46 @@ fn what_may_be_missing_and_what_may_not() {
 }
 
 #[test]
+fn whom_aws_has_put_on_its_list_is_said() {
+    let barred = |keyword: Value, body: &str| {
+        let mut payload = payload();
+        payload["messageKeyword"] = keyword;
+        payload["messageBody"] = json!(body);
+        match read(payload, OffsetDateTime::UNIX_EPOCH).kind {
+            EventKind::Message(message) => message.barred_by_provider,
+            other => panic!("{other:?}"),
+        }
+    };
+    for keyword in [
+        "ARRET",
+        "CANCEL",
+        "END",
+        "OPT-OUT",
+        "OPTOUT",
+        "QUIT",
+        "REMOVE",
+        "STOP",
+        "TD",
+        "UNSUBSCRIBE",
+        "stop",
+        " Stop ",
+    ] {
+        assert!(barred(json!(keyword), "x"), "{keyword}");
+    }
+    assert!(barred(json!("CANCEL"), "Cancel my seat 12A"));
+    for keyword in [
+        json!("KEYWORD_1"),
+        json!("HELP"),
+        json!("START"),
+        json!("STOPS"),
+        json!(""),
+        Value::Null,
+    ] {
+        assert!(!barred(keyword.clone(), "STOP"), "{keyword}");
+    }
+}
+
+#[test]
 fn an_empty_text_is_one() {
     let mut empty = payload();
     empty["messageBody"] = json!("");

@@ -117,6 +117,7 @@ fn write(item: &Value, head: Head, by: Actor) -> Result<EventKind, &'static str>
             reply_to,
             context,
             media,
+            barred_by_provider: false,
             sent_at: head.at,
         })),
         Actor::Us(recipient) => EventKind::Echo(Box::new(Echo {
