@@ -5,12 +5,30 @@
 //! word counts only where the parser could take it for an announcement. The parser takes more than the RFCs allow: it passes
 //! over quotes and backslashes, and lets any comment stand between.
 
+mod encoded;
+
 /// Announcements of an inner mail or of a boundary.
 const LIMIT: usize = 256;
 
-/// Counts what would open a layer.
+/// Mails that are encoded, of one mail. The parser reads those within three of one another.
+const ENCODED: usize = 32;
+const ENCODED_LAYERS: usize = 3;
+
+/// Counts what would open a layer; in mails that were sent along encoded, as the parser will decode them, too.
 pub(super) fn is_too_nested(raw: &[u8]) -> bool {
-    announcements(raw).nth(LIMIT).is_some()
+    is_too_nested_within(raw, ENCODED_LAYERS)
+}
+
+fn is_too_nested_within(raw: &[u8], layers: usize) -> bool {
+    if announcements(raw).nth(LIMIT).is_some() {
+        return true;
+    }
+    let Some(layers) = layers.checked_sub(1) else {
+        return false;
+    };
+    let mut encoded = encoded::mails(raw);
+    let too_nested = |mail: Vec<u8>| is_too_nested_within(&mail, layers);
+    encoded.by_ref().take(ENCODED).any(too_nested) || encoded.next().is_some()
 }
 
 fn announcements(raw: &[u8]) -> impl Iterator<Item = usize> {

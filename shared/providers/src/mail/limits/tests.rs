@@ -131,3 +131,59 @@ proptest! {
         prop_assert!(counted || !opens_a_layer(&header), "{:?}", header);
     }
 }
+
+/// A mail that was sent along encoded opens layers as well, once the parser has decoded it.
+#[test]
+fn what_is_encoded_is_counted_as_it_will_be_read() {
+    let layers =
+        |many: usize| "Content-Type: message/rfc822\r\n\r\n".repeat(many) + "From: a@b.c\r\n\r\nhi";
+    let base64 =
+        |text: &str| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+    let quoted = |text: &str| text.replace('=', "=3D").replace('m', "=6D");
+    let alone = |encoding: &str, body: &str| {
+        format!(
+            "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n{body}\r\n"
+        )
+    };
+    let in_a_digest = |body: &str| {
+        format!(
+            "Content-Type: multipart/digest; boundary=x\r\n\r\n--x\r\ncontent-transfer-ENCODING: BASE64\r\n\r\n{body}\r\n--x--\r\n"
+        )
+    };
+    for raw in [
+        alone("base64", &base64(&layers(20_000))),
+        alone("quoted-printable", &quoted(&layers(20_000))),
+        alone(
+            "quoted-printable",
+            &format!("--x\r\n{}", quoted(&layers(20_000))),
+        ),
+        in_a_digest(&base64(&layers(20_000))),
+        alone(
+            "base64",
+            &base64(&alone("base64", &base64(&layers(20_000)))),
+        ),
+        alone("base64", "aGk=").repeat(40),
+    ] {
+        assert_eq!(
+            crate::mail::read(raw.as_bytes()).err(),
+            Some(crate::mail::MailError::TooNested)
+        );
+    }
+    for raw in [
+        alone("base64", &base64(&layers(5))),
+        alone("quoted-printable", &quoted(&layers(5))),
+        in_a_digest(&base64(&layers(5))),
+    ] {
+        assert!(!is_too_nested(raw.as_bytes()), "{raw}");
+    }
+}
+
+/// As long as they may be, and each name of the header in the way of the next.
+#[test]
+fn a_long_mail_is_walked_through_once() {
+    let name = "Content-Transfer-Encoding: base64\n";
+    assert!(!is_too_nested(name.repeat(200_000).as_bytes()));
+    assert!(!is_too_nested(
+        format!("Content-Type: text/plain\n{}", name.repeat(200_000)).as_bytes()
+    ));
+}
