@@ -466,8 +466,42 @@ async fn what_our_topics_did_not_send_is_kept_and_not_acted_on() {
     let event = json!({"Records": [{"messageId": "r", "body": body, "attributes": {}}]});
     let answer = aws_events::handle(&world.aws_events, event).await;
     assert_eq!(answer, json!({"batchItemFailures": []}));
+    // Nor is what only looks like one of theirs.
+    let half = json!({"Type": "Notice", "TopicArn": TOPIC, "Message": message.to_string()});
+    let event =
+        json!({"Records": [{"messageId": "r", "body": half.to_string(), "attributes": {}}]});
+    aws_events::handle(&world.aws_events, event).await;
     assert_eq!(status(&world, &sent).await, "SENT");
-    assert_eq!(world.count("quarantine").await, 1);
+    let strange = "quarantine where reason = 'STRANGE_TOPIC' and replayed_at is null";
+    assert_eq!(world.count(strange).await, 2);
+    let replayed = world.replays(&json!({"source": "AWS_NOTIFICATION"})).await;
+    assert_eq!((replayed.matched, replayed.replayed), (0, 0));
+    assert_eq!(status(&world, &sent).await, "SENT");
+}
+
+/// SNS's log is told once: a line that the database never takes holds back no other.
+#[tokio::test]
+async fn a_line_that_the_database_refuses_takes_nobody_with_it() {
+    let world = World::new().await;
+    let account = world.iberia.connect_sms(&world.pool).await.unwrap();
+    let sent = sent(&world, account, "SMS", "+34600999000").await;
+    // Stands for a bug of ours.
+    world
+        .execute(
+            "alter table communications.message_status_events add constraint no_such_word check (raw::text not like '%poison%')",
+        )
+        .await;
+    let lines = [
+        line(
+            &sent.external,
+            "SUCCESS",
+            "Message has been accepted by phone",
+        ),
+        line(&sent.external, "SUCCESS", "poison"),
+    ];
+    assert_eq!(world.sms_log_says(&lines).await, 1);
+    assert_eq!(status(&world, &sent).await, "DELIVERED");
+    assert_eq!(world.count("quarantine where reason = 'REFUSED'").await, 1);
 }
 
 #[tokio::test]
@@ -550,10 +584,7 @@ async fn what_sns_brings_without_a_queue_is_taken_in_by_the_same_rules() {
         .unwrap();
     assert_eq!(world.count("messages").await, 1);
     let envelope = theirs["Records"][0]["Sns"].clone();
-    assert_eq!(
-        kept(&world).await,
-        [("UNHANDLED_FIELD".to_owned(), envelope)]
-    );
+    assert_eq!(kept(&world).await, [("STRANGE_TOPIC".to_owned(), envelope)]);
 }
 
 #[tokio::test]

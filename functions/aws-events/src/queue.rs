@@ -38,6 +38,7 @@ pub(super) fn notified(deps: &Deps, record: &Value) -> Notified {
     if let Some(body) = record["body"].as_str() {
         return match Envelope::from_body(body.as_bytes()) {
             Ok(envelope) => enveloped(deps, envelope, body),
+            Err(_bare) if names_a_topic(body) => Notified::strange(body),
             Err(_bare) => Notified::of(body, sent(record).unwrap_or_else(deps.clock)),
         };
     }
@@ -46,6 +47,12 @@ pub(super) fn notified(deps: &Deps, record: &Value) -> Notified {
         return Notified::unreadable(record);
     };
     enveloped(deps, envelope, &told.to_string())
+}
+
+/// What is an envelope, if not a whole one, is not delivered bare, and nobody has said that its topic is ours.
+fn names_a_topic(body: &str) -> bool {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    body.get("TopicArn").is_some()
 }
 
 /// `text` is the envelope as it came, which is what is kept of a stranger's.

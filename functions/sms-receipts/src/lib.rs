@@ -1,6 +1,7 @@
 //! What became of text messages that SNS sent: it says so in CloudWatch Logs, and nowhere else.
 //!
-//! Lambda calls asynchronously: an error makes it call again, twice, and then the event goes to the dead-letter queue.
+//! Lambda calls asynchronously: an error makes it call again, twice, and then the event goes to the dead-letter queue. So a line that the
+//! database never takes goes into quarantine, and its neighbours are taken in.
 
 use comms_core::inbound::aws::{self, SMS_LOG};
 use comms_core::inbound::{InboundError, Ingested};
@@ -43,7 +44,7 @@ pub async fn handle(deps: &Deps, event: &Value) -> Result<Ingested, ReceiptsErro
         return Ok(Ingested::default());
     }
     let events = read.lines.into_iter().map(|line| line.event).collect();
-    let ingested = aws::reports(&deps.database, SMS_LOG, events).await?;
+    let ingested = aws::reports_one_by_one(&deps.database, SMS_LOG, events).await?;
     tracing::info!(
         statuses = ingested.statuses,
         quarantined = ingested.quarantined,

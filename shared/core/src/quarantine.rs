@@ -14,6 +14,8 @@ pub const MALFORMED: &str = "MALFORMED";
 pub const UNKNOWN_ACCOUNT: &str = "UNKNOWN_ACCOUNT";
 /// The number is known and belongs to another business account than the payload says.
 pub const WRONG_WABA: &str = "WRONG_WABA";
+/// Not from a topic of ours: whatever it says, nothing of it is acted on.
+pub const STRANGE_TOPIC: &str = "STRANGE_TOPIC";
 /// The body is no webhook at all.
 pub const UNREADABLE: &str = "UNREADABLE";
 

@@ -12,7 +12,9 @@ use super::{InboundError, Ingested};
 use crate::delivery::{Recorded, StatusReport};
 use crate::model::Channel;
 use crate::platform::Database;
-use crate::quarantine::{MALFORMED, Misfit, UNHANDLED, UNKNOWN_MESSAGE, UNREADABLE};
+use crate::quarantine::{
+    self, MALFORMED, Misfit, REFUSED, STRANGE_TOPIC, UNHANDLED, UNKNOWN_MESSAGE, UNREADABLE,
+};
 use comms_providers::aws_inbound::{self, Notification};
 use comms_providers::event::mail::MailNotice;
 use comms_providers::event::{EventKind, ProviderEvent};
@@ -67,6 +69,40 @@ pub async fn reports(
     Ok(pending.commit(source, Door::App).await?)
 }
 
+/// As [`reports`], for a source that sends nothing again for long: what the database never takes is kept, and takes no other with it.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn reports_one_by_one(
+    database: &Database,
+    source: &str,
+    events: Vec<ProviderEvent>,
+) -> Result<Ingested, InboundError> {
+    match reports(database, source, events.clone()).await {
+        Err(InboundError::Database(error)) if error.is_about_rows() => {
+            tracing::error!(%error, "taking in reports one by one");
+        }
+        taken => return taken,
+    }
+    let mut ingested = Ingested::default();
+    for event in events {
+        let payload = again(&event);
+        match reports(database, source, vec![event]).await {
+            Ok(taken) => ingested.add(taken),
+            Err(InboundError::Database(error)) if error.is_about_rows() => {
+                tracing::error!(%error, "the database does not take a report");
+                let mut tx = database.begin().await?;
+                let misfit = Misfit::of(REFUSED, payload);
+                quarantine::store(&mut tx, source, None, &[misfit]).await?;
+                tx.commit().await?;
+                ingested.quarantined += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ingested)
+}
+
 pub(super) async fn pending_reports(
     database: &Database,
     events: Vec<ProviderEvent>,
@@ -112,6 +148,9 @@ pub(super) async fn pending_reports(
     })
 }
 
+/// Why what a strange topic sent is unknown.
+const STRANGE: &str = "a strange topic";
+
 /// One message of SNS.
 #[derive(Debug, Clone)]
 pub struct Notified {
@@ -134,7 +173,7 @@ impl Notified {
     pub fn strange(body: &str) -> Self {
         Self {
             what: Notification::Unknown {
-                reason: "a strange topic",
+                reason: STRANGE,
                 raw: Value::Null,
             },
             message: body.to_owned(),
@@ -169,6 +208,9 @@ pub async fn notified(
             Notification::InboundSms(event) => texts.push(*event),
             Notification::Mail(notice) => mails.push((message, notice)),
             Notification::Ignored(why) => tracing::debug!(why, "notification ignored"),
+            Notification::Unknown { reason, .. } if reason == STRANGE => {
+                misfits.push(Misfit::of(STRANGE_TOPIC, message.into_bytes()));
+            }
             Notification::Unknown { .. } => {
                 misfits.push(Misfit::of(UNHANDLED, message.into_bytes()));
             }

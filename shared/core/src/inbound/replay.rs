@@ -43,12 +43,13 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whoever names rows, or asks for what was found to be spam or forged, has looked at it.
+    /// Whoever names rows, or asks for what was found to be spam, forged or our own, has looked at it.
     fn release(&self) -> Release {
         let by_reason = self.reason.as_deref();
         let looked_at = self.ids.is_some()
-            || by_reason
-                .is_some_and(|reason| [quarantine::SPAM, quarantine::FORGED].contains(&reason));
+            || by_reason.is_some_and(|reason| {
+                [quarantine::SPAM, quarantine::FORGED, quarantine::LOOP].contains(&reason)
+            });
         if looked_at {
             Release::ByOperator
         } else {
@@ -157,7 +158,8 @@ async fn select(database: &Database, selection: &Selection) -> Result<Vec<Row>, 
     let rows = sqlx::query_as!(
         Row,
         "select id, source, payload, first_seen_at from communications.quarantine
-          where tenant_id = communications.platform_tenant() and replayed_at is null
+          -- Nothing that a strange topic said is ever acted on: quarantine::STRANGE_TOPIC.
+          where tenant_id = communications.platform_tenant() and replayed_at is null and reason <> 'STRANGE_TOPIC'
             and ($1::uuid[] is null or id = any($1))
             and ($2::text is null or source = $2)
             and ($3::text is null or reason = $3)
