@@ -34,6 +34,27 @@ async fn a_ban_parks_the_account_and_its_end_releases_it() {
     assert_eq!(status(&world).await.0, "ACTIVE");
 }
 
+/// Whichever number it names.
+#[tokio::test]
+async fn what_stops_a_business_stops_all_of_its_numbers() {
+    let world = World::new().await;
+    world
+        .execute(
+            "insert into communications.channel_accounts
+                 (tenant_id, id, channel, provider, status, display_name, sender, external_account_id, waba_id)
+             select tenant_id, gen_random_uuid(), channel, provider, 'ACTIVE', 'Second', '+34911999888', '1999888', waba_id
+               from communications.channel_accounts where channel = 'WHATSAPP' and waba_id = (
+                    select waba_id from communications.channel_accounts where external_account_id = '100000000000001')",
+        )
+        .await;
+    let named = |state: &str| json!({"event": "DISABLED_UPDATE", "phone_number": "34911999888", "ban_info": {"waba_ban_state": state}});
+    let both = |status: &str| format!("channel_accounts where status = '{status}'");
+    posted(&world, "account_update", 100, &named("DISABLE")).await;
+    assert_eq!(world.count(&both("SUSPENDED")).await, 2);
+    posted(&world, "account_update", 200, &named("REINSTATE")).await;
+    assert_eq!(world.count(&both("SUSPENDED")).await, 0);
+}
+
 #[tokio::test]
 async fn a_late_ban_is_outranked_only_by_what_decided_the_same() {
     let world = World::new().await;
@@ -258,6 +279,16 @@ async fn a_template_has_its_newest_words_and_what_is_announced_of_it() {
     posted(&world, field, 200, &words("La vieja")).await;
     let kept = "select components -> 0 ->> 'text' from communications.whatsapp_templates";
     assert_eq!(world.scalar::<String>(kept).await, "La nueva");
+    // Of a picture above them it says nothing.
+    world
+        .execute(
+            r#"update communications.whatsapp_templates set components = '[{"type": "HEADER", "format": "IMAGE"}]' || components"#,
+        )
+        .await;
+    posted(&world, field, 302, &words("La última")).await;
+    let all = "select string_agg(coalesce(c ->> 'text', c ->> 'format'), ' ' order by n)
+                 from communications.whatsapp_templates, jsonb_array_elements(components) with ordinality as x (c, n)";
+    assert_eq!(world.scalar::<String>(all).await, "IMAGE La última");
 
     posted(
         &world,

@@ -299,7 +299,7 @@ pub struct AccountUpdate {
 
 impl AccountUpdate {
     /// Does it happen to the whole business account? What stops or restores one, or is about to, is about all of its numbers
-    /// even where it names one that is none of ours.
+    /// whichever it names.
     #[must_use]
     pub fn is_of_the_business(&self) -> bool {
         self.field == "account_update" && self.change != AccountChange::Notice { alert: false }

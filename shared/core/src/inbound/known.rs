@@ -258,18 +258,16 @@ impl Loaded {
     }
 }
 
-/// A business account's notice about one number is that number's.
+/// A business account's notice about one number is that number's; what is about the business is everybody's, whichever it names.
 fn meant<'a>(all: Vec<&'a Waba>, update: &AccountUpdate) -> Vec<&'a Waba> {
     let Some(number) = &update.display_phone_number else {
         return all;
     };
-    let has_it = |known: &&Waba| digits(&known.sender) == digits(number);
-    let named: Vec<&Waba> = all.iter().copied().filter(has_it).collect();
-    if named.is_empty() && update.is_of_the_business() {
-        all
-    } else {
-        named
+    if update.is_of_the_business() {
+        return all;
     }
+    let has_it = |known: &&Waba| digits(&known.sender) == digits(number);
+    all.into_iter().filter(has_it).collect()
 }
 
 /// People write the same number with spaces, dashes and a plus, and without.

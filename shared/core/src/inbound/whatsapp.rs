@@ -42,14 +42,14 @@ pub(super) async fn ingest(
     }
 }
 
-/// What the database never takes must not hold back its neighbours for the days that Meta sends it again.
+/// What the database never takes must not hold back its neighbours for the days that Meta sends it again, and neither must their number.
 pub(super) async fn or_piece_by_piece(
     database: &Database,
     entrance: Entrance<'_>,
     error: DatabaseError,
     raw: &VerifiedWebhook<'_>,
 ) -> Result<Ingested, InboundError> {
-    if !error.is_about_rows() {
+    if !error.is_about_rows() && !error.is_too_much() {
         return Err(error.into());
     }
     tracing::error!(%error, "taking in a payload piece by piece");

@@ -77,6 +77,13 @@ impl DatabaseError {
             || code.is_some_and(|code| code.starts_with("23") || code.starts_with("P0"))
     }
 
+    /// Was it too much for one transaction (locks, memory)? Less of it at a time may well succeed.
+    #[must_use]
+    pub fn is_too_much(&self) -> bool {
+        let code = self.code();
+        code.is_some_and(|code| code == "53200" || code.starts_with("54"))
+    }
+
     /// Was something locked by others for longer than the transaction was to wait? Then nothing was committed.
     #[must_use]
     pub fn is_lock_timeout(&self) -> bool {
