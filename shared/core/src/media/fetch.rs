@@ -54,8 +54,13 @@ impl Sources<'_> {
             MailFault::NotThere => later("not-found"),
             MailFault::Passing(code) => later(format!("mail-bucket-{code}")),
         })?;
-        let bytes = mail_part(&raw, ordinal).ok_or_else(|| rejected("no-such-part"))?;
+        let (bytes, is_program) =
+            mail_part(&raw, ordinal).ok_or_else(|| rejected("no-such-part"))?;
         drop(raw);
+        // SES looks for known viruses; nobody's agents need what their computers would run.
+        if is_program {
+            return Err(rejected("program"));
+        }
         if bytes.len() as u64 > self.limit {
             return Err(rejected("too-large"));
         }

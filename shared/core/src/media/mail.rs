@@ -8,9 +8,9 @@ pub(super) fn place(source_ref: &str) -> Option<(&str, u16)> {
     Some((key, ordinal.parse().ok()?)).filter(|(key, _)| !key.is_empty())
 }
 
-/// The part's bytes, without their transfer encoding. Counted as the mail's attachments are, from 0.
-pub(super) fn mail_part(raw: &[u8], ordinal: u16) -> Option<Vec<u8>> {
-    mail::attachment(raw, ordinal).map(|(_, bytes)| bytes)
+/// The part's bytes, without their transfer encoding, and whether it is a program. Counted as the mail's attachments are, from 0.
+pub(super) fn mail_part(raw: &[u8], ordinal: u16) -> Option<(Vec<u8>, bool)> {
+    mail::attachment(raw, ordinal).map(|(file, bytes)| (bytes, file.dangerous))
 }
 
 #[cfg(test)]
@@ -27,7 +27,9 @@ mod tests {
 
     #[test]
     fn an_attachment_is_decoded_and_a_part_that_is_not_there_is_none() {
-        assert_eq!(mail_part(MAIL, 0).unwrap(), b"%PDF-1.4");
+        assert_eq!(mail_part(MAIL, 0), Some((b"%PDF-1.4".to_vec(), false)));
+        let program = String::from_utf8_lossy(MAIL).replace("a.pdf", "a.pdf.exe");
+        assert!(mail_part(program.as_bytes(), 0).is_some_and(|(_, is_program)| is_program));
         assert_eq!(mail_part(MAIL, 1), None);
         assert_eq!(mail_part(b"", 0), None);
     }
