@@ -245,6 +245,96 @@ async fn an_answer_does_not_go_to_a_number_that_was_given_up() {
     assert_eq!(newest(&world).await.1, "+34600999888");
 }
 
+/// By an answer to it, to where it came from, whatever came since.
+#[tokio::test]
+async fn an_answer_to_a_mail_by_name_goes_where_it_came_from() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let letter = |from: &str, subject: &str, wanted: &str| {
+        Letter::new(from, &to, subject, "hola").with_header(&format!("Reply-To: {wanted}"))
+    };
+    for (subject, wanted) in [
+        ("Trabajo", "eva@work.example"),
+        ("Casa", "eva@home.example"),
+    ] {
+        let letter = letter("eva@example.org", subject, wanted);
+        world.mail_arrives(&letter).await;
+    }
+    let desk = Desk {
+        world: &world,
+        conversation: world.only_conversation().await,
+        user: world.iberia.agent,
+        role: "dispatcher",
+    };
+    desk.does("claimConversation", json!({})).await;
+    let first: Uuid = world
+        .scalar("select id from communications.messages where body = 'hola' order by id limit 1")
+        .await;
+    let mut named = says("1", &json!({"text": "A las 11."}));
+    named["reply_to"] = json!(first);
+    for (input, address, subject) in [
+        (named, "eva@work.example", "Re: Trabajo"),
+        (
+            says("2", &json!({"text": "A las 12."})),
+            "eva@home.example",
+            "Re: Casa",
+        ),
+    ] {
+        desk.does("sendAgentMessage", input).await;
+        let (_, went_to, _, _, content) = newest(&world).await;
+        assert_eq!(
+            (went_to.as_str(), &content["subject"]),
+            (address, &json!(subject))
+        );
+    }
+}
+
+/// A line in the thread: nothing is unread by it, no answer goes where it came, and it does not lift a stop.
+#[tokio::test]
+async fn what_whatsapp_says_of_somebody_is_not_what_they_wrote() {
+    let world = World::new().await;
+    world.iberia.connect_sms(&world.pool).await.unwrap();
+    let desk = Desk::held(&world).await;
+    world
+        .execute(
+            "with thread as (update communications.conversations set last_inbound_channel = 'SMS')
+             update communications.messages m set channel = 'SMS', account_id = (
+                    select id from communications.channel_accounts a where a.tenant_id = m.tenant_id and a.channel = 'SMS')",
+        )
+        .await;
+    let mut other_device = Inbound::text("34600111222", "");
+    other_device.message = Some(json!({"type": "system", "system": {
+        "type": "customer_identity_changed", "body": "User Ana changed from 34600111222", "customer": "34600111222"}}));
+    world.customer_writes(&other_device).await;
+    let thread: (String, i64, String) = sqlx::query_as(
+        "select last_inbound_channel, inbound_count, preview from communications.conversations",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(thread, ("SMS".to_owned(), 1, "hola".to_owned()));
+    let line: String = world
+        .scalar("select body from communications.messages where content ->> 'type' = 'system'")
+        .await;
+    assert!(!line.contains("34600111222"), "{line}");
+    desk.does("sendAgentMessage", says("1", &json!({"text": "hola"})))
+        .await;
+    assert_eq!(newest(&world).await.0, "SMS");
+    // She said stop two days ago, and has not written since.
+    world
+        .execute(
+            "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
+             select tenant_id, gen_random_uuid(), id, 'WHATSAPP', 'TRANSACTIONAL', false, 'said so', 'message', now() - interval '2 days'
+               from communications.contacts",
+        )
+        .await;
+    let opted_out: bool = world
+        .scalar("select communications.opted_out(tenant_id, id, 'WHATSAPP') from communications.contacts")
+        .await;
+    assert!(opted_out);
+}
+
 #[tokio::test]
 async fn what_cannot_be_said_names_its_field() {
     let world = World::new().await;

@@ -48,6 +48,7 @@ mod inbox_window;
 mod intake;
 mod live_queries;
 mod lives;
+mod mail_people;
 mod mails;
 mod matrix;
 mod media;

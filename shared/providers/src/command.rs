@@ -206,6 +206,9 @@ pub struct TappedReply {
     pub id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// Is it a quick reply of a template, and not an answer to a question of the conversation?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_template: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

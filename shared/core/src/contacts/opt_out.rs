@@ -92,7 +92,17 @@ pub const START: &[&str] = &[
     "darme de alta",
     "reanudar",
     "anmelden",
+    // French, Portuguese, Italian, Catalan
+    "reabonner",
+    "me reabonner",
+    "reativar",
+    "inscrever",
+    "riattiva",
+    "iscrivimi",
+    "donar d alta",
 ];
+/// Words that are answers as well, where we ask: of a priority, or of how many come.
+const AMBIGUOUS: &[&str] = &["baja", "alta", "end", "cancel"];
 
 /// The wish that the whole message is.
 #[must_use]
@@ -111,6 +121,16 @@ pub fn wish(text: &str, channel: Channel) -> Option<Wish> {
     }
 }
 
+/// The wish that a tapped button or row of a question of ours is: it has the meaning that we gave it, unless it cannot mean anything else.
+#[must_use]
+pub fn wish_of_an_answer(title: &str, channel: Channel) -> Option<Wish> {
+    let title = plain(title)?;
+    if AMBIGUOUS.contains(&title.as_str()) {
+        return None;
+    }
+    wish(&title, channel)
+}
+
 /// Longer texts are no word.
 const LONGEST: usize = 60;
 
@@ -119,7 +139,14 @@ fn plain(text: &str) -> Option<String> {
     if text.len() > LONGEST {
         return None;
     }
-    let letters: String = text.to_lowercase().chars().map(unaccented).collect();
+    // Some keyboards write the accent by itself.
+    let accent = |c: &char| ('\u{300}'..='\u{36f}').contains(c);
+    let letters = text.to_lowercase();
+    let letters: String = letters
+        .chars()
+        .filter(|c| !accent(c))
+        .map(unaccented)
+        .collect();
     let words: Vec<&str> = letters
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
@@ -143,6 +170,34 @@ fn unaccented(c: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_to_a_question_of_ours_is_no_wish_unless_it_can_be_nothing_else() {
+        for title in ["Baja", "Alta", "End"] {
+            assert_eq!(wish_of_an_answer(title, Channel::WhatsApp), None, "{title}");
+        }
+        assert_eq!(wish("Baja", Channel::WhatsApp), Some(Wish::Stop));
+        for (title, wanted) in [
+            ("STOP", Wish::Stop),
+            ("Darme de baja", Wish::Stop),
+            ("Start", Wish::Start),
+        ] {
+            assert_eq!(
+                wish_of_an_answer(title, Channel::WhatsApp),
+                Some(wanted),
+                "{title}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_accent_may_stand_by_itself() {
+        assert_eq!(
+            wish("De\u{301}sabonner", Channel::WhatsApp),
+            Some(Wish::Stop)
+        );
+        assert_eq!(wish("Re\u{301}abonner", Channel::Sms), Some(Wish::Start));
+    }
 
     #[test]
     fn a_word_is_understood_however_it_is_typed() {

@@ -7,7 +7,8 @@ use crate::model::{Channel, ContactId, MediaId, MessageId, Owner, TenantId};
 use crate::platform::{DatabaseError, Tx, clock, telemetry};
 use comms_providers::Content;
 use comms_providers::event::{
-    Actor, Echo, Edit, InboundMedia, InboundMessage, PersonChange, Reaction, Revoke,
+    Actor, Echo, Edit, InboundMedia, InboundMessage, PersonChange, PersonChangeKind, Reaction,
+    Revoke,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -93,6 +94,8 @@ pub struct NewMessage {
     pub wakes: bool,
     /// Does it open WhatsApp's 24 hours?
     pub opens_window: bool,
+    /// Is it a line in the thread and nothing else: not unread, and no reason to lift the thread?
+    pub muted: bool,
     /// Where an answer goes.
     pub address: String,
     /// From where they certainly wrote: an address that was said to be none is one. WhatsApp knows of no such.
@@ -146,6 +149,7 @@ impl NewMessage {
             direction: "INBOUND",
             wakes: true,
             opens_window: channel == Channel::WhatsApp && !message.is_to_a_group(),
+            muted: false,
             written_from: (channel == Channel::Sms).then(|| address.clone()),
             address,
             preview: preview(&message.body),
@@ -170,6 +174,7 @@ impl NewMessage {
             direction: "OUTBOUND",
             wakes: false,
             opens_window: false,
+            muted: false,
             written_from: None,
             address,
             preview: preview(&echo.body),
@@ -197,9 +202,9 @@ impl NewMessage {
             sender: change.after,
             content: Content::System {
                 kind: kind.to_owned(),
-                body: change.body.clone(),
+                body: change.body,
             },
-            body: change.body,
+            body: line(change.kind).to_owned(),
             reply_to: None,
             context: None,
             media: Vec::new(),
@@ -209,8 +214,18 @@ impl NewMessage {
         Self {
             wakes: false,
             opens_window: false,
+            muted: true,
             ..Self::inbound(owner, Channel::WhatsApp, contact, address, message)
         }
+    }
+}
+
+/// What agents read of it: the provider's own words name the numbers, which may be masked.
+fn line(kind: PersonChangeKind) -> &'static str {
+    match kind {
+        PersonChangeKind::Number => "Changed their number on WhatsApp.",
+        PersonChangeKind::UserId => "Has another user id on WhatsApp.",
+        PersonChangeKind::IdentityKey => "Uses WhatsApp on another device.",
     }
 }
 
@@ -325,6 +340,9 @@ pub struct NewWish {
     pub wish: Wish,
     pub basis: &'static str,
     pub source: &'static str,
+    /// Where it was said, of mails and texts: whoever else is written to there is not written to either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
 }

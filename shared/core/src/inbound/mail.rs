@@ -21,7 +21,7 @@ use crate::platform::Database;
 use crate::quarantine::{self, Misfit};
 use claims::{Loaded, Question, Thread};
 use comms_providers::event::mail::{MailNotice, Verdict};
-use comms_providers::mail::{self, Automatic, Mail};
+use comms_providers::mail::{self, Automatic, Mail, Mailbox};
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
@@ -74,8 +74,10 @@ pub(super) async fn pending(
     let Ok(mut mail) = mail::read(arrived.raw) else {
         return misfit(database, quarantine::UNREADABLE, arrived).await;
     };
-    if mail.automatic == Automatic::Loop {
-        return misfit(database, quarantine::LOOP, arrived).await;
+    // Whose it was, the header says; whether it was this tenant's, the database.
+    let comes_back = mail.automatic == Automatic::Loop;
+    if comes_back {
+        mail.automatic = Automatic::No;
     }
     // Whoever took it over need not have written the envelope's sender into it.
     if arrived.notice.is_from_nobody && mail.automatic == Automatic::No {
@@ -86,6 +88,10 @@ pub(super) async fn pending(
     };
     let question = Question::of(arrived.notice, &mail, &sender);
     let (tx, loaded): (_, Loaded) = database.begin_with("mail_load", &question).await?;
+    if comes_back && release == Release::Unseen && loaded.comes_back() {
+        tx.rollback().await?;
+        return misfit(database, quarantine::LOOP, arrived).await;
+    }
     let threads = loaded.threads(&question, reply_secrets);
     let mut pending = Pending {
         tx,
@@ -172,30 +178,70 @@ fn domain(address: &str) -> Option<String> {
     Some(domain.to_lowercase())
 }
 
-/// Who wrote: whom `From` names, else who would get the bounce.
+/// Who wrote: whom `From` names, else who would get the bounce. Where a group wrote its own address there, or a form of the tenant's, whom an
+/// answer is wanted to.
 struct Sender {
     address: String,
     name: Option<String>,
+    /// Is it the one whom the provider's checks are about?
+    vouched: bool,
 }
 
 impl Sender {
     fn of(notice: &MailNotice, mail: &Mail) -> Option<Self> {
-        let named = mail.from.as_ref().map(|from| Self {
-            address: from.address.clone(),
-            name: from.name.clone(),
-        });
+        let of = |mailbox: &Mailbox, vouched| Self {
+            address: mailbox.address.clone(),
+            name: mailbox.name.clone(),
+            vouched,
+        };
+        if let Some(behind) = mail
+            .rewritten_from
+            .as_ref()
+            .or_else(|| behind_a_form(notice, mail))
+        {
+            return Some(of(behind, false));
+        }
+        let named = mail.from.as_ref().map(|from| of(from, mail.from_is_sole));
         let bounced_to = || {
             Some(Self {
                 address: notice.envelope_from.clone()?,
                 name: None,
+                vouched: false,
             })
         };
         named.or_else(bounced_to)
     }
 
+    /// Did certainly they write it?
+    fn is_proven(&self, notice: &MailNotice) -> bool {
+        self.vouched && notice.proves(&self.address)
+    }
+
     fn alias(&self) -> Alias {
         Alias::new(AliasKind::Email, "", &self.address)
     }
+}
+
+/// A form on the tenant's pages writes in the tenant's name, and says whom to answer.
+fn behind_a_form<'a>(notice: &MailNotice, mail: &'a Mail) -> Option<&'a Mailbox> {
+    let ours = |mailbox: &Mailbox| is_our_domain(notice, &mailbox.address);
+    let written_by_us = mail.from.as_ref().is_some_and(ours);
+    mail.reply_to
+        .iter()
+        .find(|wanted| written_by_us && !ours(wanted))
+}
+
+/// Is it at a domain that the mail came to, or at one above or beneath it?
+fn is_our_domain(notice: &MailNotice, address: &str) -> bool {
+    let Some(theirs) = domain(address) else {
+        return false;
+    };
+    let beneath = |lower: &str, upper: &str| {
+        let rest = lower.strip_suffix(upper);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    let mut ours = notice.recipients.iter().filter_map(|to| domain(to));
+    ours.any(|ours| beneath(&ours, &theirs) || beneath(&theirs, &ours))
 }
 
 /// The contact in each tenant. People who share a mailbox are told apart by the message of ours that they answer from the very address it
@@ -240,7 +286,7 @@ fn file(
     let wish = if unsubscribes.is_some() {
         Some(Wish::StopMarketing)
     } else {
-        wish(mail).filter(|wish| notice.proves(&sender.address) || wish.is_a_no())
+        wish(mail).filter(|wish| sender.is_proven(notice) || wish.is_a_no())
     };
     if let Some(wish) = wish {
         document.wishes.push(NewWish {
@@ -250,25 +296,29 @@ fn file(
             wish,
             basis: "said so",
             source: "message",
+            address: Some(match (&thread.answered, unsubscribes) {
+                (Some(answered), Some(_)) => answered.address.clone(),
+                _ => sender.address.clone(),
+            }),
             at: notice.received_at,
         });
     }
     if unsubscribes.is_none() {
-        let row = row::of(thread, contact, notice, mail, sender.address.clone());
+        let row = row::of(thread, contact, notice, mail, sender);
         document.messages.push(row);
     }
 }
 
-/// In the text, or in the subject of a mail that says nothing of its own: a signature is no text, and neither is a quote.
+/// In the text, or in the subject of a mail that says nothing of its own: a signature is no text, and neither is a quote. A file says something:
+/// "Baja" stands above a driver's sick note.
 fn wish(mail: &Mail) -> Option<Wish> {
     if mail.automatic != Automatic::No {
         return None;
     }
-    let subject = mail.subject.as_deref().unwrap_or_default();
-    let said = if mail.has_new_text {
-        &mail.visible_text
-    } else {
-        subject
-    };
-    opt_out::wish(said, Channel::Email)
+    if mail.has_new_text {
+        return opt_out::wish(&mail.visible_text, Channel::Email);
+    }
+    let brings_a_file = mail.attachments.iter().any(|file| !file.inline);
+    let subject = mail.subject.as_deref().filter(|_| !brings_a_file)?;
+    opt_out::wish(subject, Channel::Email)
 }

@@ -130,14 +130,22 @@ impl Sorted {
         message: InboundMessage,
         channel: Channel,
     ) {
-        if let Some(wish) = wish(&message, channel) {
+        // Whoever the provider lets nothing more through to is not to be written to, whatever the sentence meant.
+        let barred = || {
+            message
+                .barred_by_provider
+                .then_some((Wish::Stop, "told the provider", "provider"))
+        };
+        let said = wish(&message, channel).map(|wish| (wish, "said so", "message"));
+        if let Some((wish, basis, source)) = said.or_else(barred) {
             self.document.wishes.push(NewWish {
                 tenant_id: owner.tenant_id,
                 contact_id: contact,
                 channel,
                 wish,
-                basis: "said so",
-                source: "message",
+                basis,
+                source,
+                address: (channel == Channel::Sms).then(|| address(&message.sender)),
                 at: message.sent_at,
             });
         }
@@ -147,6 +155,7 @@ impl Sorted {
         self.document.messages.push(NewMessage {
             wakes: speaks,
             opens_window: speaks && row.opens_window,
+            muted: !speaks,
             ..row
         });
     }
@@ -178,15 +187,11 @@ pub(super) fn wish(message: &InboundMessage, channel: Channel) -> Option<Wish> {
     if message.is_to_a_group() {
         return None;
     }
-    says(&message.content).and_then(|text| opt_out::wish(text, channel))
-}
-
-/// The words of a message that may be a wish: typed, or tapped.
-fn says(content: &Content) -> Option<&str> {
-    match content {
-        Content::Text { body, .. } => Some(body),
-        Content::Sms(sms) => Some(&sms.body),
-        Content::Reply(tapped) => Some(&tapped.title),
+    match &message.content {
+        Content::Text { body, .. } => opt_out::wish(body, channel),
+        Content::Sms(sms) => opt_out::wish(&sms.body, channel),
+        Content::Reply(tapped) if tapped.of_template => opt_out::wish(&tapped.title, channel),
+        Content::Reply(tapped) => opt_out::wish_of_an_answer(&tapped.title, channel),
         _ => None,
     }
 }
@@ -206,6 +211,7 @@ fn told(owner: Owner, contact: ContactId, channel: Channel, change: &ConsentChan
         wish,
         basis: "told the provider",
         source: "provider",
+        address: None,
         at: change.at,
     }
 }

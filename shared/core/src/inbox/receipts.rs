@@ -158,6 +158,7 @@ pub(super) async fn want(
                select m.id, m.account_id, m.thread_at, m.external_message_id
                  from communications.messages m
                 where m.tenant_id = $1 and m.conversation_id = $2 and m.direction = 'INBOUND' and not m.muted
+                  and (m.content ->> 'type') is distinct from 'system' and (m.context ->> 'group_id') is null
                   and m.created_at <= coalesce($4, 'infinity'::timestamptz)
                 order by m.thread_at desc, m.id desc
                 limit 1),

@@ -1,12 +1,13 @@
 //! By which account and to which address an agent's words go.
 //!
-//! An answer goes back the way the contact last came on that channel: same account, same address, in the same thread of mails.
-//! Where they never came that way, or wrote from a number that is no longer theirs, to the newest address that the channel can
-//! use, from the tenant's oldest ACTIVE account. WhatsApp stays with its number: a chat belongs to it.
+//! An answer goes back the way the contact last came on that channel: same account, same address, in the same thread of mails; where it answers
+//! a message of theirs by name, the way that one came. What a program wrote for them, or WhatsApp about them, is no way.
+//! Where they wrote from a number that is no longer theirs, to the newest address that the channel can use; where they never came that way, to
+//! that from the tenant's oldest ACTIVE account. WhatsApp stays with its number: a chat belongs to it.
 
 use super::InboxError;
 use crate::channels::accounts;
-use crate::model::{AccountId, Channel, ContactId, ConversationId, TenantId};
+use crate::model::{AccountId, Channel, ContactId, ConversationId, MessageId, TenantId};
 use crate::platform::{DatabaseError, Tx, hasura::ActionError};
 use http::StatusCode;
 
@@ -24,7 +25,7 @@ pub(super) struct LastMail {
     pub subject: Option<String>,
 }
 
-/// `conversation` is looked at first, then the contact's others.
+/// `near` is the conversation that is looked at first, then the contact's others, and the message that is answered.
 ///
 /// # Errors
 /// `channel-unavailable`, saying what is missing.
@@ -32,13 +33,13 @@ pub(super) async fn find(
     tx: &mut Tx,
     tenant: TenantId,
     contact: ContactId,
-    conversation: Option<ConversationId>,
+    near: (Option<ConversationId>, Option<MessageId>),
     channel: Channel,
 ) -> Result<Route, InboxError> {
     if channel == Channel::Webchat {
         return Err(unavailable("webchat is not connected in this version").into());
     }
-    match came_by(tx, tenant, contact, conversation, channel).await? {
+    match came_by(tx, tenant, contact, near, channel).await? {
         Some(route) => Ok(route),
         None => first_words(tx, tenant, contact, channel).await,
     }
@@ -52,30 +53,36 @@ async fn came_by(
     tx: &mut Tx,
     tenant: TenantId,
     contact: ContactId,
-    conversation: Option<ConversationId>,
+    (conversation, answered): (Option<ConversationId>, Option<MessageId>),
     channel: Channel,
 ) -> Result<Option<Route>, InboxError> {
     let row = sqlx::query!(
-        r#"select m.address, m.rfc_message_id, m.content ->> 'subject' as subject,
+        r#"select m.address, m.rfc_message_id, m.content ->> 'subject' as subject, given_up.ago as "given_up!",
                   communications.account_to_send_again($1, m.account_id, $3) as "account: AccountId"
              from communications.conversations v
             cross join lateral (
                 select m.* from communications.messages m
                  where m.tenant_id = v.tenant_id and m.conversation_id = v.id and m.direction = 'INBOUND' and m.channel = $3
-                 order by m.thread_at desc, m.id desc
+                   -- As communications.is_written has it, which a database before 0085 does not know.
+                   and (m.content ->> 'type') is distinct from 'system'
+                   and (m.context ->> 'automatic') is null and (m.context ->> 'group_id') is null
+                 order by (m.id = $5) is true desc, m.thread_at desc, m.id desc
                  limit 1) m
-            where v.tenant_id = $1 and v.contact_id = $2
-              and (not exists (select from communications.contact_former_identities f
+            cross join lateral (
+                select exists (select from communications.contact_former_identities f
                                 where f.tenant_id = $1 and f.contact_id = $2 and f.value in (m.address, ltrim(m.address, '+')))
-                   -- Given up, and taken again.
-                   or exists (select from communications.contact_identities i
-                               where i.tenant_id = $1 and i.contact_id = $2 and i.value in (m.address, ltrim(m.address, '+'))))
-            order by (v.id = $4) desc nulls last, m.thread_at desc
+                       -- Given up, and taken again.
+                       and not exists (select from communications.contact_identities i
+                                        where i.tenant_id = $1 and i.contact_id = $2 and i.value in (m.address, ltrim(m.address, '+')))
+                       as ago) given_up
+            where v.tenant_id = $1 and v.contact_id = $2
+            order by given_up.ago, (m.id = $5) is true desc, (v.id = $4) desc nulls last, m.thread_at desc
             limit 1"#,
         tenant.0,
         contact.0,
         channel.as_str(),
-        conversation.map(|conversation| conversation.0)
+        conversation.map(|conversation| conversation.0),
+        answered.map(|answered| answered.0)
     )
     .fetch_optional(tx.conn())
     .await
@@ -86,9 +93,14 @@ async fn came_by(
             "no {channel} account of this conversation is active"
         ))
     })?;
+    let address = if row.given_up {
+        newest_address(tx, tenant, contact, channel, account).await?
+    } else {
+        row.address
+    };
     Ok(Some(Route {
         account,
-        address: row.address,
+        address,
         mail: (channel == Channel::Email).then_some(LastMail {
             message_id: row.rfc_message_id,
             subject: row.subject,
@@ -107,6 +119,20 @@ async fn first_words(
         .into_iter()
         .find(|account| account.channel == channel)
         .ok_or_else(|| unavailable(&format!("no {channel} account is active")))?;
+    Ok(Route {
+        account: account.id,
+        address: newest_address(tx, tenant, contact, channel, account.id).await?,
+        mail: None,
+    })
+}
+
+async fn newest_address(
+    tx: &mut Tx,
+    tenant: TenantId,
+    contact: ContactId,
+    channel: Channel,
+    account: AccountId,
+) -> Result<String, InboxError> {
     let address = sqlx::query_scalar!(
         r#"select case when kind = 'wa_id' then '+' || value else value end as "address!"
              from communications.contact_identities
@@ -123,16 +149,10 @@ async fn first_words(
         tenant.0,
         contact.0,
         channel.as_str(),
-        account.id.0
+        account.0
     )
     .fetch_optional(tx.conn())
     .await
     .map_err(DatabaseError::from)?;
-    let address =
-        address.ok_or_else(|| unavailable(&format!("the contact has no address for {channel}")))?;
-    Ok(Route {
-        account: account.id,
-        address,
-        mail: None,
-    })
+    Ok(address.ok_or_else(|| unavailable(&format!("the contact has no address for {channel}")))?)
 }

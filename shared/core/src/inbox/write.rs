@@ -46,7 +46,7 @@ pub(super) async fn compose(
         tx,
         session.tenant,
         contact,
-        Some(conversation),
+        (Some(conversation), words.reply_to),
         words.channel,
     )
     .await?;
@@ -95,7 +95,7 @@ pub(super) async fn compose(
 }
 
 /// Whoever said stop gets answers to what they write, for a day or for as long as they go on after it, and nothing else. As
-/// `communications.opted_out` has it, which a database before 0082 does not know.
+/// `communications.opted_out` has it, which a database before 0085 does not know.
 ///
 /// # Errors
 /// `opted-out`.
@@ -115,7 +115,9 @@ pub(crate) async fn must_want_it(
                       select from communications.conversations v
                         join communications.messages m on m.tenant_id = v.tenant_id and m.conversation_id = v.id
                        where v.tenant_id = $1 and v.contact_id = $2 and m.direction = 'INBOUND' and m.channel = $3
-                         and (m.thread_at > said.at or m.thread_at > now() - interval '24 hours'))) as "opted_out!""#,
+                         and (m.content ->> 'type') is distinct from 'system'
+                         and (m.context ->> 'automatic') is null and (m.context ->> 'group_id') is null
+                         and (least(m.thread_at, m.created_at) > said.at or m.thread_at > now() - interval '24 hours'))) as "opted_out!""#,
         tenant.0,
         contact.0,
         channel.as_str()

@@ -22,6 +22,9 @@ pub(super) struct Question {
     /// Ids that the mail says it answers: the provider's, where it wrote them, and the headers' own.
     answers: Vec<String>,
     aliases: Vec<Alias>,
+    /// The message of ours that the mail says it is, come back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loop_of: Option<Uuid>,
 }
 
 #[derive(Debug, Serialize)]
@@ -48,6 +51,10 @@ impl Question {
                 .collect(),
             answers,
             aliases: vec![sender.alias()],
+            loop_of: mail
+                .loop_of
+                .as_ref()
+                .and_then(|id| Uuid::try_parse(id).ok()),
         }
     }
 
@@ -105,6 +112,9 @@ struct Found {
     domains: Vec<String>,
     /// The message that a recipient's address names: a claim.
     token: Option<MessageId>,
+    /// Is the mail one of this tenant's own? Functions from before this do not say.
+    #[serde(default = "yes")]
+    comes_back: bool,
     /// That message if it is the tenant's, else what the headers name.
     answered: Option<Answered>,
     /// What the headers name, where a recipient's address names something.
@@ -123,6 +133,9 @@ pub(super) struct Answered {
     /// Did we write it? Functions from before this do not say.
     #[serde(default = "yes")]
     pub ours: bool,
+    /// Did it go there because the contact had wanted their answers there?
+    #[serde(default)]
+    pub drawn: bool,
 }
 
 fn yes() -> bool {
@@ -138,6 +151,11 @@ pub(super) struct Thread {
 }
 
 impl Loaded {
+    /// Is it a mail of one of those whom it came to?
+    pub fn comes_back(&self) -> bool {
+        self.owners.iter().any(|found| found.comes_back)
+    }
+
     /// Those whose claim holds. A token that nobody signed for the tenant names nothing, and where only the token could say whose a shared
     /// domain's mail is, it is nobody's.
     pub fn threads(&self, question: &Question, secrets: &[SecretString]) -> Vec<Thread> {
@@ -186,10 +204,11 @@ impl Question {
 
 impl Thread {
     /// The contact whom the answered message of ours went to, if that is who writes. What other customers wrote tells nothing about who
-    /// answers it: whoever wrote it chose where answers go.
+    /// answers it: whoever wrote it chose where answers go, and so does whoever had ours drawn there.
     pub fn addressee(&self, sender: &str) -> Option<ContactId> {
         let answered = self.answered.as_ref()?;
-        let went_to = answered.ours && answered.address.eq_ignore_ascii_case(sender);
+        let went_to =
+            answered.ours && !answered.drawn && answered.address.eq_ignore_ascii_case(sender);
         went_to.then_some(answered.contact_id)
     }
 

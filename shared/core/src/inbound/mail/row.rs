@@ -1,15 +1,15 @@
 //! A mail as a row of `messages`.
 
 use super::claims::Thread;
-use super::room;
+use super::{Sender, is_our_domain, room};
 use crate::inbound::document::{NewMedia, NewMessage, preview};
 use crate::model::{Channel, ContactId, MediaId, MessageId};
 use crate::platform::clock;
 use comms_providers::Content;
 use comms_providers::command::Email;
 use comms_providers::event::mail::MailNotice;
-use comms_providers::mail::{Attachment, Automatic, Mail};
-use serde_json::json;
+use comms_providers::mail::{Attachment, Automatic, Mail, Mailbox};
+use serde_json::{Value, json};
 use time::Duration;
 
 /// How long a mail's files may be taken out of its bucket, from when we took it in: a mail that comes late, or out of quarantine, has as
@@ -22,8 +22,11 @@ pub(super) fn of(
     contact: ContactId,
     notice: &MailNotice,
     mail: &Mail,
-    sender: String,
+    sender: &Sender,
 ) -> NewMessage {
+    let address = answers_go_to(notice, mail, sender);
+    // An answer that is drawn elsewhere says nothing about who writes from there.
+    let drawn_from = (address != sender.address).then_some(&sender.address);
     let subject = mail.subject.clone().unwrap_or_default();
     let body = if mail.visible_text.trim().is_empty() {
         subject.clone()
@@ -44,8 +47,8 @@ pub(super) fn of(
         // An absence notice is nobody's question.
         wakes: mail.automatic == Automatic::No,
         opens_window: false,
-        written_from: notice.proves(&sender).then(|| sender.clone()),
-        address: answers_go_to(notice, mail, &sender).unwrap_or(sender),
+        muted: false,
+        written_from: sender.is_proven(notice).then(|| sender.address.clone()),
         preview: preview(&if subject.is_empty() {
             body.clone()
         } else {
@@ -61,24 +64,48 @@ pub(super) fn of(
         external_message_id: notice.external_message_id.clone(),
         reply_to: answered.and_then(|answered| answered.external_message_id.clone()),
         rfc_message_id: mail.message_id.clone(),
-        context: Some(json!({
-            "automatic": word(mail.automatic),
-            "verdicts": notice.verdicts,
-            "to": mail.to.iter().map(|to| &to.address).collect::<Vec<_>>(),
-            "cc": mail.cc.iter().map(|to| &to.address).collect::<Vec<_>>(),
-            "cut": mail.cut,
-            // Somebody wrote to the address that another contact was given.
-            "answers_another": thread.answered.is_some() && answered.is_none(),
-        })),
+        context: Some(context(
+            notice,
+            mail,
+            drawn_from,
+            thread.answered.is_some() && answered.is_none(),
+        )),
+        address,
         sent_at: notice.received_at,
         media: files(notice, &mail.attachments),
     }
 }
 
-/// Where the sender wants answers, if it is the sender who wants it: a mail that anybody may have written turns nobody's thread elsewhere.
-fn answers_go_to(notice: &MailNotice, mail: &Mail, sender: &str) -> Option<String> {
-    let wanted = mail.reply_to.first().map(|to| to.address.clone());
-    wanted.filter(|_| notice.proves(sender))
+fn context(
+    notice: &MailNotice,
+    mail: &Mail,
+    drawn_from: Option<&String>,
+    answers_another: bool,
+) -> Value {
+    let mut context = json!({
+        "automatic": word(mail.automatic),
+        "verdicts": notice.verdicts,
+        "to": mail.to.iter().map(|to| &to.address).collect::<Vec<_>>(),
+        "cc": mail.cc.iter().map(|to| &to.address).collect::<Vec<_>>(),
+        "cut": mail.cut,
+        // Somebody wrote to the address that another contact was given.
+        "answers_another": answers_another,
+    });
+    if let Some(from) = drawn_from {
+        context["from"] = json!(from);
+    }
+    context
+}
+
+/// Where the sender wants answers, if it is the sender who wants it: a mail that anybody may have written turns nobody's thread elsewhere. What
+/// comes to us, or to a group of ours, is no place for them.
+fn answers_go_to(notice: &MailNotice, mail: &Mail, sender: &Sender) -> String {
+    let is_theirs = |to: &&Mailbox| {
+        !is_our_domain(notice, &to.address) && mail.list_post.as_ref() != Some(&to.address)
+    };
+    let wanted = mail.reply_to.iter().find(is_theirs);
+    let wanted = wanted.filter(|_| sender.is_proven(notice));
+    wanted.map_or_else(|| sender.address.clone(), |to| to.address.clone())
 }
 
 fn word(automatic: Automatic) -> Option<&'static str> {

@@ -72,7 +72,7 @@ fn typed(kind: &str, message: &Value) -> Option<Said> {
         "button" => {
             let payload = json::text(message, "/button/payload");
             let title = json::text(message, "/button/text").or_else(|| payload.clone())?;
-            Some(tapped(title, payload, None))
+            Some(tapped(title, payload, None, true))
         }
         "order" => {
             let order = message.get("order")?.clone();
@@ -97,11 +97,17 @@ fn typed(kind: &str, message: &Value) -> Option<Said> {
     }
 }
 
-fn tapped(title: String, id: Option<String>, description: Option<String>) -> Said {
+fn tapped(
+    title: String,
+    id: Option<String>,
+    description: Option<String>,
+    of_template: bool,
+) -> Said {
     let content = Content::Reply(TappedReply {
         title: title.clone(),
         id,
         description,
+        of_template,
     });
     Said::new(content, title)
 }

@@ -22,7 +22,7 @@ fn reply(answer: &Value, kind: &str) -> Option<Said> {
     let reply = answer.get(kind)?;
     let id = json::text(reply, "/id");
     let title = json::text(reply, "/title").or_else(|| id.clone())?;
-    Some(tapped(title, id, json::text(reply, "/description")))
+    Some(tapped(title, id, json::text(reply, "/description"), false))
 }
 
 /// The answers of a form come as a text of JSON. Whatever it is, the message is seen.
