@@ -139,6 +139,35 @@ impl Simulator {
         })
     }
 
+    /// The topic that is told what is written to a number; `None` where nobody set it up here.
+    #[must_use]
+    pub fn hears_at(&self, phone_number_id: &str) -> Option<String> {
+        self.shared
+            .read(|state| state.sms.hears.get(phone_number_id).cloned())
+    }
+
+    /// Whether a number is of a country without two-way; it is not, until told otherwise.
+    pub fn deaf(&self, phone_number_id: &str, is_deaf: bool) {
+        self.shared.update(|state| {
+            state.sms.deaf.remove(phone_number_id);
+            let deaf = is_deaf.then(|| phone_number_id.to_owned());
+            state.sms.deaf.extend(deaf);
+        });
+    }
+
+    /// The topics that are told every event of the texts of a configuration set.
+    #[must_use]
+    pub fn text_events(&self, configuration_set: &str) -> Vec<String> {
+        self.shared
+            .read(|state| state.sms.text_events(configuration_set))
+    }
+
+    /// Somebody switches the destinations of a configuration set off by hand.
+    pub fn silence(&self, configuration_set: &str) {
+        self.shared
+            .update(|state| state.sms.silence(configuration_set));
+    }
+
     /// Queues a script for calls of AWS.
     pub fn script_aws(&self, script: AwsScript) {
         self.shared.update(|state| state.ses.scripts.push(script));

@@ -1,10 +1,11 @@
-//! What an operator's SMS need in the platform's AWS account: an opt-out list of its own, and something to send from.
+//! What an operator's SMS need in the platform's AWS account: an opt-out list of its own, something to send from, and a way back.
 //!
 //! Senders are the platform's: they are leased and registered by people, so this only looks whether one is ready.
 //! The spend limit is the account's, shared by all tenants; a tenant's own cap is kept by the service.
 //!
 //! Source: the operations of `pinpoint-sms-voice-v2`, API reference.
 
+mod events;
 mod faults;
 
 use crate::ProvisionError;

@@ -352,3 +352,86 @@ async fn sms_has_a_list_for_each_tenant_and_the_senders_that_are_leased() {
         assert_eq!((error.class, error.code.as_str()), (class, code));
     }
 }
+
+#[tokio::test]
+async fn sms_tells_the_topic_that_is_wanted_what_becomes_of_texts() {
+    let simulator = simulator().await;
+    let eum = EumProvisioner::new(&config(&simulator.url()));
+    let error = eum.ensure_events("t-1", TOPIC).await;
+    assert_eq!(
+        error.expect_err("no such set").operation,
+        "CreateEventDestination"
+    );
+    for _ in 0..2 {
+        eum.ensure_configuration_set("t-1").await.expect("a set");
+    }
+    assert_eq!(
+        simulator.text_events("t-1"),
+        [""; 0],
+        "a set alone tells nothing"
+    );
+    let error = eum.ensure_events("t-1", "arn:aws:sns:us-east-1:1:x").await;
+    let error = error.expect_err("another account's");
+    assert_eq!(
+        (error.class, error.code.as_str()),
+        (WrongInput, "ValidationException")
+    );
+    let old = "arn:aws:sns:us-east-1:000000000000:old";
+    for topic in [old, TOPIC, TOPIC] {
+        eum.ensure_events("t-1", topic).await.expect("told");
+        assert_eq!(simulator.text_events("t-1"), [topic]);
+    }
+    simulator.silence("t-1");
+    assert_eq!(simulator.text_events("t-1"), [""; 0]);
+    eum.ensure_events("t-1", TOPIC).await.expect("told again");
+    assert_eq!(simulator.text_events("t-1"), [TOPIC]);
+    for operation in [
+        "CreateConfigurationSet",
+        "CreateEventDestination",
+        "UpdateEventDestination",
+    ] {
+        simulator.script_aws(AwsScript::fail(operation, 400, "ThrottlingException"));
+        let answer = match eum.ensure_configuration_set("t-1").await {
+            Ok(()) => eum.ensure_events("t-1", TOPIC).await,
+            refused => refused,
+        };
+        let error = answer.expect_err("scripted");
+        assert_eq!((error.class, error.operation), (RateLimited, operation));
+    }
+}
+
+#[tokio::test]
+async fn a_number_tells_the_topic_what_it_hears_where_it_can() {
+    let simulator = simulator().await;
+    let eum = EumProvisioner::new(&config(&simulator.url()));
+    let hears = async || {
+        let number = eum.origination_number("phone-1").await;
+        number.expect("an answer").expect("leased").two_way
+    };
+    simulator.lease(SmsSender::Number {
+        phone_number_id: "phone-1".to_owned(),
+        phone_number: "+34600000001".to_owned(),
+        country: "ES".to_owned(),
+        two_way: false,
+    });
+    simulator.deaf("phone-1", true);
+    let error = eum.hear_at("phone-1", TOPIC).await.expect_err("deaf");
+    assert_eq!(
+        (error.class, error.code.as_str()),
+        (
+            WrongInput,
+            "ValidationException/TWO_WAY_NOT_SUPPORTED_IN_COUNTRY"
+        )
+    );
+    assert!(!hears().await);
+    simulator.deaf("phone-1", false);
+    for _ in 0..2 {
+        eum.hear_at("phone-1", TOPIC).await.expect("it hears");
+    }
+    assert!(hears().await);
+    assert_eq!(simulator.hears_at("phone-1").as_deref(), Some(TOPIC));
+    for (number, topic) in [("phone-2", TOPIC), ("phone-1", "no topic")] {
+        let error = eum.hear_at(number, topic).await.expect_err(number);
+        assert_eq!(error.class, WrongInput, "{number} {topic}");
+    }
+}

@@ -1,9 +1,12 @@
-//! End User Messaging: opt-out lists, what the account may spend, and the senders that it leases.
+//! End User Messaging: opt-out lists, what the account may spend, the senders that it leases, and where it tells what becomes of texts.
+
+mod events;
 
 use super::{Answered, AwsError, HOME};
+use events::Destination;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the account may send from.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,6 +31,12 @@ pub(crate) struct Sms {
     pub(crate) senders: Vec<SmsSender>,
     /// Number and list.
     assigned: Vec<(String, String)>,
+    /// Number and topic: where is told what is written to it.
+    pub(crate) hears: BTreeMap<String, String>,
+    /// Numbers of countries without two-way.
+    pub(crate) deaf: BTreeSet<String>,
+    /// By name: a configuration set's destinations, by theirs.
+    sets: BTreeMap<String, BTreeMap<String, Destination>>,
     /// Number and word, of those that take people off its list.
     pub(crate) opt_in_words: BTreeSet<(String, String)>,
     pub(crate) texts: Vec<SentText>,
@@ -41,6 +50,8 @@ pub struct SentText {
     pub body: String,
     /// A sender id, a number or a pool; none where the account picks.
     pub from: Option<String>,
+    /// Where its events go; none are made of a text without one.
+    pub configuration_set: Option<String>,
     /// What the sender wants echoed.
     pub context: Value,
 }
@@ -61,7 +72,10 @@ impl Sms {
             ]})),
             "DescribeSenderIds" => self.describe_sender_ids(body),
             "DescribePhoneNumbers" => self.describe_numbers(body),
-            "UpdatePhoneNumber" => self.assign(body),
+            "UpdatePhoneNumber" => self.update_number(body),
+            "CreateConfigurationSet" => self.create_set(body),
+            "CreateEventDestination" => self.create_destination(body),
+            "UpdateEventDestination" => self.update_destination(body),
             "PutKeyword" => self.put_keyword(body),
             "SendTextMessage" => self.send(body),
             _ => Err(AwsError::new(400, "UnknownOperationException", "")),
@@ -72,11 +86,7 @@ impl Sms {
     fn send(&mut self, body: &Value) -> Answered {
         let text = |name: &str| body[name].as_str().map(str::to_owned);
         let (Some(to), Some(words)) = (text("DestinationPhoneNumber"), text("MessageBody")) else {
-            return Err(AwsError::new(
-                400,
-                "ValidationException",
-                "No number or no text.",
-            ));
+            return Err(invalid("No number or no text."));
         };
         let from = text("OriginationIdentity");
         let is_leased = |wanted: &String| {
@@ -89,7 +99,11 @@ impl Sms {
                 } => phone_number_id == wanted || phone_number == wanted,
             })
         };
-        if !from.iter().all(is_leased) {
+        let configuration_set = text("ConfigurationSetName");
+        let is_known = configuration_set
+            .iter()
+            .all(|set| self.sets.contains_key(set));
+        if !from.iter().all(is_leased) || !is_known {
             return Err(missing());
         }
         let message_id = format!("simulated-text-{:06}", self.texts.len());
@@ -98,6 +112,7 @@ impl Sms {
             to,
             body: words,
             from,
+            configuration_set,
             context: body["Context"].clone(),
         });
         Ok(json!({ "MessageId": message_id }))
@@ -108,9 +123,7 @@ impl Sms {
         if self.lists.insert(name.to_owned()) {
             return Ok(list(name));
         }
-        let mut error = AwsError::new(400, "ConflictException", "It exists.");
-        error.reason = Some("RESOURCE_ALREADY_EXISTS");
-        Err(error)
+        Err(exists())
     }
 
     fn describe_lists(&self, body: &Value) -> Answered {
@@ -154,7 +167,7 @@ impl Sms {
                     "PhoneNumberId": phone_number_id, "PhoneNumber": phone_number,
                     "Status": "ACTIVE", "IsoCountryCode": country, "MessageType": "TRANSACTIONAL",
                     "NumberCapabilities": ["SMS"], "NumberType": "LONG_CODE",
-                    "MonthlyLeasingPrice": "1.00", "TwoWayEnabled": two_way,
+                    "MonthlyLeasingPrice": "1.00", "TwoWayEnabled": *two_way || self.hears.contains_key(wanted),
                     "SelfManagedOptOutsEnabled": false, "OptOutListName": list,
                     "InternationalSendingEnabled": false, "DeletionProtectionEnabled": false,
                     "CreatedTimestamp": 1_763_900_000,
@@ -171,24 +184,35 @@ impl Sms {
         self.describe_numbers(&json!({ "PhoneNumberIds": [number] }))?;
         let fits = (1..=30).contains(&word.chars().count()) && !text("KeywordMessage").is_empty();
         if !fits || body["KeywordAction"] != "OPT_IN" {
-            return Err(AwsError::new(
-                400,
-                "ValidationException",
-                "No such keyword.",
-            ));
+            return Err(invalid("No such keyword."));
         }
         self.opt_in_words.insert((number, word));
         Ok(json!({}))
     }
 
-    fn assign(&mut self, body: &Value) -> Answered {
-        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-        let (number, list) = (text("PhoneNumberId"), text("OptOutListName"));
+    /// All of it or nothing.
+    fn update_number(&mut self, body: &Value) -> Answered {
+        let text = |name: &str| body[name].as_str().map(str::to_owned);
+        let number = text("PhoneNumberId").unwrap_or_default();
         self.describe_numbers(&json!({ "PhoneNumberIds": [number] }))?;
-        if !self.lists.contains(&list) {
+        let (list, topic) = (text("OptOutListName"), text("TwoWayChannelArn"));
+        if list.iter().any(|list| !self.lists.contains(list)) {
             return Err(missing());
         }
-        self.assigned.push((number, list));
+        match (body["TwoWayEnabled"].as_bool(), topic) {
+            (Some(true), Some(topic)) => {
+                events::check_topic(&topic)?;
+                if self.deaf.contains(&number) {
+                    let mut error = invalid("Not in this country.");
+                    error.reason = Some("TWO_WAY_NOT_SUPPORTED_IN_COUNTRY");
+                    return Err(error);
+                }
+                self.hears.insert(number.clone(), topic);
+            }
+            (None, None) if list.is_some() => {}
+            _ => return Err(invalid("Nothing to change, or two-way without a topic.")),
+        }
+        self.assigned.extend(list.map(|list| (number, list)));
         Ok(json!({}))
     }
 }
@@ -203,4 +227,14 @@ fn list(name: &str) -> Value {
 
 fn missing() -> AwsError {
     AwsError::new(400, "ResourceNotFoundException", "There is none.")
+}
+
+fn exists() -> AwsError {
+    let mut error = AwsError::new(400, "ConflictException", "It exists.");
+    error.reason = Some("RESOURCE_ALREADY_EXISTS");
+    error
+}
+
+fn invalid(message: &str) -> AwsError {
+    AwsError::new(400, "ValidationException", message)
 }

@@ -14,7 +14,7 @@ pub(super) fn classify(error: ServiceError<'_>) -> Option<Fault> {
     Some(match (error.code, error.reason) {
         ("ServiceQuotaExceededException", _) => Fault::new(
             WrongInput,
-            "The AWS account has as many opt-out lists, numbers or sender ids as it may have.",
+            "The AWS account has as many opt-out lists, configuration sets, numbers or sender ids as it may have.",
             "Nothing can be done in the portal; tell support to ask AWS for more.",
         ),
         ("ConflictException", "RESOURCE_NOT_ACTIVE") => Fault::new(
@@ -24,13 +24,21 @@ pub(super) fn classify(error: ServiceError<'_>) -> Option<Fault> {
         ),
         ("ConflictException", _) => Fault::new(
             WrongInput,
-            "The number or the list is in a state that does not allow this.",
+            "The number, the list or the configuration set is in a state that does not allow this.",
             SUPPORT,
         ),
         ("ResourceNotFoundException", _) => Fault::new(
             WrongInput,
-            "The AWS account has no such number or list.",
+            "The AWS account has no such number, list or configuration set.",
             "Choose another sender, or tell support to lease this one.",
+        ),
+        (
+            "ValidationException",
+            "TWO_WAY_NOT_SUPPORTED_IN_COUNTRY" | "TWO_WAY_NOT_SUPPORTED_IN_REGION",
+        ) => Fault::new(
+            WrongInput,
+            "Numbers of this country cannot be written to.",
+            "Nothing can be done; what is sent from the number leaves all the same.",
         ),
         ("ValidationException", _) => Fault::new(
             WrongInput,
