@@ -265,7 +265,7 @@ async fn an_absence_notice_makes_no_failure_of_a_mail_that_arrived() {
     }
 }
 
-/// Somebody complained before: SES took the message and did not send it.
+/// Somebody complained before, where the list is the AWS account's perhaps of another tenant: SES took the message and did not send it.
 #[tokio::test]
 async fn what_a_list_of_complaints_kept_back_has_failed() {
     let world = World::new().await;
@@ -277,9 +277,10 @@ async fn what_a_list_of_complaints_kept_back_has_failed() {
     world.aws_tells(&[kept_back]).await;
     assert_eq!(status(&world, &sent).await, "FAILED");
     assert_eq!(
-        world.count("suppressions where reason = 'COMPLAINT'").await,
+        world.count("suppressions where reason = 'BOUNCE'").await,
         1
     );
+    assert_eq!(world.count("consents").await, 0, "nobody said anything");
 }
 
 fn line(message: &str, status: &str, response: &str) -> Value {

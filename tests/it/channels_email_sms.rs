@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 const DOMAIN: &str = "lineas-iberia.example";
 
-fn step<'a>(answer: &'a Value, name: &str) -> &'a Value {
+pub fn step<'a>(answer: &'a Value, name: &str) -> &'a Value {
     let mut steps = answer["steps"].as_array().unwrap().iter();
     steps.find(|step| step["step"] == name).unwrap()
 }
@@ -173,7 +173,7 @@ async fn a_domain_is_one_tenants_and_is_given_up_when_its_records_do_not_come() 
 }
 
 /// The platform says whose a sender is.
-async fn give(world: &World, operator: &Operator, identity: &str) {
+pub async fn give(world: &World, operator: &Operator, identity: &str) {
     sqlx::query(
         "insert into communications.sms_senders (identity, tenant_id, countries) values ($2, $1, '{ES}')
          on conflict (identity) do update set tenant_id = excluded.tenant_id",
@@ -234,36 +234,6 @@ async fn text_messages_are_enabled_with_a_list_and_a_cap_of_the_tenants_own() {
         enable(&world.iberia, &pool).await.unwrap()["status"],
         "ACTIVE"
     );
-}
-
-/// AWS puts whoever says STOP on the number's list, and takes nobody off it who says START, unless it is told to.
-#[tokio::test]
-async fn a_number_knows_the_words_that_take_people_off_its_list() {
-    let world = World::new().await;
-    give(&world, &world.iberia, "phone-1").await;
-    world.simulator.lease(SmsSender::Number {
-        phone_number_id: "phone-1".to_owned(),
-        phone_number: "+34911222333".to_owned(),
-        country: "ES".to_owned(),
-        two_way: true,
-    });
-    let busy = AwsScript::fail("PutKeyword", 400, "ThrottlingException");
-    world.simulator.script_aws(busy);
-    let input = json!({"country": "ES", "phone_number_id": "phone-1"});
-    let enable = async || {
-        let enabled = world.administers(&world.iberia, "enableSms", &input).await;
-        enabled.unwrap()
-    };
-    let stopped = enable().await;
-    assert_eq!(
-        (&stopped["status"], &stopped["failed_step"]),
-        (&json!("ACTIVE"), &json!("OPT_IN_WORDS"))
-    );
-    assert_eq!(enable().await["failed_step"], Value::Null);
-    let words = world.simulator.opt_in_words("phone-1");
-    for word in ["START", "UNSTOP", "ALTA", "DARME DE ALTA"] {
-        assert!(words.iter().any(|known| known == word), "{word}: {words:?}");
-    }
 }
 
 /// Whose mail to the domain is.

@@ -12,6 +12,7 @@ mod channels_credentials;
 mod channels_email_sms;
 mod channels_lives;
 mod channels_logs;
+mod channels_numbers;
 mod channels_templates;
 mod channels_usage;
 mod clock;

@@ -37,7 +37,8 @@ pub use files::{Row, Sent};
 
 pub const HASURA_SECRET: &str = "local-hasura-secret";
 const SMS_POOL: &str = "pool-shared";
-const EVENTS_TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:provider-events";
+/// What provisioned configuration sets and numbers tell.
+pub const EVENTS_TOPIC: &str = "arn:aws:sns:us-east-1:000000000000:provider-events";
 /// Of the Meta app that operators connect their accounts to.
 pub const APP_ID: &str = "300000000000001";
 pub const APP_SECRET: &str = "test_app_secret";
@@ -419,15 +420,18 @@ fn connector(simulator: &str) -> Connector {
 
 /// The simulator plays SES's and End User Messaging's managing calls as well.
 async fn cloud(aws: &Aws, simulator: &str) -> Cloud {
+    Cloud::of(&simulated(aws, simulator).await, EVENTS_TOPIC, SMS_POOL)
+}
+
+async fn simulated(aws: &Aws, simulator: &str) -> SdkConfig {
     let shared = aws.config().await;
     // Made anew: a copy of the shared one would ask the environment for the endpoint.
-    let config = SdkConfig::builder()
+    SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(shared.region().cloned())
         .credentials_provider(shared.credentials_provider().unwrap())
         .endpoint_url(simulator)
-        .build();
-    Cloud::of(&config, EVENTS_TOPIC, SMS_POOL)
+        .build()
 }
 
 fn webhook(database: &Database, media: MediaQueue) -> meta_webhook::Deps {

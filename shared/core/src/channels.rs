@@ -29,7 +29,7 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// `events_topic` is where configuration sets publish; `sms_pool` what tenants without a sender of their own share.
+    /// `events_topic` is where configuration sets and numbers publish; `sms_pool` what tenants without a sender of their own share.
     #[must_use]
     pub fn of(config: &SdkConfig, events_topic: &str, sms_pool: &str) -> Self {
         Self {
@@ -41,6 +41,7 @@ impl Cloud {
             sms: sms::Texts {
                 eum: EumProvisioner::new(config),
                 pool: sms_pool.to_owned(),
+                events_topic: events_topic.to_owned(),
             },
         }
     }

@@ -5,15 +5,17 @@ use crate::seed::Operator;
 use aws_events::Deps;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use comms_core::dispatch::{Adapters, Worker};
 use comms_core::inbound::Ingested;
 use comms_core::inbound::mail::Mailroom;
 use comms_core::inbound::replay::Replayed;
 use comms_core::platform::clock;
 use comms_core::platform::config::Secret;
-use comms_core::platform::{Aws, Database, MediaQueue};
-use comms_providers::http::client;
+use comms_core::platform::{Aws, Database, MediaQueue, Queues};
+use comms_providers::http::{GraphUrl, client};
 use comms_providers::ses::reply_token;
 use comms_providers::sns::{Certificates, Hosts, Policy, Versions};
+use comms_providers::whatsapp::WhatsAppClient;
 use quarantine_replay::ReplayError;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -118,6 +120,22 @@ pub fn record(id: usize, message: &str) -> Value {
 }
 
 impl World {
+    /// A worker whose texts and mails the simulator takes, which knows what was provisioned there; the emulator has no End User Messaging.
+    pub async fn simulated_worker(&self) -> Worker {
+        let aws = Aws::from(super::simulated(&self.aws, &self.simulator.url()).await);
+        let graph = GraphUrl::parse(&format!("{}/v26.0", self.simulator.url())).unwrap();
+        Worker {
+            database: self.database(),
+            queues: Queues::single(&self.aws, &self.queue_url),
+            adapters: Adapters::new(
+                &aws,
+                self.vault(),
+                super::reply_secrets(),
+                WhatsAppClient::new(client().unwrap(), graph),
+            ),
+        }
+    }
+
     /// AWS tells these by the topic, in one batch. Answers the records that must come again.
     pub async fn aws_tells(&self, messages: &[Value]) -> Vec<Value> {
         let records: Vec<Value> = messages

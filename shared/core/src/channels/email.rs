@@ -461,23 +461,9 @@ impl<'a> Run<'a> {
         Ok((registered, self.hints))
     }
 
-    /// A setting of the account's sends; null takes it away.
     async fn keep(&self, setting: &str, value: Option<String>) -> Result<(), Stopped> {
         let mut tx = self.database.begin().await?;
-        self.attempt.holds(&mut tx).await?;
-        sqlx::query!(
-            "update communications.channel_accounts
-                set provider_config = jsonb_set(provider_config, '{public}',
-                        jsonb_strip_nulls((provider_config -> 'public') || jsonb_build_object($3::text, $4::text)))
-              where tenant_id = $1 and id = $2",
-            self.attempt.tenant.0,
-            self.attempt.account.0,
-            setting,
-            value
-        )
-        .execute(tx.conn())
-        .await
-        .map_err(DatabaseError::from)?;
+        self.attempt.keep(&mut tx, setting, value).await?;
         Ok(tx.commit().await?)
     }
 

@@ -4,10 +4,14 @@
 //! superseded attempt still does is not written. A step's network call is never inside a transaction: the account is taken, the step is
 //! done, its outcome is written. Every step may therefore be done twice, and must bear it.
 
+mod failure;
+
+pub use failure::Failure;
+pub(super) use failure::{Stopped, failed, ours, refused};
+
 use super::{ChannelError, lifecycle};
 use crate::model::{AccountId, TenantId, UserId};
 use crate::platform::{Database, DatabaseError, Tx, hasura::ActionError};
-use comms_providers::ProvisionError;
 use http::StatusCode;
 use serde::Serialize;
 use uuid::Uuid;
@@ -25,29 +29,6 @@ pub struct Attempt {
     id: Uuid,
 }
 
-/// Why a step failed, and what to do. Neither text holds a secret or an address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    /// As the providers' outcome classes: `AUTH`, `RATE_LIMITED`, `REGISTRATION`, …
-    pub class: String,
-    /// The provider's code, or ours.
-    pub code: String,
-    pub cause: String,
-    pub cure: String,
-}
-
-impl Failure {
-    #[must_use]
-    pub fn new(class: &str, code: &str, cause: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self {
-            class: class.to_owned(),
-            code: code.to_owned(),
-            cause: cause.into(),
-            cure: cure.into(),
-        }
-    }
-}
-
 /// What became of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -55,47 +36,6 @@ pub enum Outcome {
     /// For the provider, or for somebody's DNS.
     Waiting,
     Failed(Failure),
-}
-
-/// A step's own failure, or why it could not even be tried.
-pub(super) enum Stopped {
-    Failed(Failure),
-    Error(ChannelError),
-}
-
-impl<E: Into<ChannelError>> From<E> for Stopped {
-    fn from(error: E) -> Self {
-        Self::Error(error.into())
-    }
-}
-
-pub(super) fn failed(error: &ProvisionError) -> Stopped {
-    Stopped::Failed(Failure::new(
-        error.class.as_str(),
-        &error.code,
-        error.cause,
-        error.cure,
-    ))
-}
-
-/// As an action without steps answers it.
-pub(super) fn refused(error: &ProvisionError) -> ActionError {
-    let refused = ActionError::new(
-        StatusCode::CONFLICT,
-        "provider-refused",
-        format!("{} {}", error.cause, error.cure),
-    );
-    ActionError {
-        retryable: error.class.may_pass(),
-        ..refused.with_details(serde_json::json!({
-            "error_class": error.class.as_str(), "error_code": error.code, "cause": error.cause, "cure": error.cure
-        }))
-    }
-}
-
-/// A failure that no provider names.
-pub(super) fn ours(code: &str, cause: &str, cure: &str) -> Stopped {
-    Stopped::Failed(Failure::new("WRONG_INPUT", code, cause, cure))
 }
 
 /// Has another account what this one says is its own at the provider?
@@ -259,6 +199,33 @@ impl Attempt {
             failure.map(|failure| &*failure.cause),
             failure.map(|failure| &*failure.cure),
             self.by.map(|user| user.0)
+        )
+        .execute(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        Ok(())
+    }
+
+    /// A setting of the account's sends, in `provider_config.public`; `None` takes it away.
+    ///
+    /// # Errors
+    /// `in-progress`.
+    pub async fn keep(
+        &self,
+        tx: &mut Tx,
+        setting: &str,
+        value: Option<String>,
+    ) -> Result<(), ChannelError> {
+        self.holds(tx).await?;
+        sqlx::query!(
+            "update communications.channel_accounts
+                set provider_config = jsonb_set(provider_config, '{public}',
+                        jsonb_strip_nulls((provider_config -> 'public') || jsonb_build_object($3::text, $4::text)))
+              where tenant_id = $1 and id = $2",
+            self.tenant.0,
+            self.account.0,
+            setting,
+            value
         )
         .execute(tx.conn())
         .await

@@ -2,14 +2,15 @@
 //!
 //! A sender id or a number is one tenant's, and which one's the platform says (`sms_senders`): names of companies can be guessed. Without one
 //! a text leaves by the pool that the platform shares. The list is the tenant's own because a stop on a shared one would
-//! silence every other tenant; AWS looks at it for a number of the tenant's own, and for the rest our own consents do. What puts people on it
-//! AWS knows; what takes them off again it is told. The cap is the
+//! silence every other tenant; AWS looks at it for a number of the tenant's own, and for the rest our own consents do. What becomes of a text
+//! AWS tells by the configuration set that it was sent with, one for each tenant. The cap is the
 //! platform's to raise (`sms_limits`): it pays the bill.
+
+mod hearing;
 
 use super::provisioning::{self, Attempt, Outcome, Steps, Stopped, failed, is_taken, ours};
 use super::whatsapp::Provisioned;
 use super::{ChannelError, lifecycle};
-use crate::contacts::opt_out;
 use crate::model::AccountId;
 use crate::platform::hasura::{ActionError, Session, administrators};
 use crate::platform::queue::Hint;
@@ -19,14 +20,17 @@ use http::StatusCode;
 use serde::Deserialize;
 
 /// The last is no reason not to send.
-const STEPS: &[&str] = &["SENDER", "OPT_OUT_LIST", "ACTIVATE", "OPT_IN_WORDS"];
+const STEPS: &[&str] = &[
+    "SENDER",
+    "OPT_OUT_LIST",
+    "EVENTS",
+    "ACTIVATE",
+    "OPT_IN_WORDS",
+];
 /// Of a tenant that has none yet: fifty dollars a month, and five cents for a part until AWS says what it did cost.
 const MONTHLY_MICROS: i64 = 50_000_000;
 const PART_MICROS: i64 = 50_000;
 const NUMBER_ID_LIMIT: usize = 64;
-/// To START.
-const SPANISH: &str = "Vuelve a recibir nuestros mensajes. Responda STOP para darse de baja.";
-const ENGLISH: &str = "You receive our messages again. Reply STOP to opt out.";
 
 /// The arguments of `enableSms`.
 #[derive(Debug, Clone, Deserialize)]
@@ -95,11 +99,14 @@ pub struct Texts {
     pub eum: EumProvisioner,
     /// The pool that tenants without a sender of their own share; empty where there is none.
     pub pool: String,
+    /// Where configuration sets publish what becomes of texts, and numbers what is written to them.
+    pub events_topic: String,
 }
 
 struct Run<'a> {
     database: &'a Database,
     eum: &'a EumProvisioner,
+    events_topic: &'a str,
     attempt: Attempt,
     wanted: Enable,
     /// What it leaves from.
@@ -139,6 +146,7 @@ pub async fn enable(
     let mut run = Run {
         database,
         eum: &sms.eum,
+        events_topic: &sms.events_topic,
         attempt,
         wanted,
         origination,
@@ -188,21 +196,28 @@ impl Steps for Run<'_> {
         match step {
             "SENDER" => self.find_sender().await?,
             "OPT_OUT_LIST" => self.make_list().await?,
+            "EVENTS" => self.have_events_told().await?,
             "OPT_IN_WORDS" => return self.teach_words().await,
             _ => self.activate().await?,
         }
         Ok(Some(Outcome::Done))
     }
 
-    /// Where somebody had disabled it, it may be another's by now.
-    fn again(&self, _step: &str) -> bool {
-        self.was_disabled
+    /// Where somebody had disabled it, it may be another's by now. What tells is looked after each time: people change it by hand, and a
+    /// number that could not hear may by now.
+    fn again(&self, step: &str) -> bool {
+        self.was_disabled || step == "EVENTS"
     }
 }
 
 impl Run<'_> {
+    /// Of the tenant's list, of its configuration set.
+    fn name(&self) -> String {
+        format!("comms-{}", self.attempt.tenant)
+    }
+
     async fn make_list(&self) -> Result<(), Stopped> {
-        let name = format!("comms-{}", self.attempt.tenant);
+        let name = self.name();
         let made = self.eum.ensure_opt_out_list(&name).await;
         made.map_err(|error| failed(&error))?;
         let Some(number) = &self.wanted.phone_number_id else {
@@ -212,40 +227,19 @@ impl Run<'_> {
         assigned.map_err(|error| failed(&error))
     }
 
-    /// Whoever says START to the tenant's number hears from it again. `None` where nobody can say anything to what the tenant sends from.
-    async fn teach_words(&self) -> Result<Option<Outcome>, Stopped> {
-        let Some(id) = &self.wanted.phone_number_id else {
-            return Ok(None);
-        };
-        let found = self.eum.origination_number(id).await;
-        let number = found.map_err(|error| failed(&error))?;
-        if !number.is_some_and(|number| number.two_way) {
-            return Ok(None);
-        }
-        let answer = self.answer_to_start().await?;
-        for word in opt_out::START {
-            let word = word.to_uppercase();
-            let taught = self.eum.opt_in_by(id, &word, answer).await;
-            taught.map_err(|error| failed(&error))?;
-        }
-        Ok(Some(Outcome::Done))
-    }
-
-    /// What AWS answers, in the tenant's language or English: without letters that would make it two parts.
-    async fn answer_to_start(&self) -> Result<&'static str, Stopped> {
+    /// The set is there, and tells, before the first text names it: AWS refuses a text with a set that it does not know.
+    async fn have_events_told(&self) -> Result<(), Stopped> {
+        let name = self.name();
+        let made = self.eum.ensure_configuration_set(&name).await;
+        made.map_err(|error| failed(&error))?;
+        let told = self.eum.ensure_events(&name, self.events_topic).await;
+        told.map_err(|error| failed(&error))?;
         let mut tx = self.database.begin().await?;
-        let locale = sqlx::query_scalar!(
-            "select default_locale from communications.tenant_settings where tenant_id = $1",
-            self.attempt.tenant.0
-        )
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(DatabaseError::from)?;
+        self.attempt
+            .keep(&mut tx, "configuration_set", Some(name))
+            .await?;
         tx.commit().await?;
-        Ok(match locale {
-            Some(locale) if locale.starts_with("es") => SPANISH,
-            _ => ENGLISH,
-        })
+        self.hear().await
     }
 
     async fn find_sender(&self) -> Result<(), Stopped> {

@@ -81,8 +81,7 @@ const STOP_MARKETING: &[&str] = &[
     "keine werbung",
     "parar promocoes",
 ];
-/// In carriers' lists as well (`channels::sms`).
-pub const START: &[&str] = &[
+const START: &[&str] = &[
     "start",
     "unstop",
     "subscribe",

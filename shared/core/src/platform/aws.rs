@@ -42,18 +42,26 @@ impl Aws {
     }
 
     async fn clients(&self) -> &Clients {
-        self.0
-            .get_or_init(|| async {
-                let config = load().await;
-                Clients {
-                    kms: aws_sdk_kms::Client::new(&config),
-                    s3: s3(&config),
-                    secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
-                    sqs: aws_sdk_sqs::Client::new(&config),
-                    config,
-                }
-            })
-            .await
+        self.0.get_or_init(async || Clients::of(load().await)).await
+    }
+}
+
+/// For whoever does not leave it to the environment.
+impl From<SdkConfig> for Aws {
+    fn from(config: SdkConfig) -> Self {
+        Self(Arc::new(OnceCell::new_with(Some(Clients::of(config)))))
+    }
+}
+
+impl Clients {
+    fn of(config: SdkConfig) -> Self {
+        Self {
+            kms: aws_sdk_kms::Client::new(&config),
+            s3: s3(&config),
+            secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            config,
+        }
     }
 }
 
