@@ -276,10 +276,7 @@ async fn what_a_list_of_complaints_kept_back_has_failed() {
                       "feedbackId": "c-1", "complaintSubType": "OnTenantSuppressionList"}});
     world.aws_tells(&[kept_back]).await;
     assert_eq!(status(&world, &sent).await, "FAILED");
-    assert_eq!(
-        world.count("suppressions where reason = 'BOUNCE'").await,
-        1
-    );
+    assert_eq!(world.count("suppressions where reason = 'BOUNCE'").await, 1);
     assert_eq!(world.count("consents").await, 0, "nobody said anything");
 }
 
