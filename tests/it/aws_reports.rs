@@ -424,6 +424,57 @@ async fn a_text_from_what_is_no_phone_is_kept_and_holds_back_nobody() {
     );
 }
 
+/// AWS goes by the first word of a text, whatever was meant by it: nothing more would get through.
+#[tokio::test]
+async fn whom_aws_has_put_on_its_list_is_not_written_to() {
+    let world = World::new().await;
+    world.iberia.connect_sms(&world.pool).await.unwrap();
+    let ours = format!("+{}", world.iberia.display_number);
+    let text = |id: &str, keyword: &str, body: &str| {
+        json!({"originationNumber": "+34600999000", "destinationNumber": ours,
+        "messageBody": body, "inboundMessageId": id, "messageKeyword": keyword})
+    };
+    let asks = text("1", "KEYWORD_34911000001", "¿a qué hora?");
+    world.aws_tells(&[asks]).await;
+    assert_eq!(world.count("consents").await, 0);
+    let cancels = text("2", "CANCEL", "Cancel my seat 12A please");
+    world.aws_tells(&[cancels]).await;
+    assert_eq!(
+        world
+            .count("consents where not granted and source = 'provider'")
+            .await,
+        3
+    );
+    assert_eq!(world.count("messages").await, 2);
+}
+
+/// The list that AWS looks at for a sender id is the AWS account's: the stop on it may have been said to anybody.
+#[tokio::test]
+async fn a_stop_that_may_have_been_said_to_another_operator_is_none() {
+    let world = World::new().await;
+    let account = world.iberia.connect_sms(&world.pool).await.unwrap();
+    for (external, refused) in [("ES:IBERIA", 0), ("+34911000001", 3)] {
+        let sent = sent(&world, account, "SMS", "+34600999000").await;
+        sqlx::query(
+            "update communications.channel_accounts set external_account_id = $2 where id = $1",
+        )
+        .bind(account)
+        .bind(external)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+        sqlx::query(
+            "select communications.apply_effects(array[$1], array[$2], array['x'], array['x'], array[0], array['OPT_OUT'], array[null]::integer[])",
+        )
+        .bind(world.iberia.tenant)
+        .bind(sent.id)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+        assert_eq!(world.count("consents").await, refused, "{external}");
+    }
+}
+
 #[tokio::test]
 async fn what_should_have_been_read_wakes_somebody_and_what_is_new_does_not() {
     let world = World::new().await;

@@ -245,6 +245,21 @@ async fn start_gives_back_what_stop_took_and_nothing_that_was_refused_by_itself(
     }
 }
 
+/// As after an outage: one delivery brings what was said one after the other.
+#[tokio::test]
+async fn what_was_refused_by_itself_stays_so_in_one_delivery_too() {
+    let world = World::new().await;
+    says(&world, "hola", T).await;
+    marketing(&world, true, T + 1).await;
+    let said = [
+        text("m2", T + 3, "START"),
+        text("m1", T + 2, "stop promotions"),
+    ];
+    messages(&world, &said).await;
+    let marketing = "current_consents where category = 'MARKETING' and not granted";
+    assert_eq!(world.count(marketing).await, 1);
+}
+
 #[tokio::test]
 async fn what_is_reported_late_does_not_outlast_what_was_said_after_it() {
     let world = World::new().await;
