@@ -73,6 +73,44 @@ async fn whoever_shares_a_mailbox_shares_its_stop() {
     };
     world.mail_arrives(&start).await;
     assert_eq!(world.count("current_consents where granted").await, 6);
+    // Nor is a stop that one of them said elsewhere.
+    let own = was_written_to(&world, "family@example.org").await;
+    sqlx::query(
+        "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
+         select $1, gen_random_uuid(), $2, 'EMAIL', 'TRANSACTIONAL', false, 'said so', 'message', '2026-11-23T10:30:00Z'",
+    )
+    .bind(world.iberia.tenant)
+    .bind(own)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let again = Letter {
+        receipt: json!({"timestamp": "2026-11-23T12:00:00.000Z"}),
+        ..said("start")
+    };
+    world.mail_arrives(&again).await;
+    let theirs = format!("current_consents where contact_id = '{own}' and granted");
+    assert_eq!(world.count(&theirs).await, 0);
+}
+
+/// Whoever gave an address up is not there any more.
+#[tokio::test]
+async fn the_next_owner_of_an_address_says_nothing_for_the_last() {
+    let (world, to) = connected().await;
+    let last = was_written_to(&world, "shared@example.org").await;
+    sqlx::query(
+        "insert into communications.contact_former_identities (tenant_id, kind, value, contact_id, until)
+         values ($1, 'email', 'shared@example.org', $2, now())",
+    )
+    .bind(world.iberia.tenant)
+    .bind(last)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    world
+        .mail_arrives(&Letter::new("shared@example.org", &to, "s", BAJA))
+        .await;
+    assert_eq!(refused(&world).await, 1);
 }
 
 /// A driver's sick note is no wish.
@@ -109,9 +147,14 @@ async fn everybody_behind_a_form_or_a_group_is_a_contact_of_their_own() {
             .with_header(&format!("Reply-To: {customer}"));
         world.mail_arrives(&letter).await;
     }
-    let group = Letter::new("'Ana' via Info <info@lists.example>", &to, "s", "otra vez")
-        .with_header("Reply-To: ana@example.org")
-        .with_header("List-Post: <mailto:info@lists.example>");
+    let group = Letter::new(
+        &format!("'Ana' via Info <info@{domain}>"),
+        &to,
+        "s",
+        "otra vez",
+    )
+    .with_header("Reply-To: ana@example.org")
+    .with_header(&format!("List-Post: <mailto:info@{domain}>"));
     world.mail_arrives(&group).await;
     assert_eq!(
         answered_at(&world)
@@ -122,13 +165,22 @@ async fn everybody_behind_a_form_or_a_group_is_a_contact_of_their_own() {
         ["ana@example.org", "bo@example.org", "ana@example.org"]
     );
     assert_eq!(world.count("contacts").await, 2);
-    // Nobody vouches for them: a no is taken, a yes is not.
-    for (text, granted, refused) in [("start", 0, 0), (BAJA, 0, 3)] {
+    // Nobody knows who says it there.
+    for text in ["start", BAJA] {
         let letter = Letter::new(&form, &to, "s", text).with_header("Reply-To: ana@example.org");
         world.mail_arrives(&letter).await;
-        assert_eq!(world.count("consents where granted").await, granted);
-        assert_eq!(world.count("consents where not granted").await, refused);
     }
+    assert_eq!(world.count("consents").await, 0);
+    let written_by = format!("messages where context ->> 'from' = 'web@{domain}'");
+    assert_eq!(world.count(&written_by).await, 4);
+    // A stranger's group says what it likes of who wrote.
+    let strange = Letter::new("x@evil.example", &to, "s", BAJA)
+        .with_header("X-Original-From: bo@example.org\r\nSender: x@evil.example\r\nList-Id: <a>");
+    world.mail_arrives(&strange).await;
+    assert_eq!(
+        answered_at(&world).await.last().unwrap().0,
+        "x@evil.example"
+    );
 }
 
 /// What would come back to us is no place for an answer.
@@ -228,4 +280,15 @@ async fn a_mail_comes_back_only_to_whoever_sent_it() {
     assert_eq!(world.count("quarantine where reason = 'LOOP'").await, 1);
     let released = world.replays(&json!({"reason": "LOOP"})).await;
     assert_eq!((released.replayed, released.messages), (1, 1));
+    // To both at once: the other one has it.
+    let mut both = Letter::new("eva@example.org", &to, "s", "hola").with_header(&mark);
+    both.recipients.push(theirs);
+    world.mail_arrives(&both).await;
+    assert_eq!(world.count("messages where direction = 'INBOUND'").await, 3);
+    assert_eq!(
+        world
+            .count("quarantine where reason = 'LOOP' and replayed_at is null")
+            .await,
+        1
+    );
 }

@@ -74,11 +74,6 @@ pub(super) async fn pending(
     let Ok(mut mail) = mail::read(arrived.raw) else {
         return misfit(database, quarantine::UNREADABLE, arrived).await;
     };
-    // Whose it was, the header says; whether it was this tenant's, the database.
-    let comes_back = mail.automatic == Automatic::Loop;
-    if comes_back {
-        mail.automatic = Automatic::No;
-    }
     // Whoever took it over need not have written the envelope's sender into it.
     if arrived.notice.is_from_nobody && mail.automatic == Automatic::No {
         mail.automatic = Automatic::AutoReply;
@@ -87,11 +82,9 @@ pub(super) async fn pending(
         return misfit(database, quarantine::MALFORMED, arrived).await;
     };
     let question = Question::of(arrived.notice, &mail, &sender);
-    let (tx, loaded): (_, Loaded) = database.begin_with("mail_load", &question).await?;
-    if comes_back && release == Release::Unseen && loaded.comes_back() {
-        tx.rollback().await?;
-        return misfit(database, quarantine::LOOP, arrived).await;
-    }
+    let (tx, mut loaded): (_, Loaded) = database.begin_with("mail_load", &question).await?;
+    // Whose message it says that it is, the database knows: the others get it as anybody's.
+    let came_back = mail.loop_of.is_some() && release == Release::Unseen && loaded.drop_own();
     let threads = loaded.threads(&question, reply_secrets);
     let mut pending = Pending {
         tx,
@@ -108,7 +101,9 @@ pub(super) async fn pending(
         return Ok(pending);
     }
     // Quarantine has room for one.
-    if let Some(domain) = question.nobodys_domain(&threads) {
+    if came_back {
+        pending.misfits.push(kept(quarantine::LOOP, arrived));
+    } else if let Some(domain) = question.nobodys_domain(&threads) {
         pending.misfits.push(Misfit {
             reason: quarantine::UNKNOWN_ACCOUNT,
             external_account_id: Some(domain.to_lowercase()),
@@ -178,35 +173,35 @@ fn domain(address: &str) -> Option<String> {
     Some(domain.to_lowercase())
 }
 
-/// Who wrote: whom `From` names, else who would get the bounce. Where a group wrote its own address there, or a form of the tenant's, whom an
-/// answer is wanted to.
+/// Who wrote: whom `From` names, else who would get the bounce. Where a group of the tenant's wrote its own address there, or a form, whom an
+/// answer is wanted to: what a stranger's group says of its writers is the stranger's word.
 struct Sender {
     address: String,
     name: Option<String>,
     /// Is it the one whom the provider's checks are about?
     vouched: bool,
+    /// Does the mail itself say that they wrote it?
+    named: bool,
 }
 
 impl Sender {
     fn of(notice: &MailNotice, mail: &Mail) -> Option<Self> {
-        let of = |mailbox: &Mailbox, vouched| Self {
+        let of = |mailbox: &Mailbox, named: bool| Self {
             address: mailbox.address.clone(),
             name: mailbox.name.clone(),
-            vouched,
+            vouched: named && mail.from_is_sole,
+            named,
         };
-        if let Some(behind) = mail
-            .rewritten_from
-            .as_ref()
-            .or_else(|| behind_a_form(notice, mail))
-        {
+        if let Some(behind) = behind_a_group(notice, mail).or_else(|| behind_a_form(notice, mail)) {
             return Some(of(behind, false));
         }
-        let named = mail.from.as_ref().map(|from| of(from, mail.from_is_sole));
+        let named = mail.from.as_ref().map(|from| of(from, true));
         let bounced_to = || {
             Some(Self {
                 address: notice.envelope_from.clone()?,
                 name: None,
                 vouched: false,
+                named: true,
             })
         };
         named.or_else(bounced_to)
@@ -220,6 +215,13 @@ impl Sender {
     fn alias(&self) -> Alias {
         Alias::new(AliasKind::Email, "", &self.address)
     }
+}
+
+fn behind_a_group<'a>(notice: &MailNotice, mail: &'a Mail) -> Option<&'a Mailbox> {
+    let from = mail.from.as_ref().map(|from| &from.address);
+    let mut group = from.into_iter().chain(&mail.list_post);
+    let is_ours = group.any(|address| is_our_domain(notice, address));
+    mail.rewritten_from.as_ref().filter(|_| is_ours)
 }
 
 /// A form on the tenant's pages writes in the tenant's name, and says whom to answer.
@@ -286,7 +288,9 @@ fn file(
     let wish = if unsubscribes.is_some() {
         Some(Wish::StopMarketing)
     } else {
-        wish(mail).filter(|wish| sender.is_proven(notice) || wish.is_a_no())
+        // A no is taken of anybody whom From names; of somebody behind it, nobody knows who says it.
+        let is_heard = |wish: &Wish| sender.is_proven(notice) || sender.named && wish.is_a_no();
+        wish(mail).filter(is_heard)
     };
     if let Some(wish) = wish {
         document.wishes.push(NewWish {

@@ -131,13 +131,11 @@ impl Sorted {
         channel: Channel,
     ) {
         // Whoever the provider lets nothing more through to is not to be written to, whatever the sentence meant.
-        let barred = || {
-            message
-                .barred_by_provider
-                .then_some((Wish::Stop, "told the provider", "provider"))
-        };
-        let said = wish(&message, channel).map(|wish| (wish, "said so", "message"));
-        if let Some((wish, basis, source)) = said.or_else(barred) {
+        let said = wish(&message, channel);
+        let barred = message.barred_by_provider && said != Some(Wish::Stop);
+        let barred = barred.then_some((Wish::Stop, "told the provider", "provider"));
+        let said = said.map(|wish| (wish, "said so", "message"));
+        for (wish, basis, source) in said.into_iter().chain(barred) {
             self.document.wishes.push(NewWish {
                 tenant_id: owner.tenant_id,
                 contact_id: contact,

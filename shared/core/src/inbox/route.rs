@@ -57,17 +57,30 @@ async fn came_by(
     channel: Channel,
 ) -> Result<Option<Route>, InboxError> {
     let row = sqlx::query!(
-        r#"select m.address, m.rfc_message_id, m.content ->> 'subject' as subject, given_up.ago as "given_up!",
+        r#"select m.address as "address!", m.rfc_message_id, m.content ->> 'subject' as subject, given_up.ago as "given_up!",
                   communications.account_to_send_again($1, m.account_id, $3) as "account: AccountId"
              from communications.conversations v
             cross join lateral (
-                select m.* from communications.messages m
-                 where m.tenant_id = v.tenant_id and m.conversation_id = v.id and m.direction = 'INBOUND' and m.channel = $3
-                   -- As communications.is_written has it, which a database before 0085 does not know.
-                   and (m.content ->> 'type') is distinct from 'system'
-                   and (m.context ->> 'automatic') is null and (m.context ->> 'group_id') is null
-                 order by (m.id = $5) is true desc, m.thread_at desc, m.id desc
-                 limit 1) m
+                -- The message that is answered; what they wrote, as communications.is_written has it, which a database before 0085 does
+                -- not know; else what a program wrote for them.
+                (select 0 as rank, m.* from communications.messages m
+                  where m.tenant_id = v.tenant_id and m.id = $5 and m.conversation_id = v.id and m.direction = 'INBOUND'
+                    and m.channel = $3 and (m.content ->> 'type') is distinct from 'system')
+                union all
+                (select 1, m.* from communications.messages m
+                  where m.tenant_id = v.tenant_id and m.conversation_id = v.id and m.direction = 'INBOUND' and m.channel = $3
+                    and (m.content ->> 'type') is distinct from 'system'
+                    and (m.context ->> 'automatic') is null and (m.context ->> 'group_id') is null
+                  order by m.thread_at desc, m.id desc
+                  limit 1)
+                union all
+                (select 2, m.* from communications.messages m
+                  where $3 = 'EMAIL' and m.tenant_id = v.tenant_id and m.conversation_id = v.id and m.direction = 'INBOUND'
+                    and m.channel = 'EMAIL'
+                  order by m.thread_at desc, m.id desc
+                  limit 1)
+                order by rank
+                limit 1) m
             cross join lateral (
                 select exists (select from communications.contact_former_identities f
                                 where f.tenant_id = $1 and f.contact_id = $2 and f.value in (m.address, ltrim(m.address, '+')))
@@ -76,7 +89,7 @@ async fn came_by(
                                         where i.tenant_id = $1 and i.contact_id = $2 and i.value in (m.address, ltrim(m.address, '+')))
                        as ago) given_up
             where v.tenant_id = $1 and v.contact_id = $2
-            order by given_up.ago, (m.id = $5) is true desc, (v.id = $4) desc nulls last, m.thread_at desc
+            order by given_up.ago, m.rank, (v.id = $4) desc nulls last, m.thread_at desc
             limit 1"#,
         tenant.0,
         contact.0,

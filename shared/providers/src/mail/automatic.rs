@@ -31,8 +31,6 @@ pub enum Automatic {
     Bounce,
     /// A newsletter. What came through a group is no such thing.
     List,
-    /// A mail of our own that came back: never to be taken for a customer's.
-    Loop,
 }
 
 /// Headers that only programs write which answer, whatever stands in them.
@@ -49,9 +47,7 @@ const SIGNS: [&str; 7] = [
 pub(super) fn of(headers: &Headers<'_>, is_report: bool) -> Automatic {
     let precedence = first(headers, "Precedence");
     let precedence = precedence.as_deref().unwrap_or_default();
-    if headers.has(LOOP_HEADER) {
-        Automatic::Loop
-    } else if is_report || is_report_without_form(headers) {
+    if is_report || is_report_without_form(headers) {
         Automatic::Bounce
     } else if says_so(headers) || precedence == "auto_reply" {
         Automatic::AutoReply

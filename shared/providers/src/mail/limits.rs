@@ -10,25 +10,48 @@ mod encoded;
 /// Announcements of an inner mail or of a boundary.
 const LIMIT: usize = 256;
 
-/// Mails that are encoded, of one mail. The parser reads those within three of one another.
+/// Mails that are encoded, of one mail, and how often its length may be decoded. The parser reads those within three of one another.
 const ENCODED: usize = 32;
+const DECODED_AT_MOST: usize = 8;
 const ENCODED_LAYERS: usize = 3;
 
 /// Counts what would open a layer; in mails that were sent along encoded, as the parser will decode them, too.
 pub(super) fn is_too_nested(raw: &[u8]) -> bool {
-    is_too_nested_within(raw, ENCODED_LAYERS)
+    let mut budget = Budget {
+        mails: ENCODED,
+        bytes: DECODED_AT_MOST * raw.len(),
+    };
+    is_too_nested_within(raw, ENCODED_LAYERS, &mut budget)
 }
 
-fn is_too_nested_within(raw: &[u8], layers: usize) -> bool {
+/// Of all layers together: what is decoded may hold what is decoded again.
+struct Budget {
+    mails: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    /// `false`: nothing is left for so much.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let left = (self.mails.checked_sub(1), self.bytes.checked_sub(bytes));
+        let (Some(mails), Some(bytes)) = left else {
+            return false;
+        };
+        *self = Self { mails, bytes };
+        true
+    }
+}
+
+fn is_too_nested_within(raw: &[u8], layers: usize, budget: &mut Budget) -> bool {
     if announcements(raw).nth(LIMIT).is_some() {
         return true;
     }
     let Some(layers) = layers.checked_sub(1) else {
         return false;
     };
-    let mut encoded = encoded::mails(raw);
-    let too_nested = |mail: Vec<u8>| is_too_nested_within(&mail, layers);
-    encoded.by_ref().take(ENCODED).any(too_nested) || encoded.next().is_some()
+    encoded::mails(raw).any(|mail| {
+        !budget.takes(mail.len()) || is_too_nested_within(&mail.decoded(), layers, budget)
+    })
 }
 
 fn announcements(raw: &[u8]) -> impl Iterator<Item = usize> {

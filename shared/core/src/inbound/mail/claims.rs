@@ -151,9 +151,11 @@ pub(super) struct Thread {
 }
 
 impl Loaded {
-    /// Is it a mail of one of those whom it came to?
-    pub fn comes_back(&self) -> bool {
-        self.owners.iter().any(|found| found.comes_back)
+    /// Leaves out whose own mail it is. Was there anybody?
+    pub fn drop_own(&mut self) -> bool {
+        let all = self.owners.len();
+        self.owners.retain(|found| !found.comes_back);
+        self.owners.len() < all
     }
 
     /// Those whose claim holds. A token that nobody signed for the tenant names nothing, and where only the token could say whose a shared

@@ -25,8 +25,12 @@ pub(super) fn of(
     sender: &Sender,
 ) -> NewMessage {
     let address = answers_go_to(notice, mail, sender);
-    // An answer that is drawn elsewhere says nothing about who writes from there.
-    let drawn_from = (address != sender.address).then_some(&sender.address);
+    // Where it is not where they wrote from: an answer that is drawn elsewhere says nothing about who writes there.
+    let from = mail
+        .from
+        .as_ref()
+        .map_or(&sender.address, |from| &from.address);
+    let drawn_from = (address != *from).then_some(from);
     let subject = mail.subject.clone().unwrap_or_default();
     let body = if mail.visible_text.trim().is_empty() {
         subject.clone()
@@ -114,7 +118,6 @@ fn word(automatic: Automatic) -> Option<&'static str> {
         Automatic::AutoReply => Some("auto-reply"),
         Automatic::Bounce => Some("bounce"),
         Automatic::List => Some("list"),
-        Automatic::Loop => Some("loop"),
     }
 }
 

@@ -12,8 +12,29 @@ const GENEROUS: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What is decoded of every part that may be a mail.
-pub(super) fn mails(raw: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+/// A part that may be a mail, and what follows it.
+pub(super) enum Encoded<'a> {
+    Base64(&'a [u8]),
+    QuotedPrintable(&'a [u8]),
+}
+
+impl Encoded<'_> {
+    /// Bytes that are walked through to decode it.
+    pub fn len(&self) -> usize {
+        let (Self::Base64(body) | Self::QuotedPrintable(body)) = self;
+        body.len()
+    }
+
+    pub fn decoded(&self) -> Vec<u8> {
+        match self {
+            Self::Base64(body) => from_base64(body),
+            Self::QuotedPrintable(body) => from_quoted_printable(body),
+        }
+    }
+}
+
+/// Every part that may be a mail.
+pub(super) fn mails(raw: &[u8]) -> impl Iterator<Item = Encoded<'_>> {
     let mut from = 0;
     std::iter::from_fn(move || {
         loop {
@@ -26,10 +47,10 @@ pub(super) fn mails(raw: &[u8]) -> impl Iterator<Item = Vec<u8>> {
                 continue;
             }
             if find(&headers, b"base64").is_some() {
-                return Some(from_base64(body));
+                return Some(Encoded::Base64(up_to_a_boundary(body)));
             }
             if find(&headers, b"quoted-printable").is_some() {
-                return Some(from_quoted_printable(body));
+                return Some(Encoded::QuotedPrintable(body));
             }
         }
     })
@@ -82,10 +103,14 @@ fn find(text: &[u8], word: &[u8]) -> Option<usize> {
         .position(|window| window.eq_ignore_ascii_case(word))
 }
 
-/// Up to what can stand in no such text: a line that may be a boundary.
-fn from_base64(body: &[u8]) -> Vec<u8> {
+/// A line that may be one can stand in no base64.
+fn up_to_a_boundary(body: &[u8]) -> &[u8] {
     let end = body.windows(3).position(|window| window == b"\n--");
-    let letters: Vec<u8> = body[..end.unwrap_or(body.len())]
+    &body[..end.unwrap_or(body.len())]
+}
+
+fn from_base64(body: &[u8]) -> Vec<u8> {
+    let letters: Vec<u8> = body
         .iter()
         .copied()
         .filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))

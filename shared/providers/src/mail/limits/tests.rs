@@ -187,3 +187,14 @@ fn a_long_mail_is_walked_through_once() {
         format!("Content-Type: text/plain\n{}", name.repeat(200_000)).as_bytes()
     ));
 }
+
+/// Plain text decodes to itself: each of these holds all that follow, three times over.
+#[test]
+fn what_would_be_decoded_again_and_again_is_refused() {
+    let head =
+        "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n";
+    let raw = head.repeat(31) + &"hola\r\n".repeat(500_000);
+    assert!(is_too_nested(raw.as_bytes()));
+    let raw = head.repeat(2) + &"hola\r\n".repeat(1_000);
+    assert!(!is_too_nested(raw.as_bytes()));
+}
