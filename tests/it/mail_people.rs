@@ -93,6 +93,40 @@ async fn whoever_shares_a_mailbox_shares_its_stop() {
     assert_eq!(world.count(&theirs).await, 0);
 }
 
+/// Their own no is not taken back by whoever says START where they are written to as well; nor is a no there outlasted by coming late.
+#[tokio::test]
+async fn what_somebody_refused_themselves_stays_refused() {
+    let (world, to) = connected().await;
+    let own = was_written_to(&world, "family@example.org").await;
+    sqlx::query(
+        "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
+         select $1, gen_random_uuid(), $2, 'EMAIL', c, false, 'said so', 'message', '2026-11-23T09:00:00Z'
+           from unnest(array['TRANSACTIONAL', 'MARKETING']) as c",
+    )
+    .bind(world.iberia.tenant)
+    .bind(own)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let said = |text: &str, hour: u8| Letter {
+        receipt: json!({"timestamp": format!("2026-11-23T{hour}:00:00.000Z")}),
+        ..Letter::new("family@example.org", &to, "s", text)
+    };
+    for (text, hour) in [(BAJA, 10), ("start", 11), ("start promotions", 12)] {
+        world.mail_arrives(&said(text, hour)).await;
+    }
+    let theirs = |granted: &str| {
+        format!("current_consents where contact_id = '{own}' and category <> 'OTP' and {granted}")
+    };
+    assert_eq!(world.count(&theirs("not granted")).await, 2);
+    // Said before the start, and told after it.
+    let late = was_written_to(&world, "family@example.org").await;
+    world.mail_arrives(&said(BAJA, 10)).await;
+    let refused =
+        format!("current_consents where contact_id = '{late}' and category = 'TRANSACTIONAL'");
+    assert_eq!(world.count(&refused).await, 0);
+}
+
 /// Whoever gave an address up is not there any more.
 #[tokio::test]
 async fn the_next_owner_of_an_address_says_nothing_for_the_last() {
@@ -171,11 +205,12 @@ async fn everybody_behind_a_form_or_a_group_is_a_contact_of_their_own() {
         world.mail_arrives(&letter).await;
     }
     assert_eq!(world.count("consents").await, 0);
-    let written_by = format!("messages where context ->> 'from' = 'web@{domain}'");
+    let written_by = format!("messages where context ->> 'named' = 'web@{domain}'");
     assert_eq!(world.count(&written_by).await, 4);
     // A stranger's group says what it likes of who wrote.
-    let strange = Letter::new("x@evil.example", &to, "s", BAJA)
-        .with_header("X-Original-From: bo@example.org\r\nSender: x@evil.example\r\nList-Id: <a>");
+    let strange = Letter::new("x@evil.example", &to, "s", BAJA).with_header(&format!(
+        "X-Original-From: bo@example.org\r\nSender: x@evil.example\r\nList-Id: <a>\r\nList-Post: <mailto:{to}>"
+    ));
     world.mail_arrives(&strange).await;
     assert_eq!(
         answered_at(&world).await.last().unwrap().0,

@@ -83,9 +83,15 @@ pub(super) async fn pending(
     };
     let question = Question::of(arrived.notice, &mail, &sender);
     let (tx, mut loaded): (_, Loaded) = database.begin_with("mail_load", &question).await?;
+    let threads = loaded.threads(&question, reply_secrets);
+    let nobodys_domain = question.nobodys_domain(&threads).map(str::to_lowercase);
     // Whose message it says that it is, the database knows: the others get it as anybody's.
     let came_back = mail.loop_of.is_some() && release == Release::Unseen && loaded.drop_own();
-    let threads = loaded.threads(&question, reply_secrets);
+    let threads = if came_back {
+        loaded.threads(&question, reply_secrets)
+    } else {
+        threads
+    };
     let mut pending = Pending {
         tx,
         misfits: Vec::new(),
@@ -101,14 +107,14 @@ pub(super) async fn pending(
         return Ok(pending);
     }
     // Quarantine has room for one.
-    if came_back {
-        pending.misfits.push(kept(quarantine::LOOP, arrived));
-    } else if let Some(domain) = question.nobodys_domain(&threads) {
+    if nobodys_domain.is_some() {
         pending.misfits.push(Misfit {
             reason: quarantine::UNKNOWN_ACCOUNT,
-            external_account_id: Some(domain.to_lowercase()),
+            external_account_id: nobodys_domain,
             payload: arrived.message.to_vec(),
         });
+    } else if came_back {
+        pending.misfits.push(kept(quarantine::LOOP, arrived));
     }
     let contacts = decide(
         &loaded,
@@ -218,9 +224,9 @@ impl Sender {
 }
 
 fn behind_a_group<'a>(notice: &MailNotice, mail: &'a Mail) -> Option<&'a Mailbox> {
-    let from = mail.from.as_ref().map(|from| &from.address);
-    let mut group = from.into_iter().chain(&mail.list_post);
-    let is_ours = group.any(|address| is_our_domain(notice, address));
+    // Where it would have one write to it is the group's own word as well.
+    let group = mail.from.as_ref()?;
+    let is_ours = is_our_domain(notice, &group.address);
     mail.rewritten_from.as_ref().filter(|_| is_ours)
 }
 

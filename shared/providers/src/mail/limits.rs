@@ -11,8 +11,8 @@ mod encoded;
 const LIMIT: usize = 256;
 
 /// Mails that are encoded, of one mail, and how often its length may be decoded. The parser reads those within three of one another.
-const ENCODED: usize = 32;
-const DECODED_AT_MOST: usize = 8;
+const ENCODED: usize = 64;
+const DECODED_AT_MOST: usize = 16;
 const ENCODED_LAYERS: usize = 3;
 
 /// Counts what would open a layer; in mails that were sent along encoded, as the parser will decode them, too.

@@ -25,12 +25,10 @@ pub(super) fn of(
     sender: &Sender,
 ) -> NewMessage {
     let address = answers_go_to(notice, mail, sender);
-    // Where it is not where they wrote from: an answer that is drawn elsewhere says nothing about who writes there.
-    let from = mail
-        .from
-        .as_ref()
-        .map_or(&sender.address, |from| &from.address);
-    let drawn_from = (address != *from).then_some(from);
+    // An answer that is drawn elsewhere says nothing about who writes from there.
+    let from = (address != sender.address).then_some(&sender.address);
+    let named = mail.from.as_ref().map(|named| &named.address);
+    let named = named.filter(|named| **named != sender.address);
     let subject = mail.subject.clone().unwrap_or_default();
     let body = if mail.visible_text.trim().is_empty() {
         subject.clone()
@@ -71,7 +69,7 @@ pub(super) fn of(
         context: Some(context(
             notice,
             mail,
-            drawn_from,
+            (from, named),
             thread.answered.is_some() && answered.is_none(),
         )),
         address,
@@ -83,7 +81,7 @@ pub(super) fn of(
 fn context(
     notice: &MailNotice,
     mail: &Mail,
-    drawn_from: Option<&String>,
+    (from, named): (Option<&String>, Option<&String>),
     answers_another: bool,
 ) -> Value {
     let mut context = json!({
@@ -95,8 +93,10 @@ fn context(
         // Somebody wrote to the address that another contact was given.
         "answers_another": answers_another,
     });
-    if let Some(from) = drawn_from {
-        context["from"] = json!(from);
+    for (key, address) in [("from", from), ("named", named)] {
+        if let Some(address) = address {
+            context[key] = json!(address);
+        }
     }
     context
 }
