@@ -25,6 +25,7 @@ pub use whatsapp::Verification;
 
 use crate::model::{MediaId, TenantId};
 use crate::platform::{ConfigError, Database, DatabaseError};
+use crate::quarantine::{self, Misfit};
 use comms_providers::event::ProviderEvent;
 use comms_providers::whatsapp::signature::SignatureError;
 use known::Entrance;
@@ -81,6 +82,24 @@ pub async fn take_in(
     events: Vec<ProviderEvent>,
 ) -> Result<Ingested, InboundError> {
     taken_in(database, source, Entrance::one(door), events).await
+}
+
+/// Quarantine, and nothing else.
+async fn kept(
+    database: &Database,
+    source: &str,
+    door: Door,
+    reason: &'static str,
+    payload: Vec<u8>,
+) -> Result<Ingested, InboundError> {
+    let mut tx = database.begin().await?;
+    let misfit = Misfit::of(reason, payload);
+    quarantine::store(&mut tx, source, door.tenant(), &[misfit]).await?;
+    tx.commit().await?;
+    Ok(Ingested {
+        quarantined: 1,
+        ..Ingested::default()
+    })
 }
 
 async fn taken_in(

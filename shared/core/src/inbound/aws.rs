@@ -8,12 +8,12 @@ use super::known::{Door, Entrance};
 use super::mail::{self, Arrived, Mailroom};
 use super::pending::Pending;
 use super::sorted::Source;
-use super::{InboundError, Ingested};
+use super::{InboundError, Ingested, kept};
 use crate::delivery::{Recorded, StatusReport};
 use crate::model::Channel;
 use crate::platform::Database;
 use crate::quarantine::{
-    self, MALFORMED, Misfit, REFUSED, STRANGE_TOPIC, UNHANDLED, UNKNOWN_MESSAGE, UNREADABLE,
+    MALFORMED, Misfit, REFUSED, STRANGE_TOPIC, UNHANDLED, UNKNOWN_MESSAGE, UNREADABLE,
 };
 use comms_providers::aws_inbound::{self, Notification};
 use comms_providers::event::mail::MailNotice;
@@ -91,11 +91,7 @@ pub async fn reports_one_by_one(
             Ok(taken) => ingested.add(taken),
             Err(InboundError::Database(error)) if error.is_about_rows() => {
                 tracing::error!(%error, "the database does not take a report");
-                let mut tx = database.begin().await?;
-                let misfit = Misfit::of(REFUSED, payload);
-                quarantine::store(&mut tx, source, None, &[misfit]).await?;
-                tx.commit().await?;
-                ingested.quarantined += 1;
+                ingested.add(kept(database, source, Door::App, REFUSED, payload).await?);
             }
             Err(error) => return Err(error),
         }
@@ -148,14 +144,12 @@ pub(super) async fn pending_reports(
     })
 }
 
-/// Why what a strange topic sent is unknown.
-const STRANGE: &str = "a strange topic";
-
 /// One message of SNS.
 #[derive(Debug, Clone)]
 pub struct Notified {
     message: String,
-    what: Notification,
+    /// `None`: none of our topics sent it.
+    what: Option<Notification>,
 }
 
 impl Notified {
@@ -163,7 +157,7 @@ impl Notified {
     #[must_use]
     pub fn of(message: &str, sent_at: OffsetDateTime) -> Self {
         Self {
-            what: aws_inbound::read(message, sent_at),
+            what: Some(aws_inbound::read(message, sent_at)),
             message: message.to_owned(),
         }
     }
@@ -172,10 +166,7 @@ impl Notified {
     #[must_use]
     pub fn strange(body: &str) -> Self {
         Self {
-            what: Notification::Unknown {
-                reason: STRANGE,
-                raw: Value::Null,
-            },
+            what: None,
             message: body.to_owned(),
         }
     }
@@ -184,7 +175,7 @@ impl Notified {
     #[must_use]
     pub fn unreadable(record: &Value) -> Self {
         Self {
-            what: Notification::Unreadable { raw: Value::Null },
+            what: Some(Notification::Unreadable { raw: Value::Null }),
             message: record.to_string(),
         }
     }
@@ -201,6 +192,10 @@ pub async fn notified(
 ) -> Result<Ingested, InboundError> {
     let (mut reported, mut texts, mut mails, mut misfits) = (vec![], vec![], vec![], vec![]);
     for Notified { message, what } in all {
+        let Some(what) = what else {
+            misfits.push(Misfit::of(STRANGE_TOPIC, message.into_bytes()));
+            continue;
+        };
         match what {
             Notification::SesEvents(events) | Notification::EumEvents(events) => {
                 reported.extend(events);
@@ -208,9 +203,6 @@ pub async fn notified(
             Notification::InboundSms(event) => texts.push(*event),
             Notification::Mail(notice) => mails.push((message, notice)),
             Notification::Ignored(why) => tracing::debug!(why, "notification ignored"),
-            Notification::Unknown { reason, .. } if reason == STRANGE => {
-                misfits.push(Misfit::of(STRANGE_TOPIC, message.into_bytes()));
-            }
             Notification::Unknown { .. } => {
                 misfits.push(Misfit::of(UNHANDLED, message.into_bytes()));
             }

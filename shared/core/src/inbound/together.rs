@@ -13,7 +13,7 @@ mod serve;
 
 use super::known::{Door, Entrance};
 use super::whatsapp;
-use super::{InboundError, Ingested};
+use super::{InboundError, Ingested, kept};
 use crate::platform::{Database, DatabaseError};
 use comms_providers::event::{EventKind, ProviderEvent};
 use comms_providers::whatsapp::VerifiedWebhook;
@@ -125,7 +125,7 @@ impl Reception {
             Ok(events) => events,
             Err(reason) => {
                 let payload = raw.raw().to_vec();
-                return here(whatsapp::kept(&self.database, door, reason, payload).await);
+                return here(kept(&self.database, whatsapp::NAME, door, reason, payload).await);
             }
         };
         let Some(line) = self.line(&events) else {

@@ -4,12 +4,12 @@ use super::known::{Asked, Door, Entrance, Loaded};
 use super::pending::Pending;
 use super::sorted::Source;
 use super::text::{self, Text};
-use super::{InboundError, Ingested, people, taken_in};
+use super::{InboundError, Ingested, kept, people, taken_in};
 use crate::channels::accounts;
 use crate::delivery::{Recorded, StatusReport};
 use crate::model::{Channel, TenantId};
 use crate::platform::{Database, DatabaseError};
-use crate::quarantine::{self, Misfit};
+use crate::quarantine;
 use aws_lc_rs::{constant_time, digest};
 use comms_providers::event::{EventKind, ProviderEvent};
 use comms_providers::whatsapp::VerifiedWebhook;
@@ -127,7 +127,8 @@ async fn piece_by_piece(
             Ok(taken) => ingested.add(taken),
             Err(InboundError::Database(error)) if error.is_about_rows() => {
                 tracing::error!(%error, "the database does not take an event");
-                ingested.add(kept(database, entrance.door(), quarantine::REFUSED, payload).await?);
+                let (door, reason) = (entrance.door(), quarantine::REFUSED);
+                ingested.add(kept(database, NAME, door, reason, payload).await?);
             }
             Err(error) => return Err(error),
         }
@@ -153,23 +154,6 @@ pub(super) async fn pending(
     events: Vec<ProviderEvent>,
 ) -> Result<Pending, InboundError> {
     Pending::of(database, SOURCE, Entrance::one(Door::App), events).await
-}
-
-/// Quarantine, and nothing else.
-pub(super) async fn kept(
-    database: &Database,
-    door: Door,
-    reason: &'static str,
-    payload: Vec<u8>,
-) -> Result<Ingested, InboundError> {
-    let mut tx = database.begin().await?;
-    let misfit = Misfit::of(reason, payload);
-    quarantine::store(&mut tx, NAME, door.tenant(), &[misfit]).await?;
-    tx.commit().await?;
-    Ok(Ingested {
-        quarantined: 1,
-        ..Ingested::default()
-    })
 }
 
 /// The account as the payload names it.
