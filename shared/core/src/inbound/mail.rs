@@ -20,7 +20,7 @@ use crate::model::{Channel, ContactId};
 use crate::platform::Database;
 use crate::quarantine::{self, Misfit};
 use claims::{Loaded, Question, Thread};
-use comms_providers::event::mail::{MailNotice, Verdict};
+use comms_providers::event::mail::{MailNotice, Verdict, is_of};
 use comms_providers::mail::{self, Automatic, Mail, Mailbox};
 use secrecy::SecretString;
 use time::OffsetDateTime;
@@ -241,15 +241,8 @@ fn behind_a_form<'a>(notice: &MailNotice, mail: &'a Mail) -> Option<&'a Mailbox>
 
 /// Is it at a domain that the mail came to, or at one above or beneath it?
 fn is_our_domain(notice: &MailNotice, address: &str) -> bool {
-    let Some(theirs) = domain(address) else {
-        return false;
-    };
-    let beneath = |lower: &str, upper: &str| {
-        let rest = lower.strip_suffix(upper);
-        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
-    let mut ours = notice.recipients.iter().filter_map(|to| domain(to));
-    ours.any(|ours| beneath(&ours, &theirs) || beneath(&theirs, &ours))
+    let mut ours = notice.recipients.iter();
+    ours.any(|ours| is_of(ours, address) || is_of(address, ours))
 }
 
 /// The contact in each tenant. People who share a mailbox are told apart by the message of ours that they answer from the very address it

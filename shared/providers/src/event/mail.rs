@@ -93,8 +93,9 @@ impl MailNotice {
     }
 }
 
-/// Of one domain, or of one beneath it.
-fn is_of(envelope: &str, from: &str) -> bool {
+/// Is the first address of the second's domain, or of one beneath it?
+#[must_use]
+pub fn is_of(envelope: &str, from: &str) -> bool {
     let domain = |address: &str| {
         address
             .rsplit_once('@')
