@@ -1,5 +1,6 @@
 //! Who wrote a mail, who is written to at its address, and where answers to it go.
 
+use crate::mails::written_to;
 use comms_tests::world::World;
 use comms_tests::world::aws::Letter;
 use serde_json::json;
@@ -12,27 +13,6 @@ async fn connected() -> (World, String) {
     world.iberia.connect_email(&world.pool).await.unwrap();
     let to = format!("hola@{}", world.iberia.mail_domain());
     (world, to)
-}
-
-/// A contact of the first operator's who got an email at this address, which is no alias of theirs.
-async fn was_written_to(world: &World, address: &str) -> Uuid {
-    let contact: Uuid = world.scalar("select gen_random_uuid()").await;
-    sqlx::query(
-        "with somebody as (insert into communications.contacts (tenant_id, id) values ($1, $2))
-         insert into communications.messages
-             (tenant_id, id, direction, channel, account_id, contact_id, sender_kind, address, content, status, lane, category, attempts,
-              external_message_id)
-         select $1, gen_random_uuid(), 'OUTBOUND', 'EMAIL', a.id, $2, 'SYSTEM', $3, '{\"type\": \"text\", \"body\": \"t\"}', 'SENT',
-                'TRANSACTIONAL', 'TRANSACTIONAL', 1, gen_random_uuid()::text
-           from communications.channel_accounts a where a.tenant_id = $1 and a.channel = 'EMAIL'",
-    )
-    .bind(world.iberia.tenant)
-    .bind(contact)
-    .bind(address)
-    .execute(&world.pool)
-    .await
-    .unwrap();
-    contact
 }
 
 /// The addresses that answers to the mails so far go to, and whose they are.
@@ -61,7 +41,7 @@ async fn whoever_shares_a_mailbox_shares_its_stop() {
         "Family@Example.org",
         "other@example.org",
     ] {
-        was_written_to(&world, address).await;
+        written_to(&world, address).await;
     }
     let said = |text: &str| Letter::new("family@example.org", &to, "s", text);
     world.mail_arrives(&said(BAJA)).await;
@@ -74,7 +54,7 @@ async fn whoever_shares_a_mailbox_shares_its_stop() {
     world.mail_arrives(&start).await;
     assert_eq!(world.count("current_consents where granted").await, 6);
     // Nor is a stop that one of them said elsewhere.
-    let own = was_written_to(&world, "family@example.org").await;
+    let (_, own) = written_to(&world, "family@example.org").await;
     sqlx::query(
         "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
          select $1, gen_random_uuid(), $2, 'EMAIL', 'TRANSACTIONAL', false, 'said so', 'message', '2026-11-23T10:30:00Z'",
@@ -97,7 +77,7 @@ async fn whoever_shares_a_mailbox_shares_its_stop() {
 #[tokio::test]
 async fn what_somebody_refused_themselves_stays_refused() {
     let (world, to) = connected().await;
-    let own = was_written_to(&world, "family@example.org").await;
+    let (_, own) = written_to(&world, "family@example.org").await;
     sqlx::query(
         "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
          select $1, gen_random_uuid(), $2, 'EMAIL', c, false, 'said so', 'message', '2026-11-23T09:00:00Z'
@@ -120,7 +100,7 @@ async fn what_somebody_refused_themselves_stays_refused() {
     };
     assert_eq!(world.count(&theirs("not granted")).await, 2);
     // Said before the start, and told after it.
-    let late = was_written_to(&world, "family@example.org").await;
+    let (_, late) = written_to(&world, "family@example.org").await;
     world.mail_arrives(&said(BAJA, 10)).await;
     let refused =
         format!("current_consents where contact_id = '{late}' and category = 'TRANSACTIONAL'");
@@ -131,7 +111,7 @@ async fn what_somebody_refused_themselves_stays_refused() {
 #[tokio::test]
 async fn the_next_owner_of_an_address_says_nothing_for_the_last() {
     let (world, to) = connected().await;
-    let last = was_written_to(&world, "shared@example.org").await;
+    let (_, last) = written_to(&world, "shared@example.org").await;
     sqlx::query(
         "insert into communications.contact_former_identities (tenant_id, kind, value, contact_id, until)
          values ($1, 'email', 'shared@example.org', $2, now())",
@@ -152,9 +132,6 @@ async fn the_next_owner_of_an_address_says_nothing_for_the_last() {
 async fn a_subject_above_a_file_is_no_wish() {
     let (world, to) = connected().await;
     let mut letter = Letter::new("driver@example.org", &to, BAJA, "");
-    letter.raw = letter
-        .raw
-        .replace("Content-Type: text/plain; charset=utf-8\\r\\n\\r\\n", "");
     letter.raw = format!(
         "From: driver@example.org\r\nTo: {to}\r\nSubject: {BAJA}\r\nMessage-ID: <{}@mail.example>\r\nMIME-Version: 1.0\r\n\
          Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n\r\n\
@@ -297,8 +274,7 @@ async fn a_reply_to_draws_nobody_into_anothers_thread() {
 async fn a_mail_comes_back_only_to_whoever_sent_it() {
     let (world, to) = connected().await;
     world.albion.connect_email(&world.pool).await.unwrap();
-    was_written_to(&world, "eva@example.org").await;
-    let ours: Uuid = world.scalar("select id from communications.messages").await;
+    let (ours, _) = written_to(&world, "eva@example.org").await;
     let mark = format!("X-Communications-Loop: {ours}");
     let back = Letter::new("eva@example.org", &to, "s", "hola").with_header(&mark);
     world.mail_arrives(&back).await;

@@ -20,7 +20,7 @@ async fn rows(world: &World) -> Vec<(Uuid, String, String)> {
 }
 
 /// An email of ours to somebody, as if SES had it.
-async fn written_to(world: &World, address: &str) -> (Uuid, Uuid) {
+pub async fn written_to(world: &World, address: &str) -> (Uuid, Uuid) {
     let (message, contact) = (Uuid::now_v7(), Uuid::now_v7());
     sqlx::query("insert into communications.contacts (tenant_id, id) values ($1, $2)")
         .bind(world.iberia.tenant)
