@@ -333,8 +333,8 @@ async fn a_mailbox_finds_whom_nothing_else_is_known_of() {
             contact
         }
     };
-    let mailbox = |value| Alias::new(AliasKind::Email, "", value);
-    let phone = Alias::new(AliasKind::Phone, "", "+34600111555");
+    let mailbox = |value| Alias::new(AliasKind::Email, value);
+    let phone = Alias::new(AliasKind::Phone, "+34600111555");
     let writer = known(&world, vec![mailbox("ana@example.com")]).await;
     let stranger = known(&world, vec![phone, mailbox("eva@example.com")]).await;
     let profiles = vec![

@@ -245,6 +245,33 @@ async fn an_answer_does_not_go_to_a_number_that_was_given_up() {
     assert_eq!(newest(&world).await.1, "+34600999888");
 }
 
+/// A user id of another business portfolio, which may be the newer one, reaches nobody from this number.
+#[tokio::test]
+async fn an_answer_goes_to_the_user_id_that_wrote_to_this_business_account() {
+    let world = World::new().await;
+    let desk = Desk::held(&world).await;
+    for from in [Some("34600111222"), None, Some("34600111222")] {
+        let inbound = Inbound {
+            from: from.map(str::to_owned),
+            user_id: Some("ES.1".to_owned()),
+            ..Inbound::text("34600111222", "hola")
+        };
+        assert_eq!(world.customer_writes(&inbound).await.status(), 200);
+    }
+    for sql in [
+        "insert into communications.contact_identities (tenant_id, kind, value, contact_id)
+         select tenant_id, 'bsuid', 'ES.2', id from communications.contacts",
+        "with gone as (delete from communications.contact_identities where kind in ('phone', 'wa_id') returning *)
+         insert into communications.contact_former_identities (tenant_id, kind, value, contact_id, until)
+         select tenant_id, kind, value, contact_id, now() from gone",
+    ] {
+        world.execute(sql).await;
+    }
+    desk.does("sendAgentMessage", says("1", &json!({"text": "hola"})))
+        .await;
+    assert_eq!(newest(&world).await.1, "ES.1");
+}
+
 /// By an answer to it, to where it came from, whatever came since.
 #[tokio::test]
 async fn an_answer_to_a_mail_by_name_goes_where_it_came_from() {

@@ -160,7 +160,7 @@ async fn what_keeps_somebody_from_being_written_to_is_answered() {
 pub async fn contact_by_phone(world: &World, tenant: TenantId, phone: &str) -> ContactId {
     let mut tx = world.database().begin().await.unwrap();
     let sighting = Sighting {
-        aliases: vec![Alias::new(AliasKind::Phone, "", phone)],
+        aliases: vec![Alias::new(AliasKind::Phone, phone)],
         ..Sighting::new(tenant)
     };
     let contact = resolve(&mut tx, &[sighting]).await.unwrap()[0];

@@ -670,7 +670,7 @@ async fn what_a_profile_taught_while_they_were_one_goes_with_the_profile() {
         .unwrap();
     let id = merged(&world, tenant, kept, taken).await.unwrap();
     let sighting = Sighting {
-        aliases: vec![Alias::new(AliasKind::Phone, "", "+34600777666")],
+        aliases: vec![Alias::new(AliasKind::Phone, "+34600777666")],
         passenger_profile: Some(profile),
         ..Sighting::new(tenant)
     };

@@ -202,17 +202,16 @@ async fn takes(world: &World, several: bool) -> bool {
         "with entrance as (select jsonb_build_object('channel', 'WHATSAPP') as entrance),
               text as (select jsonb_build_object('number', $1::text, 'said', 3, 'name', 'Ana',
                 'aliases', jsonb_build_array(
-                    jsonb_build_array('bsuid', $2::text, 'BR.1'), jsonb_build_array('wa_id', '', '5511987654321'),
+                    jsonb_build_array('bsuid', '', 'BR.1'), jsonb_build_array('wa_id', '', '5511987654321'),
                     jsonb_build_array('phone', '', '+5511987654321'), jsonb_build_array('wa_id', '', '551187654321'),
                     jsonb_build_array('phone', '', '+551187654321')),
-                'id', gen_random_uuid(), 'external_message_id', 'wamid.NEW' || $3, 'address', '+5511987654321', 'content', '{}'::jsonb,
+                'id', gen_random_uuid(), 'external_message_id', 'wamid.NEW' || $2, 'address', '+5511987654321', 'content', '{}'::jsonb,
                 'body', '', 'preview', '', 'sent_at', now()) as text)
-         select coalesce(case when $3 then communications.inbound_texts(entrance || jsonb_build_object('texts', jsonb_build_array(text)))
+         select coalesce(case when $2 then communications.inbound_texts(entrance || jsonb_build_object('texts', jsonb_build_array(text)))
                               else communications.inbound_text(entrance || text) end, '[]')
            from entrance, text",
     )
     .bind(world.iberia.phone_number_id)
-    .bind(world.iberia.waba_id)
     .bind(several)
     .fetch_one(&world.pool)
     .await

@@ -320,7 +320,7 @@ async fn hearsay_does_not_bring_an_old_number_back() {
     let world = World::new().await;
     let profile = comms_core::model::PassengerProfileId::generate();
     let sighting = Sighting {
-        aliases: vec![Alias::new(AliasKind::Phone, "", "+34600111222")],
+        aliases: vec![Alias::new(AliasKind::Phone, "+34600111222")],
         passenger_profile: Some(profile),
         ..Sighting::new(world.iberia.tenant)
     };
@@ -434,11 +434,11 @@ async fn who_takes_over_a_known_number_stays_who_they_are() {
 async fn those_who_share_a_mailbox_are_told_apart_by_their_numbers() {
     let world = World::new().await;
     let met = async |staff: Option<Uuid>, phone: Option<&str>, email: &str| {
-        let phone = phone.map(|phone| Alias::new(AliasKind::Phone, "", phone));
+        let phone = phone.map(|phone| Alias::new(AliasKind::Phone, phone));
         let sighting = Sighting {
             aliases: phone
                 .into_iter()
-                .chain([Alias::new(AliasKind::Email, "", email)])
+                .chain([Alias::new(AliasKind::Email, email)])
                 .collect(),
             staff,
             ..Sighting::new(world.iberia.tenant)
@@ -641,7 +641,7 @@ async fn national_forms_of_one_number_are_one_contact() {
 async fn a_number_that_a_profile_has_in_another_form_is_found() {
     let world = World::new().await;
     let sighting = Sighting {
-        aliases: vec![Alias::new(AliasKind::Phone, "", "+551187654321")],
+        aliases: vec![Alias::new(AliasKind::Phone, "+551187654321")],
         ..Sighting::new(world.iberia.tenant)
     };
     let mut tx = world.database().begin().await.unwrap();
@@ -804,8 +804,8 @@ async fn very_many_at_once_are_each_found_by_an_index_and_have_their_faces() {
     let seen: Vec<Sighting> = (0..=MANY)
         .map(|n| Sighting {
             aliases: vec![
-                Alias::new(AliasKind::Phone, "", &format!("+34600{n:06}")),
-                Alias::new(AliasKind::Email, "", &format!("{n}@example.org")),
+                Alias::new(AliasKind::Phone, &format!("+34600{n:06}")),
+                Alias::new(AliasKind::Email, &format!("{n}@example.org")),
             ],
             ..Sighting::new(world.iberia.tenant)
         })

@@ -186,6 +186,43 @@ async fn people_without_a_phone_number_are_one_contact_too() {
     );
 }
 
+/// Their user id is the business portfolio's, which may have several business accounts; another tenant's contacts are its own.
+#[tokio::test]
+async fn who_shows_no_number_is_one_contact_to_all_business_accounts_of_a_tenant() {
+    let world = World::new().await;
+    world
+        .execute(
+            "insert into communications.channel_accounts
+                 (tenant_id, id, channel, provider, status, display_name, sender, external_account_id, waba_id)
+             select tenant_id, gen_random_uuid(), channel, provider, 'ACTIVE', 'Second', '+34911999888', '1999888', '2999888'
+               from communications.channel_accounts where external_account_id = '100000000000001'",
+        )
+        .await;
+    let writes = |waba: &str, number: &str| {
+        json!({"object": "whatsapp_business_account", "entry": [{"id": waba, "changes": [{"field": "messages", "value": {
+            "messaging_product": "whatsapp", "metadata": {"display_phone_number": "34911999888", "phone_number_id": number},
+            "contacts": [{"profile": {"name": "Ana"}, "user_id": "ES.1349"}],
+            "messages": [{"from_user_id": "ES.1349", "id": format!("wamid.{number}"), "timestamp": "1796000000", "type": "text",
+                          "text": {"body": "hola"}}]}}]}]})
+    };
+    for (waba, number) in [
+        (world.iberia.waba_id, world.iberia.phone_number_id),
+        ("2999888", "1999888"),
+        (world.albion.waba_id, world.albion.phone_number_id),
+    ] {
+        let response = world.meta_tells_the_app(&writes(waba, number)).await;
+        assert_eq!(response.status(), 200);
+    }
+    let threads: Vec<(i64, i64)> = sqlx::query_as(
+        "select count(distinct contact_id), count(*) from communications.messages group by tenant_id, conversation_id order by 2",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(threads, [(1, 1), (1, 2)]);
+    assert_eq!(world.count("contacts").await, 2);
+}
+
 #[tokio::test]
 async fn a_clock_ahead_of_ours_keeps_no_window_open_and_no_thread_on_top() {
     let world = World::new().await;

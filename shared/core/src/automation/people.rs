@@ -121,11 +121,11 @@ fn sighting(tenant: TenantId, recipient: &Recipient) -> Sighting {
     let phone = recipient
         .phone
         .iter()
-        .map(|phone| Alias::new(AliasKind::Phone, "", phone));
+        .map(|phone| Alias::new(AliasKind::Phone, phone));
     let email = recipient
         .email
         .iter()
-        .map(|email| Alias::new(AliasKind::Email, "", email));
+        .map(|email| Alias::new(AliasKind::Email, email));
     let passenger_profile = match recipient.who {
         Who::Passenger(profile) => Some(profile),
         _ => None,

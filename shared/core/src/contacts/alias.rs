@@ -5,6 +5,9 @@ use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+/// What the database has as the scope of every alias: whatever its kind, a value means one thing within a tenant.
+pub(super) const SCOPE: &str = "";
+
 /// What is known of one person at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
@@ -28,9 +31,6 @@ pub struct Sighting {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Alias {
     pub kind: AliasKind,
-    /// Where the value means something: the WABA of a business-scoped user id. Empty elsewhere; also for a parent id, which
-    /// is there to be the same under all of an enterprise's portfolios, and which no payload names a portfolio for.
-    pub scope: String,
     pub value: String,
 }
 
@@ -39,7 +39,10 @@ pub enum AliasKind {
     /// E.164.
     Phone,
     WaId,
+    /// Meta's business-scoped user id. Its scope is the business portfolio, which no payload names and which may have several business
+    /// accounts; no two portfolios give out the same one.
     Bsuid,
+    /// The same under all of an enterprise's portfolios.
     ParentBsuid,
     /// `local@domain` in lower case.
     Email,
@@ -77,10 +80,9 @@ impl AliasKind {
 
 impl Alias {
     #[must_use]
-    pub fn new(kind: AliasKind, scope: &str, value: &str) -> Self {
+    pub fn new(kind: AliasKind, value: &str) -> Self {
         Self {
             kind,
-            scope: scope.to_owned(),
             value: value.to_owned(),
         }
     }
@@ -122,9 +124,9 @@ impl Sighting {
     }
 }
 
-/// As `[kind, scope, value]`.
+/// As `[kind, scope, value]`; see [`SCOPE`].
 impl Serialize for Alias {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.kind.as_str(), &self.scope, &self.value).serialize(serializer)
+        (self.kind.as_str(), SCOPE, &self.value).serialize(serializer)
     }
 }

@@ -10,6 +10,7 @@
 //! profile. The mailbox stays the alias of whom it was first, and proves nothing against anybody; nor does a profile, because
 //! families share a phone as well.
 
+use super::alias::SCOPE;
 use super::owners::{Owners, Owns};
 use super::{Alias, AliasKind, Sighting, variants};
 use crate::model::{ContactId, PassengerProfileId, TenantId};
@@ -59,7 +60,7 @@ pub(super) struct NewAlias {
     tenant_id: TenantId,
     contact_id: ContactId,
     kind: &'static str,
-    scope: String,
+    scope: &'static str,
     value: String,
     /// The alias that the contact was found by, else the host's id of them; for undoing merges.
     learned_from: Option<String>,
@@ -70,7 +71,7 @@ pub(super) struct GivenUp {
     tenant_id: TenantId,
     contact_id: ContactId,
     kind: &'static str,
-    scope: String,
+    scope: &'static str,
     value: String,
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
@@ -268,7 +269,7 @@ impl Room {
             tenant_id: tenant,
             contact_id: contact,
             kind: alias.kind.as_str(),
-            scope: alias.scope.clone(),
+            scope: SCOPE,
             value: alias.value.clone(),
             learned_from: from.map(str::to_owned),
         });
@@ -292,15 +293,14 @@ impl Room {
             self.owners.lose(tenant, &form, owner, at);
             let kind = form.kind.as_str();
             let same = |new: &NewAlias| {
-                (new.tenant_id, new.kind, &new.scope, &new.value)
-                    == (tenant, kind, &form.scope, &form.value)
+                (new.tenant_id, new.kind, &new.value) == (tenant, kind, &form.value)
             };
             self.decisions.aliases.retain(|new| !same(new));
             self.decisions.given_up.push(GivenUp {
                 tenant_id: tenant,
                 contact_id: owner,
                 kind,
-                scope: form.scope,
+                scope: SCOPE,
                 value: form.value,
                 at,
             });

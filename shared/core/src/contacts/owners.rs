@@ -19,7 +19,6 @@ pub struct Known {
 struct KnownAlias {
     tenant_id: TenantId,
     kind: String,
-    scope: String,
     value: String,
     contact_id: ContactId,
     link: Option<Uuid>,
@@ -30,7 +29,6 @@ struct KnownAlias {
 struct FormerAlias {
     tenant_id: TenantId,
     kind: String,
-    scope: String,
     value: String,
     contact_id: ContactId,
     #[serde(with = "time::serde::rfc3339")]
@@ -71,17 +69,14 @@ impl Owners {
     pub fn of(known: &Known) -> Self {
         let current = |a: &KnownAlias| {
             let kind = AliasKind::of(&a.kind)?;
-            Some((
-                (a.tenant_id, Alias::new(kind, &a.scope, &a.value)),
-                a.contact_id,
-            ))
+            Some(((a.tenant_id, Alias::new(kind, &a.value)), a.contact_id))
         };
         let mut former: HashMap<_, Vec<_>> = HashMap::new();
         for a in &known.former {
             let Some(kind) = AliasKind::of(&a.kind) else {
                 continue;
             };
-            let key = (a.tenant_id, Alias::new(kind, &a.scope, &a.value));
+            let key = (a.tenant_id, Alias::new(kind, &a.value));
             former.entry(key).or_default().push((a.until, a.contact_id));
         }
         Self {

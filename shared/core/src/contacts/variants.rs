@@ -29,7 +29,7 @@ pub fn forms(alias: &Alias) -> Vec<Alias> {
     };
     let others = digits.map(class).unwrap_or_default().into_iter();
     let others = others
-        .map(|digits| Alias::new(alias.kind, &alias.scope, &format!("{plus}{digits}")))
+        .map(|digits| Alias::new(alias.kind, &format!("{plus}{digits}")))
         .filter(|form| form != alias);
     std::iter::once(alias.clone()).chain(others).collect()
 }
@@ -109,7 +109,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn phones(value: &str) -> Vec<String> {
-        let forms = forms(&Alias::new(AliasKind::Phone, "", value));
+        let forms = forms(&Alias::new(AliasKind::Phone, value));
         forms.into_iter().map(|form| form.value).collect()
     }
 
@@ -159,9 +159,9 @@ mod tests {
     #[test]
     fn ids_and_mailboxes_are_no_numbers() {
         for kind in [AliasKind::Bsuid, AliasKind::ParentBsuid, AliasKind::Email] {
-            assert_eq!(forms(&Alias::new(kind, "", "5511987654321")).len(), 1);
+            assert_eq!(forms(&Alias::new(kind, "5511987654321")).len(), 1);
         }
-        let wa_id = forms(&Alias::new(AliasKind::WaId, "", "5511987654321"));
+        let wa_id = forms(&Alias::new(AliasKind::WaId, "5511987654321"));
         assert_eq!(wa_id[1].value, "551187654321");
     }
 
@@ -180,7 +180,7 @@ mod tests {
         /// Whatever comes from outside.
         #[test]
         fn nothing_panics(value in ".{0,24}") {
-            let all = forms(&Alias::new(AliasKind::WaId, "", &value));
+            let all = forms(&Alias::new(AliasKind::WaId, &value));
             prop_assert_eq!(&all[0].value, &value);
             prop_assert!(phones(&value).len() <= 3);
         }

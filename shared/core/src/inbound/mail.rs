@@ -219,7 +219,7 @@ impl Sender {
     }
 
     fn alias(&self) -> Alias {
-        Alias::new(AliasKind::Email, "", &self.address)
+        Alias::new(AliasKind::Email, &self.address)
     }
 }
 

@@ -4,7 +4,7 @@ use super::known::PersonSeen;
 use crate::contacts::{self, Alias, AliasKind, Sighting};
 use crate::model::Owner;
 use comms_providers::event::{
-    AccountRef, Actor, DeliveryUpdate, EventKind, Person, PersonChangeKind, ProviderEvent,
+    Actor, DeliveryUpdate, EventKind, Person, PersonChangeKind, ProviderEvent,
 };
 use time::OffsetDateTime;
 
@@ -36,7 +36,7 @@ pub(super) fn seen(events: &[ProviderEvent]) -> Vec<PersonSeen<'_>> {
     let seen = |event| {
         let event: &ProviderEvent = event;
         let number = event.account.as_ref()?.external_account_id.as_deref()?;
-        let now = aliases(of(&event.kind)?, scope(event.account.as_ref()));
+        let now = aliases(of(&event.kind)?);
         let aliases = contacts::to_look_up(now.iter().chain(&formerly(event)));
         Some(PersonSeen { number, aliases })
     };
@@ -48,7 +48,7 @@ pub(super) fn sighting(event: &ProviderEvent, owner: Owner) -> Option<Sighting> 
     let person = of(&event.kind)?;
     let formerly = formerly(event);
     Some(Sighting {
-        aliases: aliases(person, scope(event.account.as_ref())),
+        aliases: aliases(person),
         given_up: given_up(event, &formerly),
         formerly,
         at: at(&event.kind),
@@ -79,7 +79,7 @@ fn at(kind: &EventKind) -> Option<OffsetDateTime> {
 fn formerly(event: &ProviderEvent) -> Vec<Alias> {
     match &event.kind {
         EventKind::PersonChanged(change) if change.kind != PersonChangeKind::IdentityKey => {
-            aliases(&change.before, scope(event.account.as_ref()))
+            aliases(&change.before)
         }
         _ => Vec::new(),
     }
@@ -91,7 +91,7 @@ fn given_up(event: &ProviderEvent, formerly: &[Alias]) -> Vec<Alias> {
     let EventKind::PersonChanged(change) = &event.kind else {
         return Vec::new();
     };
-    let after = aliases(&change.after, scope(event.account.as_ref()));
+    let after = aliases(&change.after);
     let has_another =
         change.kind == PersonChangeKind::Number || after.iter().any(|alias| alias.kind.is_number());
     if !has_another {
@@ -103,31 +103,23 @@ fn given_up(event: &ProviderEvent, formerly: &[Alias]) -> Vec<Alias> {
 }
 
 /// The recipient's ids of a report that names more than one kind: which belong together.
-pub(super) fn pair(update: &DeliveryUpdate, account: Option<&AccountRef>) -> Vec<Alias> {
+pub(super) fn pair(update: &DeliveryUpdate) -> Vec<Alias> {
     match &update.recipient {
-        Some(person) if person.user_id.is_some() => aliases(person, scope(account)),
+        Some(person) if person.user_id.is_some() => aliases(person),
         _ => Vec::new(),
     }
 }
 
-/// Business-scoped ids mean something within a business account; see [`Alias::scope`] for their parents.
-pub(super) fn scope(account: Option<&AccountRef>) -> &str {
-    account
-        .and_then(|account| account.waba_id.as_deref())
-        .unwrap_or_default()
-}
-
 /// Strongest evidence first.
-pub(super) fn aliases(person: &Person, scope: &str) -> Vec<Alias> {
-    let alias = |kind, scope: &str, value: &Option<String>| {
-        value.as_deref().map(|value| Alias::new(kind, scope, value))
-    };
+pub(super) fn aliases(person: &Person) -> Vec<Alias> {
+    let alias =
+        |kind, value: &Option<String>| value.as_deref().map(|value| Alias::new(kind, value));
     [
-        alias(AliasKind::Bsuid, scope, &person.user_id),
-        alias(AliasKind::ParentBsuid, "", &person.parent_user_id),
-        alias(AliasKind::WaId, "", &person.wa_id),
-        alias(AliasKind::Phone, "", &phone(person)),
-        alias(AliasKind::Email, "", &person.email),
+        alias(AliasKind::Bsuid, &person.user_id),
+        alias(AliasKind::ParentBsuid, &person.parent_user_id),
+        alias(AliasKind::WaId, &person.wa_id),
+        alias(AliasKind::Phone, &phone(person)),
+        alias(AliasKind::Email, &person.email),
     ]
     .into_iter()
     .flatten()

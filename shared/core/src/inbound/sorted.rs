@@ -75,7 +75,7 @@ impl Sorted {
         let document = &mut self.document;
         match (event.kind, contact) {
             (EventKind::Status(update), _) => {
-                let aliases = people::pair(&update, event.account.as_ref());
+                let aliases = people::pair(&update);
                 document
                     .reports
                     .push(StatusReport::new(owner, *update, aliases, event.raw));

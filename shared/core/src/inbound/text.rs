@@ -103,7 +103,7 @@ impl<'a> Text<'a> {
         if !speaks || more || message.is_to_a_group() {
             return None;
         }
-        let mut aliases = people::aliases(&message.sender, people::scope(Some(account)));
+        let mut aliases = people::aliases(&message.sender);
         let mailbox = |alias: &Alias| alias.kind == AliasKind::Email;
         if aliases.is_empty() || aliases.iter().any(mailbox) {
             return None;

@@ -188,7 +188,7 @@ pub(super) async fn statuses(
             number: account.external_account_id.as_deref()?,
             waba_id: account.waba_id.as_deref(),
         };
-        let aliases = people::pair(update, Some(account));
+        let aliases = people::pair(update);
         let update = update.as_ref().clone();
         Some(StatusReport::new(named, update, aliases, event.raw.clone()))
     };

@@ -147,17 +147,21 @@ async fn newest_address(
     account: AccountId,
 ) -> Result<String, InboxError> {
     let address = sqlx::query_scalar!(
-        r#"select case when kind = 'wa_id' then '+' || value else value end as "address!"
-             from communications.contact_identities
-            where tenant_id = $1 and contact_id = $2
-              and case when $3 = 'EMAIL' then kind = 'email'
-                       when $3 = 'SMS' then kind in ('phone', 'wa_id')
-                       -- A user id is worth something within its business account alone.
-                       else kind in ('phone', 'wa_id')
-                            or kind = 'bsuid' and scope = (select waba_id from communications.channel_accounts
-                                                            where tenant_id = $1 and id = $4) end
-            -- A number before an id: it is what the host knows as well. The newest before the others.
-            order by kind = 'bsuid', first_seen_at desc, kind, value
+        r#"select case when i.kind = 'wa_id' then '+' || i.value else i.value end as "address!"
+             from communications.contact_identities i
+            where i.tenant_id = $1 and i.contact_id = $2
+              and case when $3 = 'EMAIL' then i.kind = 'email'
+                       when $3 = 'SMS' then i.kind in ('phone', 'wa_id')
+                       else i.kind in ('phone', 'wa_id', 'bsuid') end
+            -- A number before an id: it is what the host knows as well. An id that wrote to this business account before others, which
+            -- may be another portfolio's. The newest before the others.
+            order by i.kind = 'bsuid',
+                     i.kind = 'bsuid' and not exists (
+                         select from communications.channel_accounts mine
+                           join communications.channel_accounts a on a.tenant_id = mine.tenant_id and a.waba_id = mine.waba_id
+                           join communications.messages_of($1, $2) m on m.account_id = a.id and m.address = i.value
+                          where mine.tenant_id = $1 and mine.id = $4),
+                     i.first_seen_at desc, i.kind, i.value
             limit 1"#,
         tenant.0,
         contact.0,

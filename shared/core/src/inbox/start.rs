@@ -120,13 +120,13 @@ async fn living(
 pub(super) fn alias(channel: Channel, address: &str) -> Result<Alias, ActionError> {
     match channel {
         Channel::WhatsApp | Channel::Sms if is_e164(address) => {
-            Ok(Alias::new(AliasKind::Phone, "", address))
+            Ok(Alias::new(AliasKind::Phone, address))
         }
         Channel::WhatsApp | Channel::Sms => Err(ActionError::invalid(
             "address must be a phone number in E.164, such as +34600111222",
         )),
         Channel::Email if is_mailbox(address) => {
-            Ok(Alias::new(AliasKind::Email, "", &written(channel, address)))
+            Ok(Alias::new(AliasKind::Email, &written(channel, address)))
         }
         Channel::Email => Err(ActionError::invalid(
             "address must be an email address, such as ana@example.org",

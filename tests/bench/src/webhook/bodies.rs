@@ -81,11 +81,11 @@ pub fn seed(database: &mut Connection, requests: usize) -> Result<()> {
            from generate_series({FIRST_OF_LARGE}, {FIRST_OF_LARGE} + {large} - 1) n;
          insert into communications.contact_identities (tenant_id, kind, value, contact_id)
          select tenant_id, 'phone', '+34' || 700000000 + right(id::text, 9)::int, id from communications.contacts;
-         insert into communications.contact_identities (tenant_id, kind, scope, value, contact_id)
-         select tenant_id, 'bsuid', '200000000000000', 'ES.' || 10000000000 + right(id::text, 9)::int, id
+         insert into communications.contact_identities (tenant_id, kind, value, contact_id)
+         select tenant_id, 'bsuid', 'ES.' || 10000000000 + right(id::text, 9)::int, id
            from communications.contacts where right(id::text, 9)::int >= {FIRST_OF_LARGE}
          union all
-         select tenant_id, 'wa_id', '', '34' || 700000000 + right(id::text, 9)::int, id
+         select tenant_id, 'wa_id', '34' || 700000000 + right(id::text, 9)::int, id
            from communications.contacts where right(id::text, 9)::int >= {FIRST_OF_LARGE};
          -- Without triggers: a message is not born as sent.
          set session_replication_role = replica;
