@@ -232,6 +232,57 @@ async fn an_address_is_written_to_again_when_its_owner_writes() {
     }
 }
 
+/// What came since is not undone by a report that was long under way, and a complaint says more than a bounce.
+#[tokio::test]
+async fn a_late_report_outlasts_nothing_that_was_said_since() {
+    let world = World::new().await;
+    let account = world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let sent = sent(&world, account, "EMAIL", "eva@example.org").await;
+    let mail = mail_of(&sent, world.iberia.tenant);
+    let complained = |at: time::OffsetDateTime| {
+        json!({"eventType": "Complaint", "mail": mail,
+            "complaint": {"complainedRecipients": [{"emailAddress": "eva@example.org"}], "timestamp": at.format(&Rfc3339).unwrap(),
+                          "feedbackId": "c-1", "complaintSubType": null, "complaintFeedbackType": "abuse"}})
+    };
+    let bounced = |at: time::OffsetDateTime| {
+        json!({"eventType": "Bounce", "mail": mail,
+            "bounce": {"bounceType": "Permanent", "bounceSubType": "General", "timestamp": at.format(&Rfc3339).unwrap(), "feedbackId": "b-1",
+                       "bouncedRecipients": [{"emailAddress": "eva@example.org"}]}})
+    };
+    let writes = async |text: &str, at: time::OffsetDateTime| {
+        let mut letter = Letter::new("Eva <eva@example.org>", &to, "Hola", text);
+        letter.receipt = json!({"timestamp": at.format(&Rfc3339).unwrap()});
+        world.mail_arrives(&letter).await;
+    };
+    let tells = async |report: Value| {
+        world
+            .execute("delete from communications.message_status_events")
+            .await;
+        world.aws_tells(&[report]).await;
+        world
+            .scalar::<Option<String>>("select max(reason || to_char(at at time zone 'UTC', ' HH24')) from communications.suppressions")
+            .await
+    };
+    writes("Hola", datetime!(2026-11-23 12:00 UTC)).await;
+    assert_eq!(tells(bounced(datetime!(2026-11-23 11:00 UTC))).await, None);
+    let bounce = tells(bounced(datetime!(2026-11-23 13:00 UTC))).await;
+    assert_eq!(bounce.as_deref(), Some("BOUNCE 13"));
+    let complaint = tells(complained(datetime!(2026-11-23 11:00 UTC))).await;
+    assert_eq!(complaint.as_deref(), Some("COMPLAINT 11"));
+    writes("start", datetime!(2026-11-23 14:00 UTC)).await;
+    assert_eq!(
+        tells(complained(datetime!(2026-11-23 11:00 UTC))).await,
+        None
+    );
+    assert_eq!(
+        world
+            .count("current_consents where not granted and category <> 'MARKETING'")
+            .await,
+        0
+    );
+}
+
 /// SES reports an automatic answer to a mail that arrived so, and says of no bounce that it is one.
 #[tokio::test]
 async fn an_absence_notice_makes_no_failure_of_a_mail_that_arrived() {
@@ -323,6 +374,27 @@ async fn the_log_of_texts_brings_receipts_prices_and_wishes() {
             .await,
         3
     );
+}
+
+/// The list that SNS looks at for a text without a number of ours is the AWS account's: somebody said it to another tenant perhaps.
+#[tokio::test]
+async fn a_stop_on_the_list_of_all_tenants_is_no_wish() {
+    let world = World::new().await;
+    let account = world.iberia.connect_sms(&world.pool).await.unwrap();
+    world
+        .execute(
+            "update communications.channel_accounts set provider = 'SNS' where channel = 'SMS'",
+        )
+        .await;
+    let refused = sent(&world, account, "SMS", "+34600999001").await;
+    let lines = [line(
+        &refused.external,
+        "FAILURE",
+        "Phone number is opted out",
+    )];
+    assert_eq!(world.sms_log_says(&lines).await, 1);
+    assert_eq!(status(&world, &refused).await, "FAILED");
+    assert_eq!(world.count("consents").await, 0);
 }
 
 #[tokio::test]
