@@ -264,6 +264,14 @@ async fn a_late_report_outlasts_nothing_that_was_said_since() {
             .scalar::<Option<String>>("select max(reason || to_char(at at time zone 'UTC', ' HH24')) from communications.suppressions")
             .await
     };
+    sqlx::query(
+        "insert into communications.contact_identities (tenant_id, kind, value, contact_id)
+         select tenant_id, 'email', address, contact_id from communications.messages where id = $1",
+    )
+    .bind(sent.id)
+    .execute(&world.pool)
+    .await
+    .unwrap();
     writes("Hola", datetime!(2026-11-23 12:00 UTC)).await;
     assert_eq!(tells(bounced(datetime!(2026-11-23 11:00 UTC))).await, None);
     let bounce = tells(bounced(datetime!(2026-11-23 13:00 UTC))).await;

@@ -1,6 +1,7 @@
 //! Who wrote a mail, who is written to at its address, and where answers to it go.
 
 use crate::mails::written_to;
+use comms_simulator::Inbound;
 use comms_tests::world::World;
 use comms_tests::world::aws::Letter;
 use serde_json::json;
@@ -26,105 +27,184 @@ async fn answered_at(world: &World) -> Vec<(String, i64)> {
     .unwrap()
 }
 
-async fn refused(world: &World) -> i64 {
-    world
-        .scalar("select count(distinct contact_id) from communications.current_consents where not granted")
-        .await
-}
-
-/// Four passengers of one booking are four contacts: whoever reads the mailbox says stop for all of them, and start.
-#[tokio::test]
-async fn whoever_shares_a_mailbox_shares_its_stop() {
-    let (world, to) = connected().await;
-    for address in [
-        "family@example.org",
-        "Family@Example.org",
-        "other@example.org",
-    ] {
-        written_to(&world, address).await;
-    }
-    let said = |text: &str| Letter::new("family@example.org", &to, "s", text);
-    world.mail_arrives(&said(BAJA)).await;
-    assert_eq!(refused(&world).await, 3, "the writer and two others");
-    assert_eq!(world.count("consents").await, 9);
-    let start = Letter {
-        receipt: json!({"timestamp": "2026-11-23T11:00:00.000Z"}),
-        ..said("start")
-    };
-    world.mail_arrives(&start).await;
-    assert_eq!(world.count("current_consents where granted").await, 6);
-    // Nor is a stop that one of them said elsewhere.
-    let (_, own) = written_to(&world, "family@example.org").await;
-    sqlx::query(
-        "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
-         select $1, gen_random_uuid(), $2, 'EMAIL', 'TRANSACTIONAL', false, 'said so', 'message', '2026-11-23T10:30:00Z'",
+/// May this contact be sent such a mail at this address? As the claim asks.
+async fn wanted(world: &World, contact: Uuid, address: &str, category: &str) -> bool {
+    sqlx::query_scalar(
+        "select communications.consent_allows($1, $2, 'EMAIL', $4) and not communications.address_refuses($1, $2, 'EMAIL', $4, $3)",
     )
     .bind(world.iberia.tenant)
-    .bind(own)
+    .bind(contact)
+    .bind(address)
+    .bind(category)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap()
+}
+
+/// Somebody at the mailbox says this, at an hour of the day by the provider's clock.
+async fn says(world: &World, to: &str, text: &str, hour: u8) {
+    world
+        .mail_arrives(&Letter {
+            receipt: json!({"timestamp": format!("2026-11-23T{hour:02}:00:00.000Z")}),
+            ..Letter::new("family@example.org", to, "s", text)
+        })
+        .await;
+}
+
+/// What the contact themselves agreed to or refused.
+async fn agrees(world: &World, contact: Uuid, category: &str, granted: bool, hour: u8) {
+    sqlx::query(
+        "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
+         values ($1, gen_random_uuid(), $2, 'EMAIL', $3, $4, 'said so', 'booking', '2026-11-23'::date + make_interval(hours => $5))",
+    )
+    .bind(world.iberia.tenant)
+    .bind(contact)
+    .bind(category)
+    .bind(granted)
+    .bind(i32::from(hour))
     .execute(&world.pool)
     .await
     .unwrap();
-    let again = Letter {
-        receipt: json!({"timestamp": "2026-11-23T12:00:00.000Z"}),
-        ..said("start")
-    };
-    world.mail_arrives(&again).await;
-    let theirs = format!("current_consents where contact_id = '{own}' and granted");
-    assert_eq!(world.count(&theirs).await, 0);
 }
 
-/// Their own no is not taken back by whoever says START where they are written to as well; nor is a no there outlasted by coming late.
+/// Four passengers of one booking are four contacts: whoever reads the mailbox says stop for all of them, and start; in whatever order it comes.
+#[tokio::test]
+async fn whoever_shares_a_mailbox_shares_its_stop() {
+    for order in [
+        [(BAJA, 9), ("start", 10), (BAJA, 11)],
+        [(BAJA, 11), ("start", 10), (BAJA, 9)],
+        [("start", 10), (BAJA, 11), (BAJA, 9)],
+    ] {
+        let (world, to) = connected().await;
+        let (_, one) = written_to(&world, "family@example.org").await;
+        let (_, other) = written_to(&world, "other@example.org").await;
+        for (text, hour) in order {
+            says(&world, &to, text, hour).await;
+        }
+        let written = |address| wanted(&world, one, address, "TRANSACTIONAL");
+        assert!(!written("family@example.org").await, "{order:?}");
+        assert!(!written("Family@Example.org").await, "{order:?}");
+        assert!(written("one@example.org").await, "{order:?}");
+        assert!(wanted(&world, other, "other@example.org", "TRANSACTIONAL").await);
+        // Whoever is written to there for the first time later, too.
+        let (_, later) = written_to(&world, "family@example.org").await;
+        assert!(!wanted(&world, later, "family@example.org", "OTP").await);
+        // Until they agree to something themselves.
+        agrees(&world, later, "OTP", true, 12).await;
+        assert!(wanted(&world, later, "family@example.org", "OTP").await);
+        assert!(!wanted(&world, later, "family@example.org", "TRANSACTIONAL").await);
+        says(&world, &to, "start", 13).await;
+        assert!(written("family@example.org").await, "{order:?}");
+    }
+}
+
+/// The claim asks, whatever was planned.
+#[tokio::test]
+async fn nothing_leaves_for_a_mailbox_where_stop_was_said() {
+    let (world, to) = connected().await;
+    let (message, _) = written_to(&world, "family@example.org").await;
+    says(&world, &to, BAJA, 9).await;
+    sqlx::query(
+        "insert into communications.messages
+             (tenant_id, id, direction, channel, account_id, contact_id, sender_kind, address, content, status, lane, category)
+         select tenant_id, gen_random_uuid(), 'OUTBOUND', 'EMAIL', account_id, contact_id, 'SYSTEM', 'Family@example.org',
+                '{\"type\": \"text\", \"body\": \"t\"}', 'QUEUED', 'TRANSACTIONAL', purpose
+           from communications.messages m cross join unnest(array['TRANSACTIONAL', 'OTP']) as c (purpose) where m.id = $1",
+    )
+    .bind(message)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    world.step_dispatch().await;
+    assert_eq!(world.count("messages where status = 'SUPPRESSED'").await, 2);
+}
+
+/// Their own no is not taken back by whoever says START where they are written to as well, whichever comes first.
 #[tokio::test]
 async fn what_somebody_refused_themselves_stays_refused() {
     let (world, to) = connected().await;
-    let (_, own) = written_to(&world, "family@example.org").await;
-    sqlx::query(
-        "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
-         select $1, gen_random_uuid(), $2, 'EMAIL', c, false, 'said so', 'message', '2026-11-23T09:00:00Z'
-           from unnest(array['TRANSACTIONAL', 'MARKETING']) as c",
-    )
-    .bind(world.iberia.tenant)
-    .bind(own)
-    .execute(&world.pool)
-    .await
-    .unwrap();
-    let said = |text: &str, hour: u8| Letter {
-        receipt: json!({"timestamp": format!("2026-11-23T{hour}:00:00.000Z")}),
-        ..Letter::new("family@example.org", &to, "s", text)
-    };
-    for (text, hour) in [(BAJA, 10), ("start", 11), ("start promotions", 12)] {
-        world.mail_arrives(&said(text, hour)).await;
+    let (_, before) = written_to(&world, "family@example.org").await;
+    let (_, after) = written_to(&world, "family@example.org").await;
+    agrees(&world, before, "TRANSACTIONAL", false, 9).await;
+    agrees(&world, before, "MARKETING", true, 8).await;
+    for (text, hour) in [(BAJA, 10), ("start", 11)] {
+        says(&world, &to, text, hour).await;
     }
-    let theirs = |granted: &str| {
-        format!("current_consents where contact_id = '{own}' and category <> 'OTP' and {granted}")
-    };
-    assert_eq!(world.count(&theirs("not granted")).await, 2);
-    // Said before the start, and told after it.
-    let (_, late) = written_to(&world, "family@example.org").await;
-    world.mail_arrives(&said(BAJA, 10)).await;
-    let refused =
-        format!("current_consents where contact_id = '{late}' and category = 'TRANSACTIONAL'");
-    assert_eq!(world.count(&refused).await, 0);
+    agrees(&world, after, "TRANSACTIONAL", false, 9).await;
+    for (contact, category, expected) in [
+        (before, "TRANSACTIONAL", false),
+        (after, "TRANSACTIONAL", false),
+        (before, "MARKETING", true),
+        // Nobody ever agreed to it.
+        (after, "MARKETING", false),
+    ] {
+        let wanted = wanted(&world, contact, "family@example.org", category).await;
+        assert_eq!(wanted, expected, "{category}");
+    }
 }
 
-/// Whoever gave an address up is not there any more.
+/// "No advertisements" ends those of all, and START gives them back to nobody.
 #[tokio::test]
-async fn the_next_owner_of_an_address_says_nothing_for_the_last() {
+async fn a_narrower_stop_at_a_mailbox_outlasts_a_start() {
     let (world, to) = connected().await;
-    let (_, last) = written_to(&world, "shared@example.org").await;
+    let (_, one) = written_to(&world, "family@example.org").await;
+    agrees(&world, one, "MARKETING", true, 8).await;
+    for (text, hour) in [("stop promotions", 9), ("start", 10)] {
+        says(&world, &to, text, hour).await;
+    }
+    assert!(!wanted(&world, one, "family@example.org", "MARKETING").await);
+    assert!(wanted(&world, one, "family@example.org", "TRANSACTIONAL").await);
+}
+
+/// Whoever gave a number up said nothing for whoever has it next.
+#[tokio::test]
+async fn the_next_owner_of_a_number_has_said_nothing() {
+    let world = World::new().await;
+    world.iberia.connect_sms(&world.pool).await.unwrap();
     sqlx::query(
-        "insert into communications.contact_former_identities (tenant_id, kind, value, contact_id, until)
-         values ($1, 'email', 'shared@example.org', $2, now())",
+        "insert into communications.address_wishes (tenant_id, channel, address, stop_at)
+         select $1, 'SMS', '+' || number, now() from unnest(array['34600111222', '34600333444']) as n (number)",
     )
     .bind(world.iberia.tenant)
-    .bind(last)
     .execute(&world.pool)
     .await
     .unwrap();
-    world
-        .mail_arrives(&Letter::new("shared@example.org", &to, "s", BAJA))
-        .await;
-    assert_eq!(refused(&world).await, 1);
+    let mut moved = Inbound::text("34600111222", "");
+    world.customer_writes(&moved).await;
+    moved.message = Some(json!({"type": "system", "system": {
+        "type": "user_changed_number", "body": "new number", "wa_id": "34600999888", "customer": "34600111222"}}));
+    world.customer_writes(&moved).await;
+    let left: Vec<String> = sqlx::query_scalar("select address from communications.address_wishes")
+        .fetch_all(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(left, ["+34600333444"]);
+}
+
+/// A complaint is forgotten where START is said, whoever of those who share the address says it.
+#[tokio::test]
+async fn start_where_somebody_complained_is_heard_there() {
+    let (world, to) = connected().await;
+    let (_, owner) = written_to(&world, "family@example.org").await;
+    for sql in [
+        "insert into communications.contact_identities (tenant_id, kind, value, contact_id) values ($1, 'email', 'family@example.org', $2)",
+        "insert into communications.suppressions (tenant_id, channel, address, reason, source, at)
+         select $1, 'EMAIL', 'family@example.org', 'COMPLAINT', 'provider', '2026-11-23T09:00:00Z' where $2 is not null",
+    ] {
+        sqlx::query(sql)
+            .bind(world.iberia.tenant)
+            .bind(owner)
+            .execute(&world.pool)
+            .await
+            .unwrap();
+    }
+    sqlx::query("update communications.contacts set display_name = 'Somebody' where id = $1")
+        .bind(owner)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    says(&world, &to, "start", 10).await;
+    assert_eq!(world.count("suppressions").await, 0);
 }
 
 /// A driver's sick note is no wish.

@@ -94,8 +94,8 @@ pub(super) async fn compose(
     })
 }
 
-/// Whoever said stop gets answers to what they write, for a day or for as long as they go on after it, and nothing else. As
-/// `communications.opted_out` has it, which a database before 0085 does not know.
+/// Whoever said stop gets answers to what they write, for a day or for as long as they go on after it, and nothing else; so does whoever has an
+/// address where it was said.
 ///
 /// # Errors
 /// `opted-out`.
@@ -106,18 +106,7 @@ pub(crate) async fn must_want_it(
     channel: Channel,
 ) -> Result<(), InboxError> {
     let opted_out = sqlx::query_scalar!(
-        r#"select exists (
-               select from (select c.granted, c.at from communications.consents c
-                             where c.tenant_id = $1 and c.contact_id = $2 and c.channel = $3 and c.category = 'TRANSACTIONAL'
-                             order by c.at desc, c.id desc limit 1) said
-                where not said.granted
-                  and not exists (
-                      select from communications.conversations v
-                        join communications.messages m on m.tenant_id = v.tenant_id and m.conversation_id = v.id
-                       where v.tenant_id = $1 and v.contact_id = $2 and m.direction = 'INBOUND' and m.channel = $3
-                         and (m.content ->> 'type') is distinct from 'system'
-                         and (m.context ->> 'automatic') is null and (m.context ->> 'group_id') is null
-                         and (least(m.thread_at, m.created_at) > said.at or m.thread_at > now() - interval '24 hours'))) as "opted_out!""#,
+        r#"select communications.opted_out($1, $2, $3) as "opted_out!""#,
         tenant.0,
         contact.0,
         channel.as_str()
