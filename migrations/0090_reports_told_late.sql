@@ -1,7 +1,7 @@
 -- What a report says of an address counts from when it happened, not from when it was taken in: a bounce or a complaint that is told late (a
 -- backlog, a dead-letter queue, a message that was not known yet) outlasts neither a START nor a mail that came after it. A complaint
 -- says more than a bounce that is known already. And the list that SNS looks at for a plain text is the AWS account's, as that of a
--- sender id or a pool is (0086): a stop on it may have been said to any tenant.
+-- sender id or a pool is (0086): a stop on it may have been said to any tenant. A short code has a list of its own like any number.
 
 -- The contact who was written to, and the one whose address it is.
 create function communications.who_reads(p_tenant uuid, p_contact uuid, p_channel text, p_address text) returns setof uuid
@@ -48,7 +48,7 @@ begin
          where excluded.reason = ''COMPLAINT'' and suppressions.reason = ''BOUNCE'';'),
             ('apply_effects', 'and a.provider = ''EUM_SMS'' and coalesce(a.external_account_id, '''') not like ''+%'')',
              'and (a.provider = ''SNS''
-                               or a.provider = ''EUM_SMS'' and coalesce(a.external_account_id, '''') not like ''+%''))')) as x (name, old, new)
+                               or a.provider = ''EUM_SMS'' and coalesce(a.external_account_id, '''') !~ ''^[+]?[0-9]+$''))')) as x (name, old, new)
     loop
         v_old := pg_get_functiondef(('communications.' || f.name)::regproc);
         v_new := replace(v_old, f.old, f.new);

@@ -528,12 +528,12 @@ async fn whom_aws_has_put_on_its_list_is_not_written_to() {
     assert_eq!(world.count("messages").await, 2);
 }
 
-/// The list that AWS looks at for a sender id is the AWS account's: the stop on it may have been said to anybody.
+/// The list that AWS looks at for a sender id is the AWS account's: the stop on it may have been said to anybody. A number has its own.
 #[tokio::test]
 async fn a_stop_that_may_have_been_said_to_another_operator_is_none() {
     let world = World::new().await;
     let account = world.iberia.connect_sms(&world.pool).await.unwrap();
-    for (external, refused) in [("ES:IBERIA", 0), ("+34911000001", 3)] {
+    for (external, refused) in [("ES:IBERIA", 0), ("25555", 3), ("+34911000001", 6)] {
         let sent = sent(&world, account, "SMS", "+34600999000").await;
         sqlx::query(
             "update communications.channel_accounts set external_account_id = $2 where id = $1",

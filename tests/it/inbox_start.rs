@@ -1,12 +1,14 @@
 //! The first words are the agent's.
 
 use crate::desk::{Desk, writes};
+use crate::intake::trip;
 use crate::matrix::{T, messages, text};
 use comms_core::platform::clock;
 use comms_tests::world::World;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use uuid::Uuid;
 
 fn hello(id: &str, whom: &Value) -> Value {
     let mut input = json!({"channel": "WHATSAPP", "client_message_id": id,
@@ -240,6 +242,30 @@ async fn everybody_at_once_is_one_thread() {
         ),
         (1, 1)
     );
+}
+
+/// As where the passenger writes first: the thread is about the trip, and shows what was sent.
+#[tokio::test]
+async fn a_thread_that_an_agent_opens_is_about_the_trip_and_shows_the_notice() {
+    let world = World::new().await;
+    let trip = trip(&world, &world.iberia).await;
+    world.trip_is_delayed(&trip).await;
+    let (contact, address): (Uuid, String) = sqlx::query_as(
+        "select contact_id, address from communications.messages order by id limit 1",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    let (status, answer) = starts(&world, &hello("1", &json!({"address": address}))).await;
+    assert_eq!(status, 200, "{answer}");
+    let thread: (Uuid, Option<Uuid>, i64) = sqlx::query_as(
+        "select v.contact_id, v.trip_id, (select count(*) from communications.messages m where m.conversation_id = v.id)
+           from communications.conversations v",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(thread, (contact, Some(trip.id.0), 2));
 }
 
 /// A wrong number is corrected in the same form: the right one is not told that it was written to.

@@ -1,5 +1,6 @@
 //! A mail becomes a message of whoever wrote it, and of nobody else.
 
+use crate::parted::commits_when_awaited;
 use comms_core::contacts::merge;
 use comms_core::model::ContactId;
 use comms_tests::stack::setting;
@@ -202,14 +203,10 @@ async fn a_mail_that_waited_for_a_merge_is_the_kept_contacts() {
     )
     .await
     .unwrap();
-    let commits = async {
-        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-        while world.scalar::<i64>(waiting).await == 0 {
-            tokio::task::yield_now().await;
-        }
-        tx.commit().await.unwrap();
-    };
-    futures_util::join!(world.mail_arrives(&answer), commits);
+    futures_util::join!(
+        world.mail_arrives(&answer),
+        commits_when_awaited(&world, tx)
+    );
     let of: Uuid = world
         .scalar("select contact_id from communications.messages where direction = 'INBOUND'")
         .await;

@@ -65,6 +65,7 @@ mod order;
 mod outages;
 mod pacing;
 mod parking;
+mod parted;
 mod people;
 mod planted;
 mod program;

@@ -15,21 +15,21 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 use std::collections::BTreeMap;
 
-const ANA: &str = "34600111222";
-const ANNA: &str = "34600999888";
+pub const ANA: &str = "34600111222";
+pub const ANNA: &str = "34600999888";
 
 /// Two contacts, each with a thread and a message.
-async fn two(world: &World) -> (ContactId, ContactId) {
+pub async fn two(world: &World) -> (ContactId, ContactId) {
     see(world, &writes(1, ANA, "")).await;
     see(world, &writes(2, ANNA, "")).await;
     (of(world, ANA).await, of(world, ANNA).await)
 }
 
-async fn of(world: &World, wa_id: &str) -> ContactId {
+pub async fn of(world: &World, wa_id: &str) -> ContactId {
     contact_of(world, "wa_id", wa_id).await.unwrap()
 }
 
-async fn merged(
+pub async fn merged(
     world: &World,
     tenant: TenantId,
     kept: ContactId,
@@ -41,7 +41,7 @@ async fn merged(
     Ok(merged.merge_id)
 }
 
-async fn undone(world: &World, tenant: TenantId, id: MergeId) -> Result<(), MergeError> {
+pub async fn undone(world: &World, tenant: TenantId, id: MergeId) -> Result<(), MergeError> {
     let mut tx = world.database().begin().await.unwrap();
     unmerge(&mut tx, tenant, id, world.iberia.agent).await?;
     tx.commit().await.unwrap();
@@ -564,7 +564,7 @@ fn whatever_two_people_lived_through_they_are_two_again() {
 }
 
 /// A word of one of them, so many seconds ago.
-async fn says(world: &World, wa_id: &str, text: &str, ago: i64) {
+pub async fn says(world: &World, wa_id: &str, text: &str, ago: i64) {
     let said = Inbound::text(wa_id, text);
     let said = Inbound {
         timestamp: said.timestamp - ago,

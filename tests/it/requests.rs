@@ -1,5 +1,6 @@
 //! `NotificationRequest` by HTTP: for programs with a token, once, with every mistake named.
 
+use crate::parted::commits_when_awaited;
 use crate::program::Program;
 use crate::triggers::host::Host;
 use comms_core::contacts::merge;
@@ -79,6 +80,39 @@ async fn whoever_was_merged_is_written_to_as_who_they_are_now() {
     again["recipients"] = json!([{"contact_id": ids[1]}, {"contact_id": ids[0]}]);
     let answer = program.gets(&again).await;
     assert_eq!(outcomes(&answer), ["QUEUED", "DUPLICATE"]);
+    let to: ContactId = world
+        .scalar("select contact_id from communications.messages order by id desc limit 1")
+        .await;
+    assert_eq!(to, ids[0]);
+}
+
+/// Somebody is asked for by the id of a contact that is being merged.
+#[tokio::test]
+async fn whoever_is_merged_meanwhile_is_written_to_as_who_they_are_then() {
+    let world = World::new().await;
+    let host = Host::of(&world).await;
+    let program = Program::all(&world).await;
+    program.gets(&boarding(&host, "0")).await;
+    let ids: Vec<ContactId> =
+        sqlx::query_scalar("select contact_id from communications.messages order by id")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    let mut merging = world.database().begin().await.unwrap();
+    merge(
+        &mut merging,
+        world.iberia.tenant,
+        ids[0],
+        ids[1],
+        world.iberia.agent,
+    )
+    .await
+    .unwrap();
+    let mut again = boarding(&host, "1");
+    again["recipients"] = json!([{"contact_id": ids[1]}]);
+    let (answer, ()) =
+        futures_util::join!(program.gets(&again), commits_when_awaited(&world, merging));
+    assert_eq!(outcomes(&answer), ["QUEUED"]);
     let to: ContactId = world
         .scalar("select contact_id from communications.messages order by id desc limit 1")
         .await;

@@ -103,17 +103,50 @@ async fn contacts(
         .collect();
     let found = resolve(tx, &sightings).await?;
     link_staff(tx, tenant, &others, &found).await?;
-    let known = known
-        .into_iter()
-        .filter_map(|recipient| match recipient.who {
-            Who::Contact(id) => Some((recipient.who, ContactId(id))),
-            _ => None,
-        });
+    let known = named(tx, tenant, &known).await?;
     Ok(others
         .iter()
         .map(|recipient| recipient.who)
         .zip(found)
         .chain(known)
+        .collect())
+}
+
+/// Locked, as the others are by their addresses: nobody merges them before their messages are written. Who was merged while this waited is
+/// whom they are by now.
+async fn named(
+    tx: &mut Tx,
+    tenant: TenantId,
+    recipients: &[&Recipient],
+) -> Result<Vec<(Who, ContactId)>, DatabaseError> {
+    let ids: Vec<Uuid> = recipients
+        .iter()
+        .filter_map(|recipient| match recipient.who {
+            Who::Contact(id) => Some(id),
+            _ => None,
+        })
+        .collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query!(
+        "select id from communications.contacts where tenant_id = $1 and id = any($2) order by id for share",
+        tenant.0,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    let rows = sqlx::query!(
+        r#"select id, communications.living_contact($1, id) as "living!: ContactId"
+             from unnest($2::uuid[]) as asked (id)"#,
+        tenant.0,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((Who::Contact(row.id?), row.living)))
         .collect())
 }
 

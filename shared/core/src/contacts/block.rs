@@ -2,6 +2,7 @@
 //! (`communications.mute_blocked`). What we send them is not affected: a block is the agents' peace, not the customer's wish,
 //! and a traveller whose trip is cancelled is to hear of it. Their own wish is a consent.
 
+use super::merge::living;
 use crate::model::{ContactId, TenantId, UserId};
 use crate::platform::{DatabaseError, Tx};
 use time::OffsetDateTime;
@@ -16,11 +17,14 @@ pub async fn block(
     contact: ContactId,
     by: UserId,
 ) -> Result<Option<OffsetDateTime>, DatabaseError> {
+    let Some(contact) = living(tx, tenant, contact).await? else {
+        return Ok(None);
+    };
     let since = sqlx::query_scalar!(
         r#"update communications.contacts
               set blocked_by = case when blocked_at is null then $3 else blocked_by end,
                   blocked_at = coalesce(blocked_at, now())
-            where tenant_id = $1 and id = communications.living_contact($1, $2)
+            where tenant_id = $1 and id = $2
            returning blocked_at as "blocked_at!""#,
         tenant.0,
         contact.0,
@@ -40,13 +44,15 @@ pub async fn unblock(
     tenant: TenantId,
     contact: ContactId,
 ) -> Result<bool, DatabaseError> {
-    let found = sqlx::query!(
-        "update communications.contacts set blocked_at = null, blocked_by = null
-          where tenant_id = $1 and id = communications.living_contact($1, $2)",
+    let Some(contact) = living(tx, tenant, contact).await? else {
+        return Ok(false);
+    };
+    sqlx::query!(
+        "update communications.contacts set blocked_at = null, blocked_by = null where tenant_id = $1 and id = $2",
         tenant.0,
         contact.0
     )
     .execute(tx.conn())
     .await?;
-    Ok(found.rows_affected() > 0)
+    Ok(true)
 }

@@ -132,15 +132,18 @@ impl Room {
     fn decide(&mut self, sighting: &Sighting) {
         let evidence = self.evidence(sighting);
         let host = sighting.of_the_host().map(|host| host.to_string());
-        let anchor = evidence
+        let proven = evidence
             .first()
-            .map(|pointer| pointer.value.clone())
-            .or(host);
-        let found = evidence
-            .first()
-            .map(|pointer| pointer.contact_id)
-            .or_else(|| self.owners.of_the_host(sighting))
-            .or_else(|| self.by_mailbox(sighting));
+            .map(|pointer| (pointer.contact_id, Some(pointer.value.clone())));
+        let by_host = || Some((self.owners.of_the_host(sighting)?, host.clone()));
+        let by_mailbox = || {
+            let (contact, mailbox) = self.by_mailbox(sighting)?;
+            Some((contact, Some(mailbox)))
+        };
+        let (found, anchor) = match proven.or_else(by_host).or_else(by_mailbox) {
+            Some((contact, anchor)) => (Some(contact), anchor),
+            None => (None, host),
+        };
         let contact = found.unwrap_or_else(ContactId::generate);
         self.doubt(sighting.tenant, contact, &evidence);
         self.note_facts(sighting, contact, found);
@@ -188,14 +191,16 @@ impl Room {
         .collect()
     }
 
-    fn by_mailbox(&self, sighting: &Sighting) -> Option<ContactId> {
+    fn by_mailbox(&self, sighting: &Sighting) -> Option<(ContactId, String)> {
         let mailboxes = sighting
             .aliases
             .iter()
             .filter(|alias| alias.kind == AliasKind::Email);
-        let mut owners =
-            mailboxes.filter_map(|alias| self.owners.at(sighting.tenant, alias, sighting.at));
-        owners.find(|owner| self.owners.may_be(*owner, sighting))
+        let mut owners = mailboxes.filter_map(|alias| {
+            let owner = self.owners.at(sighting.tenant, alias, sighting.at)?;
+            Some((owner, alias.value.clone()))
+        });
+        owners.find(|(owner, _)| self.owners.may_be(*owner, sighting))
     }
 
     /// Everybody else that the evidence points at may be the same person.

@@ -60,6 +60,29 @@ impl Answer {
     }
 }
 
+/// Whom somebody is by now, locked: nobody merges them before this transaction ends. `None`: no such contact.
+pub(super) async fn living(
+    tx: &mut Tx,
+    tenant: TenantId,
+    contact: ContactId,
+) -> Result<Option<ContactId>, DatabaseError> {
+    loop {
+        let row = sqlx::query!(
+            r#"select id as "id: ContactId", merged_into is not null as "merged!" from communications.contacts
+                where tenant_id = $1 and id = communications.living_contact($1, $2) for no key update"#,
+            tenant.0,
+            contact.0
+        )
+        .fetch_optional(tx.conn())
+        .await?;
+        match row {
+            // While this waited for the row.
+            Some(row) if row.merged => {}
+            row => return Ok(row.map(|row| row.id)),
+        }
+    }
+}
+
 /// Everything of `merged` becomes `kept`'s. The same merge again answers the first.
 ///
 /// # Errors

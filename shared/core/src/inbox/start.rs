@@ -176,7 +176,9 @@ async fn thread(
     contact: ContactId,
 ) -> Result<ConversationId, InboxError> {
     let Some(found) = last(tx, session.tenant, contact).await? else {
-        return Ok(open(tx, session, contact).await?);
+        let conversation = open(tx, session, contact).await?;
+        adopt(tx, session.tenant, contact, conversation).await?;
+        return Ok(conversation);
     };
     let mine = found.assigned_to == Some(session.user);
     if let Some(holder) = found
@@ -186,6 +188,7 @@ async fn thread(
         return Err(held_by_another(holder).into());
     }
     take(tx, session, found.conversation).await?;
+    adopt(tx, session.tenant, contact, found.conversation).await?;
     let change = |kind, from: Option<String>, to: String| Change {
         conversation: found.conversation,
         kind,
@@ -266,6 +269,7 @@ async fn take(
     Ok(())
 }
 
+/// With the trip of the latest automated message that has no thread, as where the contact writes first.
 async fn open(
     tx: &mut Tx,
     session: &Session,
@@ -274,10 +278,21 @@ async fn open(
     let conversation = ConversationId::generate();
     sqlx::query!(
         "with opened as (
-             insert into communications.conversations (tenant_id, id, contact_id, assigned_to, continues)
-             values ($1, $2, $3, $4, (select c.id from communications.conversations c
-                                       where c.tenant_id = $1 and c.contact_id = $3
-                                       order by c.created_at desc, c.id desc limit 1)))
+             insert into communications.conversations
+                 (tenant_id, id, contact_id, assigned_to, trip_id, booking_id, invoice_id, continues)
+             select $1, $2, $3, $4, (about.context ->> 'trip_id')::uuid, (about.context ->> 'booking_id')::uuid,
+                    (about.context ->> 'invoice_id')::uuid,
+                    (select c.id from communications.conversations c
+                      where c.tenant_id = $1 and c.contact_id = $3
+                      order by c.created_at desc, c.id desc limit 1)
+               from (values (1)) one
+               left join lateral (
+                    select r.context
+                      from communications.messages m
+                      join communications.trigger_runs r on r.tenant_id = m.tenant_id and r.id = m.run_id
+                     where m.tenant_id = $1 and m.contact_id = $3 and m.conversation_id is null
+                     order by m.created_at desc
+                     limit 1) about on true)
          insert into communications.conversation_events
              (tenant_id, id, conversation_id, kind, to_value, actor_kind, actor_id)
          values ($1, communications.uuid_v7(), $2, 'OPENED', 'OPEN', 'AGENT', $4)",
@@ -289,4 +304,27 @@ async fn open(
     .execute(tx.conn())
     .await?;
     Ok(conversation)
+}
+
+/// What was sent to them while there was no live thread is shown in it. Locked in the order that everybody locks messages in.
+async fn adopt(
+    tx: &mut Tx,
+    tenant: TenantId,
+    contact: ContactId,
+    conversation: ConversationId,
+) -> Result<(), DatabaseError> {
+    sqlx::query!(
+        "with loose as (
+             select id from communications.messages
+              where tenant_id = $1 and contact_id = $2 and conversation_id is null
+              order by id for no key update)
+         update communications.messages m set conversation_id = $3
+           from loose where m.tenant_id = $1 and m.id = loose.id",
+        tenant.0,
+        contact.0,
+        conversation.0
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
