@@ -147,11 +147,19 @@ async fn a_disabled_account_parks_what_is_queued_takes_in_what_comes_and_goes_on
     assert_eq!(came.status(), 200);
     assert_eq!(world.count("messages where direction = 'INBOUND'").await, 1);
 
+    world
+        .execute("update communications.channel_accounts set send_health = 'FAILING'")
+        .await;
     let resumed = world
         .administers(iberia, "resumeChannel", &which(iberia))
         .await
         .unwrap();
     assert_eq!(resumed["status"], "ACTIVE");
+    let failing = format!(
+        "channel_accounts where send_health = 'FAILING' and id = '{}'",
+        iberia.account
+    );
+    assert_eq!(world.count(&failing).await, 0);
     // The resuming announced them itself; those with a later slot are for a second from now.
     assert!(!world.take_hints().await.is_empty());
     let announced = world.count("messages where hint_at > '-infinity'").await;

@@ -22,6 +22,12 @@ async fn usage(world: &World) -> Value {
 
 /// A report about the only message, at this second after midnight, with this category.
 async fn reported(world: &World, status: &str, second: i64, category: &str) {
+    let pricing =
+        json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": category});
+    priced(world, status, second, &pricing).await;
+}
+
+async fn priced(world: &World, status: &str, second: i64, pricing: &Value) {
     let iberia = &world.iberia;
     let wamid: String = world
         .scalar("select external_message_id from communications.messages")
@@ -33,7 +39,7 @@ async fn reported(world: &World, status: &str, second: i64, category: &str) {
     "statuses": [{
         "id": wamid, "status": status, "timestamp": (1_795_305_600 + second).to_string(), "recipient_id": "34700000001",
         "biz_opaque_callback_data": id,
-        "pricing": {"billable": true, "pricing_model": "PMP", "type": "regular", "category": category}
+        "pricing": pricing
     }]}}]}]});
     let webhook = comms_tests::calls::signed_by_meta(comms_tests::world::APP_SECRET, &body);
     assert_eq!(
@@ -70,6 +76,47 @@ async fn a_price_counts_once_and_the_one_said_last_counts() {
     reported(&world, "read", 15, "utility").await;
     roll_up(&world).await;
     assert_eq!(usage(&world).await, one("MARKETING"));
+}
+
+/// Meta is about to say no more whether it charges: the type says it. And one category is written in two ways.
+#[tokio::test]
+async fn what_is_free_is_not_billable_whether_meta_says_so_or_not() {
+    let world = World::new().await;
+    let jobs = queue(
+        &world,
+        crate::flow::whatsapp(&world.iberia),
+        "TRANSACTIONAL",
+        "TRANSACTIONAL",
+        1,
+    )
+    .await;
+    dispatch(&world, &jobs).await;
+    for (status, second, kind, category, billable, counted) in [
+        ("sent", 10, "free_customer_service", "service", 0, "SERVICE"),
+        (
+            "delivered",
+            11,
+            "regular",
+            "authentication-international",
+            1,
+            "AUTHENTICATION_INTERNATIONAL",
+        ),
+        (
+            "read",
+            12,
+            "free_entry_point",
+            "referral_conversion",
+            0,
+            "REFERRAL_CONVERSION",
+        ),
+    ] {
+        let pricing = json!({"pricing_model": "PMP", "type": kind, "category": category});
+        priced(&world, status, second, &pricing).await;
+        roll_up(&world).await;
+        let mut expected = one(counted);
+        expected[0]["billable"] = json!(billable);
+        assert_eq!(usage(&world).await, expected);
+    }
 }
 
 #[tokio::test]

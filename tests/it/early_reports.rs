@@ -178,3 +178,61 @@ async fn an_echo_ahead_of_the_settle_is_the_message_that_is_settled() {
     assert_eq!(world.count(answered).await, 1);
     assert_eq!(world.simulator.calls().len(), 3, "each is sent once");
 }
+
+/// What the operator edits or deletes in the phone app while nobody knows yet whether it was sent; and what the scan has noted of the file of
+/// an echo holds up nothing.
+#[tokio::test]
+async fn what_is_changed_ahead_of_the_settle_is_changed_after_it() {
+    let world = World::new().await;
+    let jobs = messages(&world, 3).await;
+    let ahead = async {
+        let calls = world.simulator.calls();
+        let of = |n: usize, id: &str, said: serde_json::Value| {
+            let mut echo = json!({"from": world.iberia.display_number, "to": calls[n].to, "id": id, "timestamp": T.to_string()});
+            echo.as_object_mut()
+                .unwrap()
+                .extend(said.as_object().unwrap().clone());
+            echo
+        };
+        let wamid = |n: usize| calls[n].wamid.clone().unwrap();
+        let file = json!({"type": "image", "image": {"id": "f1", "mime_type": "image/jpeg", "sha256": "aa"}});
+        let edited = json!({"type": "edit", "edit": {"original_message_id": wamid(1), "message": {"type": "text", "text": {"body": "a las diez"}}}});
+        let gone = json!({"type": "revoke", "revoke": {"original_message_id": wamid(2)}});
+        let echoes = [
+            of(0, &wamid(0), file),
+            of(1, "e1", edited),
+            of(2, "v1", gone),
+        ];
+        post(
+            &world,
+            "smb_message_echoes",
+            &json!({"message_echoes": echoes}),
+        )
+        .await;
+        world
+            .execute(
+                "insert into communications.repairs (tenant_id, id, kind, message_id)
+                 select tenant_id, gen_random_uuid(), 'MEDIA_HINT_LOST', message_id from communications.message_media",
+            )
+            .await;
+    };
+    Box::pin(held_before_settle(&world, &jobs, ahead)).await;
+    let rows: Vec<(bool, bool, bool)> = sqlx::query_as(
+        "select edited_at is not null and body = 'a las diez', revoked_at is not null and body = '' and media is null,
+                exists (select from communications.repairs r where r.message_id = m.id)
+           from communications.messages m where status = 'SENT' order by 1, 2, 3",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        rows,
+        [
+            (false, false, true),
+            (false, true, false),
+            (true, false, false)
+        ]
+    );
+    let kept = "message_revisions where kind = 'ORIGINAL' and body <> ''";
+    assert_eq!(world.count(kept).await, 2, "what was said at first is kept");
+}

@@ -328,6 +328,12 @@ async fn t14_edits_and_deletions_before_and_after_what_they_are_about() {
             world.count("messages where revoked_at is not null").await,
             1
         );
+        assert_eq!(
+            world
+                .scalar::<String>("select preview from communications.conversations")
+                .await,
+            "[deleted]"
+        );
         let kept: Vec<String> = sqlx::query_scalar(
             "select body from communications.message_revisions where kind = 'ORIGINAL' order by target_external_id",
         )

@@ -399,6 +399,12 @@ async fn of_message(world: &World, message: MessageId) -> ContactId {
         .unwrap()
 }
 
+async fn newest_writer(world: &World) -> Option<ContactId> {
+    world
+        .scalar("select contact_id from communications.messages order by thread_at desc limit 1")
+        .await
+}
+
 /// Somebody's new number was another's. Their own former id says who they are.
 #[tokio::test]
 async fn who_takes_over_a_known_number_stays_who_they_are() {
@@ -418,10 +424,17 @@ async fn who_takes_over_a_known_number_stays_who_they_are() {
     .await;
     assert_eq!(contact_of(&world, "bsuid", "ES.2").await, themselves);
     see(&world, &writes(20, NEW, "ES.2")).await;
-    let writer: Option<ContactId> = world
-        .scalar("select contact_id from communications.messages order by thread_at desc limit 1")
+    assert_eq!(newest_writer(&world).await, themselves);
+    // Without their id, too: whoever had the number has it no more.
+    assert_eq!(contact_of(&world, "wa_id", NEW).await, themselves);
+    see(&world, &writes(30, NEW, "")).await;
+    assert_eq!(newest_writer(&world).await, themselves);
+    // What the other one wrote before comes late.
+    see(&world, &writes(5, NEW, "")).await;
+    let late: Option<ContactId> = world
+        .scalar("select contact_id from communications.messages order by created_at desc limit 1")
         .await;
-    assert_eq!(writer, themselves);
+    assert_eq!(late, other);
     assert_eq!(
         counted(&world).await,
         (2, 2, 1),

@@ -94,6 +94,31 @@ async fn what_does_not_read_stays() {
     );
 }
 
+/// What was dealt with and comes again is to be looked at again; what is tried in vain lets the others pass.
+#[tokio::test]
+async fn what_comes_again_after_it_was_dealt_with_is_there_again() {
+    let world = World::new().await;
+    let broken = |entry: &str| json!({"object": "whatsapp_business_account", "entry": entry});
+    world.meta_tells_the_app(&broken("first")).await;
+    let one = json!({"reason": "UNREADABLE", "limit": 1});
+    assert_eq!(world.replays(&one).await.matched, 1);
+    world.meta_tells_the_app(&broken("second")).await;
+    let first = world.replays(&one).await.kept[0].id;
+    let second = world.replays(&one).await.kept[0].id;
+    assert_ne!(first, second);
+    world
+        .execute("update communications.quarantine set replayed_at = now()")
+        .await;
+    world.meta_tells_the_app(&broken("first")).await;
+    let again: Vec<(i32, i32)> = sqlx::query_as(
+        "select times_seen, replays from communications.quarantine where replayed_at is null",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(again, [(2, 0)]);
+}
+
 #[tokio::test]
 async fn a_selection_must_say_something_that_is_understood() {
     let world = World::new().await;

@@ -85,7 +85,9 @@ pub async fn store(
            from unnest($3::uuid[], $4::text[], $5::text[], $6::bytea[], $7::bytea[])
                 as q(id, reason, external_account_id, payload, payload_hash)
          on conflict on constraint quarantine_payload_key
-            do update set times_seen = communications.quarantine.times_seen + 1, last_seen_at = now()",
+            -- What comes again after it was dealt with is to be looked at again.
+            do update set times_seen = quarantine.times_seen + 1, last_seen_at = now(), replayed_at = null,
+                          replays = case when quarantine.replayed_at is null then quarantine.replays else 0 end",
         source,
         door.map(|door| door.0),
         &distinct.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),

@@ -18,6 +18,7 @@ pub mod aws_inbound;
 pub mod command;
 pub mod eum;
 pub mod event;
+mod filename;
 #[cfg(feature = "adapters")]
 pub mod http;
 mod json;

@@ -84,8 +84,8 @@ pub enum MailError {
     TooNested,
 }
 
-/// Bytes of a mail: what SES takes.
-const SIZE_LIMIT: usize = 40_000_000;
+/// Bytes of a mail: what SES takes, 40 MB.
+pub const SIZE_LIMIT: usize = 40 * 1024 * 1024;
 /// Bytes of the text that is kept, and of the HTML that is made safe.
 const TEXT_LIMIT: usize = 256 * 1024;
 
@@ -169,7 +169,7 @@ fn shorten(text: &mut String, limit: usize) -> bool {
 }
 
 /// What a `text` column takes, on one line.
-fn one_line(text: &str, limit: usize) -> String {
+pub(crate) fn one_line(text: &str, limit: usize) -> String {
     let clean: String = text
         .chars()
         .filter(|c| !is_hidden(*c))

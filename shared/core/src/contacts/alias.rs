@@ -18,6 +18,8 @@ pub struct Sighting {
     pub formerly: Vec<Alias>,
     /// Of `formerly`: what they gave up, and somebody else may have next.
     pub given_up: Vec<Alias>,
+    /// Of `aliases`: the numbers that they have by the provider's news, and nobody else any more.
+    pub gained: Vec<Alias>,
     /// By the provider's clock. `None` for what others tell us of the person, which may be long out of date.
     pub at: Option<OffsetDateTime>,
     pub passenger_profile: Option<PassengerProfileId>,
@@ -96,6 +98,7 @@ impl Sighting {
             aliases: Vec::new(),
             formerly: Vec::new(),
             given_up: Vec::new(),
+            gained: Vec::new(),
             at: None,
             passenger_profile: None,
             staff: None,

@@ -147,6 +147,9 @@ impl Room {
         let contact = found.unwrap_or_else(ContactId::generate);
         self.doubt(sighting.tenant, contact, &evidence);
         self.note_facts(sighting, contact, found);
+        for alias in &sighting.gained {
+            self.take_over(sighting, contact, alias);
+        }
         for alias in &sighting.aliases {
             self.learn(sighting, contact, alias, anchor.as_deref());
         }
@@ -295,20 +298,37 @@ impl Room {
                 // Told before, or a form that nobody used.
                 Owns::Then(_) | Owns::Nobody { .. } => continue,
             };
-            self.owners.lose(tenant, &form, owner, at);
-            let kind = form.kind.as_str();
-            let same = |new: &NewAlias| {
-                (new.tenant_id, new.kind, &new.value) == (tenant, kind, &form.value)
-            };
-            self.decisions.aliases.retain(|new| !same(new));
-            self.decisions.given_up.push(GivenUp {
-                tenant_id: tenant,
-                contact_id: owner,
-                kind,
-                scope: SCOPE,
-                value: form.value,
-                at,
-            });
+            self.leave(tenant, form, owner, at);
         }
+    }
+
+    /// The number is this contact's from now on, in whatever form somebody else had it.
+    fn take_over(&mut self, sighting: &Sighting, contact: ContactId, alias: &Alias) {
+        let (tenant, Some(at)) = (sighting.tenant, sighting.at) else {
+            return;
+        };
+        for form in variants::forms(alias) {
+            match self.owners.owns(tenant, &form, sighting.at) {
+                Owns::Now(owner) if owner != contact => self.leave(tenant, form, owner, at),
+                // Theirs already, nobody's, or somebody's who left it after this news was written.
+                Owns::Now(_) | Owns::Then(_) | Owns::Nobody { .. } => {}
+            }
+        }
+    }
+
+    fn leave(&mut self, tenant: TenantId, form: Alias, owner: ContactId, at: OffsetDateTime) {
+        self.owners.lose(tenant, &form, owner, at);
+        let kind = form.kind.as_str();
+        let same =
+            |new: &NewAlias| (new.tenant_id, new.kind, &new.value) == (tenant, kind, &form.value);
+        self.decisions.aliases.retain(|new| !same(new));
+        self.decisions.given_up.push(GivenUp {
+            tenant_id: tenant,
+            contact_id: owner,
+            kind,
+            scope: SCOPE,
+            value: form.value,
+            at,
+        });
     }
 }

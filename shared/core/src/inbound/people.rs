@@ -47,9 +47,11 @@ pub(super) fn seen(events: &[ProviderEvent]) -> Vec<PersonSeen<'_>> {
 pub(super) fn sighting(event: &ProviderEvent, owner: Owner) -> Option<Sighting> {
     let person = of(&event.kind)?;
     let formerly = formerly(event);
+    let given_up = given_up(event, &formerly);
     Some(Sighting {
         aliases: aliases(person),
-        given_up: given_up(event, &formerly),
+        gained: gained(event, &formerly, &given_up),
+        given_up,
         formerly,
         at: at(&event.kind),
         display_name: person.name.clone(),
@@ -100,6 +102,19 @@ fn given_up(event: &ProviderEvent, formerly: &[Alias]) -> Vec<Alias> {
     let now = contacts::to_look_up(&after);
     let left = |alias: &&Alias| alias.kind.is_number() && !now.contains(alias);
     formerly.iter().filter(left).cloned().collect()
+}
+
+/// Whoever had the new number before has it no more.
+fn gained(event: &ProviderEvent, formerly: &[Alias], given_up: &[Alias]) -> Vec<Alias> {
+    let EventKind::PersonChanged(change) = &event.kind else {
+        return Vec::new();
+    };
+    if change.kind != PersonChangeKind::Number && given_up.is_empty() {
+        return Vec::new();
+    }
+    let before = contacts::to_look_up(formerly);
+    let new = |alias: &Alias| alias.kind.is_number() && !before.contains(alias);
+    aliases(&change.after).into_iter().filter(new).collect()
 }
 
 /// The recipient's ids of a report that names more than one kind: which belong together.

@@ -122,7 +122,7 @@ pub async fn replay(
     Ok(replayed)
 }
 
-/// Reports whose message was not known when they came: after a minute, two, four …, for about three days.
+/// Reports whose message was not known when they came: after a minute, two, four …, for a day and a half.
 ///
 /// # Errors
 /// As [`replay`].
@@ -166,7 +166,8 @@ async fn select(database: &Database, selection: &Selection) -> Result<Vec<Row>, 
             and ($4::text is null or external_account_id = $4)
             and ($5::timestamptz is null or first_seen_at >= $5)
             and ($6::timestamptz is null or first_seen_at < $6)
-          order by first_seen_at, id limit $7",
+          -- What was tried in vain before lets the others pass.
+          order by replays, first_seen_at, id limit $7",
         selection.ids.as_deref(),
         selection.source.as_deref(),
         selection.reason.as_deref(),

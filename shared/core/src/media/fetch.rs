@@ -7,12 +7,12 @@ use super::bucket::{Buckets, MailFault};
 use super::claim::{Claimed, Source};
 use super::mail::{mail_part, place};
 use super::settle::{Attempt, Credentials, End};
-use super::types::MAIL_LIMIT;
 use crate::channels::Vault;
 use crate::channels::vault::{Envelope, Owner};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use comms_providers::mail::SIZE_LIMIT;
 use comms_providers::whatsapp::WhatsAppSender;
 use comms_providers::whatsapp::media::{MediaClient, MediaFault, Resolved};
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl Sources<'_> {
 
     async fn of_mail(&self, file: &Claimed) -> Result<Fetched, Attempt> {
         let (key, ordinal) = place(&file.source_ref).ok_or_else(|| rejected("no-such-part"))?;
-        let raw = self.buckets.mail(key, MAIL_LIMIT).await;
+        let raw = self.buckets.mail(key, SIZE_LIMIT as u64).await;
         let raw = raw.map_err(|fault| match fault {
             MailFault::TooLarge => rejected("too-large"),
             MailFault::NotThere => later("not-found"),

@@ -5,9 +5,6 @@
 //! `application/octet-stream`. An agent gets what the customer sent, and no browser runs it. A picture that is none is refused:
 //! nobody needs it, and it is how such things are hidden.
 
-/// The whole of a mail; SES takes no larger one.
-pub(super) const MAIL_LIMIT: u64 = 40 * 1024 * 1024;
-
 const DOWNLOAD: &str = "application/octet-stream";
 
 /// How the bucket serves a file. The disposition has no name: that is personal, and stands in the row.

@@ -4,16 +4,13 @@
 //! order is the mail's, and a file's place in it is how it is found again.
 
 use super::{danger, one_line, parse};
+use crate::filename::{self, FILENAME_LIMIT};
 use mail_parser::parsers::MessageStream;
 use mail_parser::{ContentType, Encoding, Message, MessagePart, MimeHeaders, PartType};
 use std::borrow::Cow;
 
 /// Files of one mail.
 const PARTS: usize = 50;
-/// Bytes: what file systems take.
-const FILENAME_LIMIT: usize = 255;
-/// Longer ends of a name are no extension.
-const EXTENSION_LIMIT: usize = 16;
 
 /// A file in a mail, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,10 +97,7 @@ fn describe(part: &MessagePart<'_>, bytes: &[u8], ordinal: u16, html: Option<&st
         .content_id()
         .map(|id| one_line(id.trim_matches(['<', '>', ' ']), FILENAME_LIMIT))
         .filter(|id| !id.is_empty());
-    let named = part
-        .attachment_name()
-        .map(clean_name)
-        .filter(|name| !name.is_empty());
+    let named = part.attachment_name().and_then(filename::clean);
     let filename = named
         .clone()
         .unwrap_or_else(|| format!("file-{}.{}", u32::from(ordinal) + 1, extension(&mime_type)));
@@ -144,25 +138,6 @@ fn mime_type(part: &MessagePart<'_>) -> String {
             },
             |(kind, sort)| format!("{kind}/{sort}").to_ascii_lowercase(),
         )
-}
-
-/// The last step of a path, without what a file system or a reader's eye would stumble over.
-fn clean_name(name: &str) -> String {
-    let name = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name = one_line(name, 4 * FILENAME_LIMIT).replace(['<', '>', ':', '"', '|', '?', '*'], "_");
-    let name = name.trim_matches(['.', ' ']);
-    if name.len() <= FILENAME_LIMIT {
-        return name.to_owned();
-    }
-    let (stem, extension) = match name.rsplit_once('.') {
-        Some((stem, extension)) if extension.len() <= EXTENSION_LIMIT => (stem, extension),
-        _ => (name, ""),
-    };
-    let room = FILENAME_LIMIT - extension.len() - 1;
-    let stem = &stem[..stem.floor_char_boundary(room)];
-    format!("{stem}.{extension}")
-        .trim_end_matches('.')
-        .to_owned()
 }
 
 /// For files that nobody named.

@@ -5,11 +5,9 @@ use crate::platform::{Aws, ConfigError};
 use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::primitives::ByteStream;
 use comms_providers::event::mail::{MailBody, MailNotice};
+use comms_providers::mail::SIZE_LIMIT;
 use secrecy::SecretString;
 use std::borrow::Cow;
-
-/// SES takes no larger one.
-const LARGEST: i64 = 42_000_000;
 
 /// The bucket that SES writes to.
 #[derive(Debug)]
@@ -66,7 +64,7 @@ impl Mailroom {
         })?;
         if object
             .content_length()
-            .is_some_and(|length| length > LARGEST)
+            .is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > SIZE_LIMIT))
         {
             return Err(FetchError::TooLarge);
         }

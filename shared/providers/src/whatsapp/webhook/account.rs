@@ -150,7 +150,7 @@ pub(super) fn handover(value: &Value, at: Option<OffsetDateTime>) -> Answer {
 }
 
 /// One item of `errors[]` beside messages: something is wrong with the number itself.
-pub(super) fn fault(error: &Value, _beside: &Contacts) -> Answer {
+pub(super) fn fault(error: &Value, _beside: &Contacts<'_>) -> Answer {
     let code = json::id(error, "/code").ok_or("an error has no usable code")?;
     Ok(notice("errors", code, ALERT, error, None))
 }

@@ -8,7 +8,7 @@ pub(super) fn reply_to(item: &Value) -> Option<String> {
     json::id(item, "/context/id")
 }
 
-/// `forwarded`, `frequently_forwarded`, `referred_product`, `referral`, `group_id`: those that are there, as the provider
+/// `forwarded`, `frequently_forwarded`, `referred_product`, `referral`, `group_id`, `errors`: those that are there, as the provider
 /// writes them.
 pub(super) fn beside(item: &Value) -> Option<Value> {
     let flag = |name| {
@@ -16,6 +16,7 @@ pub(super) fn beside(item: &Value) -> Option<Value> {
             .filter(|value| **value == Value::Bool(true))
     };
     let object = |name| item.pointer(name).filter(|value| value.is_object());
+    let errors = item.get("errors");
     let members = [
         ("forwarded", flag("/context/forwarded").cloned()),
         (
@@ -27,6 +28,12 @@ pub(super) fn beside(item: &Value) -> Option<Value> {
             object("/context/referred_product").cloned(),
         ),
         ("referral", object("/referral").cloned()),
+        (
+            "errors",
+            errors
+                .filter(|errors| errors.as_array().is_some_and(|errors| !errors.is_empty()))
+                .cloned(),
+        ),
         ("group_id", json::id(item, "/group_id").map(Value::String)),
     ];
     let beside: Map<String, Value> = members

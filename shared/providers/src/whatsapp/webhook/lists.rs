@@ -20,7 +20,7 @@ pub(super) const FIELDS: [&str; 4] = [
 ];
 
 /// Reads one item of a list, with the contacts beside it; the error says what is wrong.
-type Reader = fn(&Value, &Contacts) -> Result<EventKind, &'static str>;
+type Reader = fn(&Value, &Contacts<'_>) -> Result<EventKind, &'static str>;
 
 fn reader(list: &str) -> Option<Reader> {
     Some(match list {
@@ -52,7 +52,7 @@ pub(super) fn read(
         field,
         account: number(entry, value),
     };
-    let contacts = Contacts::of(&value.list("contacts").unwrap_or_default());
+    let contacts = Contacts::of(value.list("contacts").unwrap_or_default());
     for (name, member) in value.iter() {
         let Some(read) = reader(name) else {
             continue;
@@ -63,7 +63,7 @@ pub(super) fn read(
         }
         room(events.len() + 1)?;
         let Some(items) = json::list(member) else {
-            let raw = place.keep(name, &json::stored(member));
+            let raw = place.keep(name, &json::stored(member), Vec::new());
             let account = place.account.clone();
             events.push(malformed(account, raw, "not a list where one is due"));
             continue;
@@ -81,13 +81,13 @@ impl Place<'_> {
         list: &str,
         item: &RawValue,
         read: Reader,
-        contacts: &Contacts,
+        contacts: &Contacts<'_>,
     ) -> ProviderEvent {
         let item = json::stored(item);
         let kind = read(&item, contacts).unwrap_or_else(broken);
         let raw = match home(&kind) {
             Some(_) => item,
-            None => self.keep(list, &json!([item])),
+            None => self.keep(list, &json!([item]), contacts.beside(&item)),
         };
         ProviderEvent {
             account: self.account.clone(),
@@ -96,9 +96,12 @@ impl Place<'_> {
         }
     }
 
-    /// What does not say by its kind where it stood, in a change of its own.
-    fn keep(&self, list: &str, items: &Value) -> Value {
+    /// What does not say by its kind where it stood, in a change of its own, with whom it is about.
+    fn keep(&self, list: &str, items: &Value, contacts: Vec<Value>) -> Value {
         let mut value = json!({ "messaging_product": "whatsapp", list: items });
+        if !contacts.is_empty() {
+            value["contacts"] = Value::Array(contacts);
+        }
         let number = self
             .account
             .as_ref()

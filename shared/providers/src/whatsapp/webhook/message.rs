@@ -14,7 +14,7 @@ const RECIPIENT: Ids = Ids {
 };
 
 /// A customer did it. A greeting that Meta asked for when somebody opened the chat, and no longer does, is no message.
-pub(super) fn read(item: &Value, contacts: &Contacts) -> Result<EventKind, &'static str> {
+pub(super) fn read(item: &Value, contacts: &Contacts<'_>) -> Result<EventKind, &'static str> {
     let kind = json::text(item, "/type");
     if kind.as_deref() == Some("request_welcome") {
         return Ok(EventKind::Unhandled {
@@ -35,7 +35,7 @@ pub(super) fn read(item: &Value, contacts: &Contacts) -> Result<EventKind, &'sta
 }
 
 /// We did it, elsewhere.
-pub(super) fn read_echo(item: &Value, contacts: &Contacts) -> Result<EventKind, &'static str> {
+pub(super) fn read_echo(item: &Value, contacts: &Contacts<'_>) -> Result<EventKind, &'static str> {
     let recipient = contacts
         .person(item, &RECIPIENT)
         .ok_or("an echo has no usable recipient")?;

@@ -7,7 +7,7 @@ use super::json;
 use crate::event::Person;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Where an item has the ids of one person.
 pub(super) struct Ids {
@@ -50,15 +50,16 @@ pub(super) fn wa_id(item: &Value, pointer: &str) -> Option<String> {
 }
 
 /// The `contacts` beside a list, found by any of their ids; the first of an id counts.
-pub(super) struct Contacts {
+pub(super) struct Contacts<'a> {
+    raw: Vec<&'a RawValue>,
     people: Vec<Person>,
     by_user_id: HashMap<String, usize>,
     by_wa_id: HashMap<String, usize>,
     by_parent: HashMap<String, usize>,
 }
 
-impl Contacts {
-    pub fn of(raw: &[&RawValue]) -> Self {
+impl<'a> Contacts<'a> {
+    pub fn of(raw: Vec<&'a RawValue>) -> Self {
         let people: Vec<Person> = raw.iter().map(|raw| contact(&json::stored(raw))).collect();
         let index = |id: fn(&Person) -> Option<&String>| {
             let ids = people.iter().enumerate().rev();
@@ -70,7 +71,27 @@ impl Contacts {
             by_wa_id: index(|person| person.wa_id.as_ref()),
             by_parent: index(|person| person.parent_user_id.as_ref()),
             people,
+            raw,
         }
+    }
+
+    /// As they came: those whose ids the item has anywhere among its members, or the only one.
+    pub fn beside(&self, item: &Value) -> Vec<Value> {
+        let members = item.as_object().into_iter().flat_map(|item| item.values());
+        let named: BTreeSet<usize> = members
+            .filter_map(Value::as_str)
+            .filter_map(|id| {
+                let digits = id.trim_start_matches('+');
+                let by_parent = || self.by_parent.get(id);
+                let found = self.by_user_id.get(id).or_else(by_parent);
+                found.or_else(|| self.by_wa_id.get(digits)).copied()
+            })
+            .collect();
+        let only = self.raw.len() == 1;
+        let kept = self.raw.iter().enumerate();
+        kept.filter(|(at, _)| only || named.contains(at))
+            .map(|(_, raw)| json::stored(raw))
+            .collect()
     }
 
     /// The person that the item names, with what the matching contact knows besides.

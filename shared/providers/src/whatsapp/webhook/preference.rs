@@ -13,7 +13,7 @@ const PERSON: Ids = Ids {
 };
 
 /// A category or a word that is new is not guessed at: it is kept, unhandled.
-pub(super) fn read(item: &Value, contacts: &Contacts) -> Result<EventKind, &'static str> {
+pub(super) fn read(item: &Value, contacts: &Contacts<'_>) -> Result<EventKind, &'static str> {
     let word = json::id(item, "/value").ok_or("a preference has no value")?;
     let category = json::text(item, "/category");
     let granted = match (category.as_deref(), word.as_str()) {

@@ -23,7 +23,7 @@ const PARTICIPANT: Ids = Ids {
 };
 
 /// Reads the status. A status of another thing than a message (payments) is unhandled.
-pub(super) fn read(status: &Value, contacts: &Contacts) -> Result<EventKind, &'static str> {
+pub(super) fn read(status: &Value, contacts: &Contacts<'_>) -> Result<EventKind, &'static str> {
     if let Some(field) = json::text(status, "/type").filter(|kind| kind != "message") {
         return Ok(EventKind::Unhandled { field });
     }
@@ -55,7 +55,7 @@ fn known(word: &str) -> DeliveryStatus {
 }
 
 /// Failures have no contacts beside them, and often not both ids.
-fn recipient(status: &Value, contacts: &Contacts) -> Option<Person> {
+fn recipient(status: &Value, contacts: &Contacts<'_>) -> Option<Person> {
     let to_a_group = json::text(status, "/recipient_type").as_deref() == Some("group");
     contacts.person(status, if to_a_group { &PARTICIPANT } else { &RECIPIENT })
 }

@@ -218,6 +218,26 @@ fn a_broken_message_leaves_its_siblings_alone() {
     }
 }
 
+/// Whoever mends the parser and reads it again must know who wrote.
+#[test]
+fn what_cannot_be_read_is_kept_with_whom_it_is_about() {
+    let contact = |wa_id: &str| json!({"wa_id": wa_id, "user_id": format!("ES.{wa_id}"), "profile": {"name": "Ana"}});
+    let item = |from: Value| json!({"id": "a", "from": from, "timestamp": "soon", "type": "text", "text": {"body": "b"}});
+    let kept = |contacts: Value, item: Value| {
+        let body = json!({"entry": [{"id": "w", "changes": [{"field": "messages", "value": {
+            "metadata": {"phone_number_id": "1065"}, "contacts": contacts, "messages": [item]}}]}]});
+        let events = parse_json(&body);
+        assert!(matches!(events[0].kind, EventKind::Malformed { .. }));
+        events[0].raw.pointer("/changes/0/value/contacts").cloned()
+    };
+    let both = json!([contact("34600111222"), contact("34600333444")]);
+    let named = kept(both.clone(), item(json!("34600333444")));
+    assert_eq!(named, Some(json!([contact("34600333444")])));
+    assert_eq!(kept(both, item(Value::Null)), None);
+    let only = json!([contact("34600111222")]);
+    assert_eq!(kept(only.clone(), item(Value::Null)), Some(only));
+}
+
 #[test]
 fn wrong_shapes_higher_up_are_kept_as_malformed_or_unhandled() {
     let kinds = |body: Value| {

@@ -4,6 +4,7 @@ use super::{Said, json, placeholder, words};
 use crate::Content;
 use crate::command::Media;
 use crate::event::InboundMedia;
+use crate::filename;
 use serde_json::Value;
 
 /// `None` where neither a file nor words are named: an edit of a caption may come without the file.
@@ -15,7 +16,7 @@ pub(super) fn read(kind: &str, message: &Value) -> Option<Said> {
         id: json::id(file, "/id"),
         link: None,
         caption: text("/caption"),
-        filename: text("/filename"),
+        filename: text("/filename").and_then(|name| filename::clean(&name)),
         mime_type: text("/mime_type"),
         voice: flag("voice"),
         animated: flag("animated"),
