@@ -108,12 +108,15 @@ fn template(value: &Value, at: Option<OffsetDateTime>) -> Result<TemplateUpdate,
     })
 }
 
-/// Why, in a word and in a sentence, as far as it is said. `NONE` says nothing.
+/// Why, in a word and in a sentence, and what to do about it, as far as it is said. `NONE` says nothing.
 fn reason(value: &Value) -> Option<String> {
     let word = json::text(value, "/reason").filter(|word| !word.eq_ignore_ascii_case("none"));
     let sentence = json::text(value, "/rejection_info/reason")
         .or_else(|| json::text(value, "/other_info/description"))
         .or_else(|| json::text(value, "/other_info/title"));
-    let said: Vec<String> = [word, sentence].into_iter().flatten().collect();
+    let advice = json::text(value, "/rejection_info/recommendation");
+    let sentences: Vec<String> = [sentence, advice].into_iter().flatten().collect();
+    let sentences = Some(sentences.join(" ")).filter(|sentences| !sentences.is_empty());
+    let said: Vec<String> = [word, sentences].into_iter().flatten().collect();
     (!said.is_empty()).then(|| said.join(": ").chars().take(REASON_LIMIT).collect())
 }
