@@ -14,6 +14,11 @@ as $$
        and i.scope = '' and i.value = lower(p_address);
 $$;
 
+-- Whom a message came from or went to: a mail whose answers go elsewhere says it in its context.
+create function communications.alias_of_message(direction text, address text, context jsonb) returns text
+    language sql immutable parallel safe
+return case when direction = 'INBOUND' then coalesce(context ->> 'from', address) else address end;
+
 do $$
 declare
     v_old text;
@@ -40,7 +45,7 @@ begin
                else not exists (
                    select from communications.who_reads(m.tenant_id, m.contact_id, m.channel, m.address) who
                     cross join lateral communications.messages_of(m.tenant_id, who) later
-                    where later.direction = ''INBOUND'' and later.channel = m.channel and lower(later.address) = lower(m.address)
+                    where later.direction = ''INBOUND'' and later.channel = m.channel and lower(communications.alias_of_message(later.direction, later.address, later.context)) = lower(m.address)
                       and communications.is_written(later.content, later.context) and later.thread_at > e.at) end
          order by m.tenant_id, m.channel, m.address, e.effect desc, e.at desc
         on conflict on constraint suppressions_pkey do update

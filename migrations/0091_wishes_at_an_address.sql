@@ -10,11 +10,14 @@ create table communications.address_wishes (
     stop_at           timestamptz,
     stop_marketing_at timestamptz,
     start_at          timestamptz,
+    start_marketing_at timestamptz,
     -- Since when nothing is wanted there, and since when no marketing; null while it is. At one moment the no counts.
     refused_at        timestamptz generated always as
                           (case when stop_at >= coalesce(start_at, '-infinity') then stop_at end) stored,
     marketing_refused_at timestamptz generated always as
-                          (greatest(case when stop_at >= coalesce(start_at, '-infinity') then stop_at end, stop_marketing_at)) stored,
+                          (greatest(case when stop_at >= coalesce(start_at, '-infinity') then stop_at end,
+                                    case when stop_marketing_at >= coalesce(start_marketing_at, '-infinity')
+                                         then stop_marketing_at end)) stored,
     primary key (tenant_id, channel, address)
 );
 
@@ -80,18 +83,21 @@ begin
         perform communications.note_wishes_at_once(v_wishes);
     end loop;
 
-    insert into communications.address_wishes as w (tenant_id, channel, address, stop_at, stop_marketing_at, start_at)
+    insert into communications.address_wishes as w
+           (tenant_id, channel, address, stop_at, stop_marketing_at, start_at, start_marketing_at)
     select s.tenant_id, s.channel, lower(s.address), max(s.at) filter (where s.wish = 'STOP'),
-           max(s.at) filter (where s.wish = 'STOP_MARKETING'), max(s.at) filter (where s.wish = 'START')
+           max(s.at) filter (where s.wish = 'STOP_MARKETING'), max(s.at) filter (where s.wish = 'START'),
+           max(s.at) filter (where s.wish = 'START_MARKETING')
       from (select r.tenant_id, r.channel, r.address, r.wish, least(r.at, now()) as at
               from jsonb_to_recordset(p) as r (tenant_id uuid, channel text, wish text, at timestamptz, address text)
-             where r.channel in ('EMAIL', 'SMS') and r.address <> '' and r.wish in ('STOP', 'STOP_MARKETING', 'START')) s
+             where r.channel in ('EMAIL', 'SMS') and r.address <> '') s
      group by s.tenant_id, s.channel, lower(s.address)
      order by s.tenant_id, s.channel, lower(s.address)
     on conflict on constraint address_wishes_pkey do update
        set stop_at = greatest(w.stop_at, excluded.stop_at),
            stop_marketing_at = greatest(w.stop_marketing_at, excluded.stop_marketing_at),
-           start_at = greatest(w.start_at, excluded.start_at);
+           start_at = greatest(w.start_at, excluded.start_at),
+           start_marketing_at = greatest(w.start_marketing_at, excluded.start_marketing_at);
 
     -- What bounced or was complained about: where it was said, and at every address of whoever said it.
     delete from communications.suppressions s
@@ -159,8 +165,10 @@ begin
             ('people_store', '        delete from communications.contact_identities i
          using jsonb_to_recordset(p -> ''given_up'')',
              '        delete from communications.address_wishes w
-         using jsonb_to_recordset(p -> ''given_up'') as g (tenant_id uuid, kind text, value text)
-         where w.tenant_id = g.tenant_id and w.channel = ''SMS'' and w.address = g.value and g.kind = ''phone'';
+         using jsonb_to_recordset(p -> ''given_up'') as g (tenant_id uuid, kind text, value text, at timestamptz, taken_over boolean)
+         where w.tenant_id = g.tenant_id and w.channel = ''SMS'' and w.address = g.value and g.kind = ''phone''
+           and g.taken_over is not true
+           and greatest(w.stop_at, w.stop_marketing_at, w.start_at, w.start_marketing_at) <= g.at;
         delete from communications.contact_identities i
          using jsonb_to_recordset(p -> ''given_up'')')) as x (name, old, new)
     loop
@@ -184,6 +192,10 @@ select s.tenant_id, s.channel, s.address, max(s.at) filter (where s.wish = 'STOP
                     when bool_or(not c.granted) then 'STOP_MARKETING' end as wish
           from communications.consents c
          where c.address <> '' and c.channel in ('EMAIL', 'SMS') and c.basis <> 'opt-out'
+           -- Of whoever gave the number up since, it says nothing of who has it now.
+           and not exists (select from communications.contact_former_identities f
+                            where f.tenant_id = c.tenant_id and f.contact_id = c.contact_id and f.kind = 'phone' and f.value = c.address
+                              and f.until >= c.at)
          group by c.tenant_id, c.contact_id, c.channel, c.address, c.at, c.source) s
  where s.wish is not null
  group by s.tenant_id, s.channel, s.address;

@@ -7,11 +7,6 @@ create index message_revisions_contact on communications.message_revisions (tena
 create index contact_reviews_open_a on communications.contact_reviews (tenant_id, contact_a) where resolution is null;
 create index contact_reviews_open_b on communications.contact_reviews (tenant_id, contact_b) where resolution is null;
 
--- Whom a message came from or went to: a mail whose answers go elsewhere says it in its context.
-create function communications.alias_of_message(direction text, address text, context jsonb) returns text
-    language sql immutable parallel safe
-return case when direction = 'INBOUND' then coalesce(context ->> 'from', address) else address end;
-
 do $$
 declare
     v_names text[] := array['lock_contacts', 'merge_contacts', 'unmerge_contacts'];
@@ -64,6 +59,18 @@ begin
                 ('unmerge_contacts', 'conversation_id = (a ->> 1)::uuid,',
                  '-- What has found its thread since goes along with the rest of it.
            conversation_id = coalesce((a ->> 1)::uuid, m.conversation_id),'),
+                ('unmerge_contacts', 'where y.of_merged and not y.of_kept)',
+                 'where y.of_merged and not y.of_kept
+           -- START gives back what was there before it, and that was the kept one''s perhaps.
+           and not (s.category = ''MARKETING''
+                    and exists (select from communications.consents start
+                                 where start.tenant_id = v_tenant and start.contact_id = v_kept and start.channel = s.channel
+                                   and start.category = ''TRANSACTIONAL'' and start.granted and start.at = s.at
+                                   and start.source = s.source)
+                    and not exists (select from communications.consents earlier
+                                     where earlier.tenant_id = v_tenant and earlier.contact_id = v_merged
+                                       and earlier.channel = s.channel and earlier.category = ''MARKETING'' and earlier.granted
+                                       and earlier.at < s.at)))'),
                 ('unmerge_contacts', '    -- What was done to a message goes with it.',
                  '    -- START gives back what was there before it, and that was the other''s perhaps.
     delete from communications.consents s

@@ -20,6 +20,13 @@ begin
             ('roll_up_usage', 'coalesce(p.billable, true)', 'coalesce(p.billable, p.kind is null or p.kind not like ''free%'')'),
             ('roll_up_usage', 'upper(coalesce(p.category, m.category, ''UNKNOWN''))',
              'replace(upper(coalesce(p.category, m.category, ''UNKNOWN'')), ''-'', ''_'')'),
+            -- A settle that is about to give the message its id is waited for.
+            ('store_revisions', '    perform communications.apply_revisions(',
+             '    perform pg_advisory_xact_lock(l.hash)
+       from (select distinct communications.reaction_lock(r.tenant_id, r.account_id, r.target) as hash
+               from jsonb_to_recordset(p) as r (tenant_id uuid, account_id uuid, target text, actor_kind text)
+              where r.actor_kind = ''AGENT'' order by 1) l;
+    perform communications.apply_revisions('),
             -- In the list of threads, what was deleted is more than an empty line.
             ('apply_revisions', 'returning m.tenant_id, m.conversation_id, m.id, m.body, m.thread_at, m.muted)',
              'returning m.tenant_id, m.conversation_id, m.id, case when m.revoked_at is null then m.body else ''[deleted]'' end as body,
@@ -34,6 +41,8 @@ begin
     end loop;
 end
 $$;
+
+update communications.channel_accounts set send_health = 'UNKNOWN' where status = 'ACTIVE' and send_health = 'FAILING';
 
 -- As before; and what was edited or deleted before the message had its id is edited or deleted when it gets it.
 create or replace function communications.meet_neighbours() returns trigger

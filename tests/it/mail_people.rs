@@ -143,7 +143,7 @@ async fn what_somebody_refused_themselves_stays_refused() {
     }
 }
 
-/// "No advertisements" ends those of all, and START gives them back to nobody.
+/// "Stop promotions" ends those of all; START gives them back to nobody, "start promotions" to whoever had agreed to them.
 #[tokio::test]
 async fn a_narrower_stop_at_a_mailbox_outlasts_a_start() {
     let (world, to) = connected().await;
@@ -154,31 +154,41 @@ async fn a_narrower_stop_at_a_mailbox_outlasts_a_start() {
     }
     assert!(!wanted(&world, one, "family@example.org", "MARKETING").await);
     assert!(wanted(&world, one, "family@example.org", "TRANSACTIONAL").await);
+    says(&world, &to, "start promotions", 11).await;
+    assert!(wanted(&world, one, "family@example.org", "MARKETING").await);
 }
 
-/// Whoever gave a number up said nothing for whoever has it next.
+/// Whoever gave a number up said nothing for whoever has it next; what was said there since stays said.
 #[tokio::test]
 async fn the_next_owner_of_a_number_has_said_nothing() {
     let world = World::new().await;
     world.iberia.connect_sms(&world.pool).await.unwrap();
     sqlx::query(
         "insert into communications.address_wishes (tenant_id, channel, address, stop_at)
-         select $1, 'SMS', '+' || number, now() from unnest(array['34600111222', '34600333444']) as n (number)",
+         select $1, 'SMS', '+' || number, said_at
+           from (values ('34600111222', now() - interval '1 minute'), ('34600555666', now() + interval '1 minute'),
+                        ('34600333444', now() - interval '1 minute')) as n (number, said_at)",
     )
     .bind(world.iberia.tenant)
     .execute(&world.pool)
     .await
     .unwrap();
-    let mut moved = Inbound::text("34600111222", "");
-    world.customer_writes(&moved).await;
-    moved.message = Some(json!({"type": "system", "system": {
-        "type": "user_changed_number", "body": "new number", "wa_id": "34600999888", "customer": "34600111222"}}));
-    world.customer_writes(&moved).await;
-    let left: Vec<String> = sqlx::query_scalar("select address from communications.address_wishes")
-        .fetch_all(&world.pool)
-        .await
-        .unwrap();
-    assert_eq!(left, ["+34600333444"]);
+    for (from, to) in [
+        ("34600111222", "34600999888"),
+        ("34600555666", "34600333444"),
+    ] {
+        let mut moved = Inbound::text(from, "");
+        world.customer_writes(&moved).await;
+        moved.message = Some(json!({"type": "system", "system": {
+            "type": "user_changed_number", "body": "new number", "wa_id": to, "customer": from}}));
+        world.customer_writes(&moved).await;
+    }
+    let left: Vec<String> =
+        sqlx::query_scalar("select address from communications.address_wishes order by address")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(left, ["+34600333444", "+34600555666"]);
 }
 
 /// A complaint is forgotten where START is said, whoever of those who share the address says it.

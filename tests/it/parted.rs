@@ -79,38 +79,43 @@ async fn a_mail_whose_answers_go_elsewhere_goes_with_who_wrote_it() {
 /// START gives back what was agreed to before; while they were one, that was the other's.
 #[tokio::test]
 async fn a_start_said_while_they_were_one_makes_no_advertisements_for_who_never_agreed() {
-    let world = World::new().await;
-    let (kept, taken) = two(&world).await;
-    let tenant = world.iberia.tenant;
-    sqlx::query(
-        "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source)
-         values ($1, gen_random_uuid(), $2, 'WHATSAPP', 'MARKETING', true, 'said so', 'booking')",
-    )
-    .bind(tenant)
-    .bind(taken)
-    .execute(&world.pool)
-    .await
-    .unwrap();
-    let id = merged(&world, tenant, kept, taken).await.unwrap();
-    // They were merged a minute ago.
-    world
-        .execute(
-            "with merged as (delete from communications.consents where basis = 'merge' returning *)
-             insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
-             select tenant_id, id, contact_id, channel, category, granted, basis, source, at - interval '1 minute' from merged",
+    for (kept_agreed, by) in [(false, ANA), (true, ANNA)] {
+        let world = World::new().await;
+        let (kept, taken) = two(&world).await;
+        let tenant = world.iberia.tenant;
+        sqlx::query(
+            "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
+             values ($1, gen_random_uuid(), $2, 'WHATSAPP', 'MARKETING', true, 'said so', 'booking', now() - interval '1 hour')",
         )
-        .await;
-    says(&world, ANA, "start", 0).await;
-    undone(&world, tenant, id).await.unwrap();
-    let wanted = async |contact: ContactId| -> bool {
-        sqlx::query_scalar("select communications.consent_allows($1, $2, 'WHATSAPP', 'MARKETING')")
+        .bind(tenant)
+        .bind(if kept_agreed { kept } else { taken })
+        .execute(&world.pool)
+        .await
+        .unwrap();
+        let id = merged(&world, tenant, kept, taken).await.unwrap();
+        // They were merged a minute ago.
+        world
+            .execute(
+                "with merged as (delete from communications.consents where basis = 'merge' returning *)
+                 insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
+                 select tenant_id, id, contact_id, channel, category, granted, basis, source, at - interval '1 minute' from merged",
+            )
+            .await;
+        says(&world, by, "start", 0).await;
+        undone(&world, tenant, id).await.unwrap();
+        let wanted = async |contact: ContactId| -> bool {
+            sqlx::query_scalar(
+                "select communications.consent_allows($1, $2, 'WHATSAPP', 'MARKETING')",
+            )
             .bind(tenant)
             .bind(contact)
             .fetch_one(&world.pool)
             .await
             .unwrap()
-    };
-    assert_eq!((wanted(kept).await, wanted(taken).await), (false, true));
+        };
+        let now = (wanted(kept).await, wanted(taken).await);
+        assert_eq!(now, (kept_agreed, !kept_agreed), "{by}");
+    }
 }
 
 #[tokio::test]

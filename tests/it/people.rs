@@ -399,6 +399,24 @@ async fn of_message(world: &World, message: MessageId) -> ContactId {
         .unwrap()
 }
 
+/// Nor do they need ids for it.
+#[tokio::test]
+async fn who_moves_to_a_known_number_without_ids_is_who_they_were() {
+    let world = World::new().await;
+    see(&world, &writes(1, NEW, "")).await;
+    see(&world, &writes(2, OLD, "")).await;
+    let themselves = contact_of(&world, "wa_id", OLD).await;
+    let moved = (person(OLD, ""), person(NEW, ""));
+    see(
+        &world,
+        &changes(10, PersonChangeKind::Number, moved.0, moved.1),
+    )
+    .await;
+    see(&world, &writes(20, NEW, "")).await;
+    assert_eq!(newest_writer(&world).await, themselves);
+    assert_eq!(counted(&world).await, (2, 2, 1));
+}
+
 async fn newest_writer(world: &World) -> Option<ContactId> {
     world
         .scalar("select contact_id from communications.messages order by thread_at desc limit 1")
@@ -423,10 +441,15 @@ async fn who_takes_over_a_known_number_stays_who_they_are() {
     )
     .await;
     assert_eq!(contact_of(&world, "bsuid", "ES.2").await, themselves);
+    // Whoever had the number has it no more.
+    assert_eq!(contact_of(&world, "wa_id", NEW).await, themselves);
+    assert_eq!(
+        contact_of(&world, "phone", "+34600999888").await,
+        themselves
+    );
     see(&world, &writes(20, NEW, "ES.2")).await;
     assert_eq!(newest_writer(&world).await, themselves);
-    // Without their id, too: whoever had the number has it no more.
-    assert_eq!(contact_of(&world, "wa_id", NEW).await, themselves);
+    // Without their id, too.
     see(&world, &writes(30, NEW, "")).await;
     assert_eq!(newest_writer(&world).await, themselves);
     // What the other one wrote before comes late.

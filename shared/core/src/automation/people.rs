@@ -112,8 +112,7 @@ async fn contacts(
         .collect())
 }
 
-/// Locked, as the others are by their addresses: nobody merges them before their messages are written. Who was merged while this waited is
-/// whom they are by now.
+/// Whom they are by now, locked, as the others are by their addresses: nobody merges them before their messages are written.
 async fn named(
     tx: &mut Tx,
     tenant: TenantId,
@@ -129,25 +128,26 @@ async fn named(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    sqlx::query!(
-        "select id from communications.contacts where tenant_id = $1 and id = any($2) order by id for share",
-        tenant.0,
-        &ids
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    let rows = sqlx::query!(
-        r#"select id, communications.living_contact($1, id) as "living!: ContactId"
-             from unnest($2::uuid[]) as asked (id)"#,
-        tenant.0,
-        &ids
-    )
-    .fetch_all(tx.conn())
-    .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((Who::Contact(row.id?), row.living)))
-        .collect())
+    loop {
+        let rows = sqlx::query!(
+            r#"select asked.id as "asked!", c.id as "living: ContactId", c.merged_into is not null as "merged!"
+                 from (select distinct id, communications.living_contact($1, id) as living from unnest($2::uuid[]) as a (id)) asked
+                 join communications.contacts c on c.tenant_id = $1 and c.id = asked.living
+                order by c.id
+                  for share of c"#,
+            tenant.0,
+            &ids
+        )
+        .fetch_all(tx.conn())
+        .await?;
+        // Merged while this waited for their rows: they are somebody else by now.
+        if rows.iter().all(|row| !row.merged) {
+            let known = rows.into_iter();
+            return Ok(known
+                .map(|row| (Who::Contact(row.asked), row.living))
+                .collect());
+        }
+    }
 }
 
 fn sighting(tenant: TenantId, recipient: &Recipient) -> Sighting {

@@ -75,6 +75,8 @@ pub(super) struct GivenUp {
     value: String,
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
+    /// By somebody who says nothing of who reads there: what was said at the number stays said.
+    taken_over: bool,
 }
 
 /// Two contacts that some evidence says are one.
@@ -148,7 +150,7 @@ impl Room {
         self.doubt(sighting.tenant, contact, &evidence);
         self.note_facts(sighting, contact, found);
         for alias in &sighting.gained {
-            self.take_over(sighting, contact, alias);
+            self.take_over(sighting, contact, alias, anchor.as_deref());
         }
         for alias in &sighting.aliases {
             self.learn(sighting, contact, alias, anchor.as_deref());
@@ -272,6 +274,10 @@ impl Room {
         if sighting.at.is_none() && past.contains(&contact) {
             return;
         }
+        self.have(tenant, contact, alias, from);
+    }
+
+    fn have(&mut self, tenant: TenantId, contact: ContactId, alias: &Alias, from: Option<&str>) {
         self.owners.take(tenant, alias, contact);
         self.decisions.aliases.push(NewAlias {
             tenant_id: tenant,
@@ -298,25 +304,45 @@ impl Room {
                 // Told before, or a form that nobody used.
                 Owns::Then(_) | Owns::Nobody { .. } => continue,
             };
-            self.leave(tenant, form, owner, at);
+            self.leave(tenant, form, owner, at, false);
         }
     }
 
     /// The number is this contact's from now on, in whatever form somebody else had it.
-    fn take_over(&mut self, sighting: &Sighting, contact: ContactId, alias: &Alias) {
+    fn take_over(
+        &mut self,
+        sighting: &Sighting,
+        contact: ContactId,
+        alias: &Alias,
+        from: Option<&str>,
+    ) {
         let (tenant, Some(at)) = (sighting.tenant, sighting.at) else {
             return;
         };
+        let mut was_anothers = false;
         for form in variants::forms(alias) {
             match self.owners.owns(tenant, &form, sighting.at) {
-                Owns::Now(owner) if owner != contact => self.leave(tenant, form, owner, at),
+                Owns::Now(owner) if owner != contact => {
+                    self.leave(tenant, form, owner, at, true);
+                    was_anothers = true;
+                }
                 // Theirs already, nobody's, or somebody's who left it after this news was written.
                 Owns::Now(_) | Owns::Then(_) | Owns::Nobody { .. } => {}
             }
         }
+        if was_anothers {
+            self.have(tenant, contact, alias, from);
+        }
     }
 
-    fn leave(&mut self, tenant: TenantId, form: Alias, owner: ContactId, at: OffsetDateTime) {
+    fn leave(
+        &mut self,
+        tenant: TenantId,
+        form: Alias,
+        owner: ContactId,
+        at: OffsetDateTime,
+        taken_over: bool,
+    ) {
         self.owners.lose(tenant, &form, owner, at);
         let kind = form.kind.as_str();
         let same =
@@ -329,6 +355,7 @@ impl Room {
             scope: SCOPE,
             value: form.value,
             at,
+            taken_over,
         });
     }
 }

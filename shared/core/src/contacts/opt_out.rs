@@ -81,6 +81,18 @@ const STOP_MARKETING: &[&str] = &[
     "keine werbung",
     "parar promocoes",
 ];
+const START_MARKETING: &[&str] = &[
+    "start promotions",
+    "start promotion",
+    "start marketing",
+    "start offers",
+    "reanudar promociones",
+    "activar promociones",
+    "quiero promociones",
+    "reprendre les promotions",
+    "werbung erwunscht",
+    "reativar promocoes",
+];
 const START: &[&str] = &[
     "start",
     "unstop",
@@ -113,6 +125,8 @@ pub fn wish(text: &str, channel: Channel) -> Option<Wish> {
         Some(Wish::Stop)
     } else if among(STOP_MARKETING) {
         Some(Wish::StopMarketing)
+    } else if among(START_MARKETING) {
+        Some(Wish::StartMarketing)
     } else if among(START) {
         Some(Wish::Start)
     } else {

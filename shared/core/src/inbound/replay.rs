@@ -36,7 +36,7 @@ pub struct Selection {
     pub since: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339::option")]
     pub until: Option<OffsetDateTime>,
-    /// At most so many, the oldest first; 1,000 is the most.
+    /// At most so many, what was tried least often first, of these the oldest; 1,000 is the most.
     pub limit: Option<u32>,
     /// Say what would be tried, and try nothing.
     pub dry_run: bool,

@@ -26,6 +26,9 @@ pub(super) const SENDER: Ids = Ids {
 /// Characters of a profile name that are kept; WhatsApp allows 25.
 const NAME_LIMIT: usize = 200;
 
+/// Bytes of a contact that is kept beside what cannot be read; Meta's have 200.
+const CONTACT_LIMIT: usize = 4096;
+
 /// Those ids that can be used; `None` where there is none.
 pub(super) fn named(item: &Value, ids: &Ids) -> Option<Person> {
     let person = Person {
@@ -89,7 +92,7 @@ impl<'a> Contacts<'a> {
             .collect();
         let only = self.raw.len() == 1;
         let kept = self.raw.iter().enumerate();
-        kept.filter(|(at, _)| only || named.contains(at))
+        kept.filter(|(at, raw)| (only || named.contains(at)) && raw.get().len() <= CONTACT_LIMIT)
             .map(|(_, raw)| json::stored(raw))
             .collect()
     }
