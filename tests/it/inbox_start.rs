@@ -3,6 +3,10 @@
 use crate::desk::{Desk, writes};
 use crate::intake::trip;
 use crate::matrix::{T, messages, text};
+use crate::merges::two;
+use crate::parted::commits_when_awaited;
+use comms_core::contacts::merge;
+use comms_core::model::ContactId;
 use comms_core::platform::clock;
 use comms_tests::world::World;
 use futures_util::future::join_all;
@@ -266,6 +270,28 @@ async fn a_thread_that_an_agent_opens_is_about_the_trip_and_shows_the_notice() {
     .await
     .unwrap();
     assert_eq!(thread, (contact, Some(trip.id.0), 2));
+}
+
+/// By the id of a contact that is being merged.
+#[tokio::test]
+async fn whoever_is_merged_meanwhile_is_written_to_in_the_kept_ones_thread() {
+    let world = World::new().await;
+    let (kept, taken) = two(&world).await;
+    let mut merging = world.database().begin().await.unwrap();
+    let (tenant, agent) = (world.iberia.tenant, world.iberia.agent);
+    merge(&mut merging, tenant, kept, taken, agent)
+        .await
+        .unwrap();
+    let input = hello("1", &json!({"contact_id": taken}));
+    let ((status, answer), ()) = futures_util::join!(
+        starts(&world, &input),
+        commits_when_awaited(&world, merging)
+    );
+    assert_eq!(status, 200, "{answer}");
+    let whose: ContactId = world
+        .scalar("select contact_id from communications.messages where direction = 'OUTBOUND'")
+        .await;
+    assert_eq!(whose, kept);
 }
 
 /// A wrong number is corrected in the same form: the right one is not told that it was written to.

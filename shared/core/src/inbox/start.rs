@@ -90,31 +90,37 @@ async fn contact(tx: &mut Tx, tenant: TenantId, start: &Start) -> Result<Contact
     }
 }
 
-/// Whoever a merge left of them.
+/// Whoever a merge left of them; asked again once they are locked, for a merge may have ended meanwhile.
 async fn living(
     tx: &mut Tx,
     tenant: TenantId,
     contact: ContactId,
 ) -> Result<ContactId, InboxError> {
-    let living = sqlx::query_scalar!(
-        r#"select id as "id: ContactId" from communications.contacts
-            where tenant_id = $1 and id = communications.living_contact($1, $2)"#,
-        tenant.0,
-        contact.0
-    )
-    .fetch_optional(tx.conn())
-    .await
-    .map_err(DatabaseError::from)?
-    .ok_or_else(|| ActionError::not_found("contact"))?;
-    sqlx::query!(
-        "select communications.lock_contacts($1, array[$2::uuid])::text as locked",
-        tenant.0,
-        living.0
-    )
-    .fetch_one(tx.conn())
-    .await
-    .map_err(DatabaseError::from)?;
-    Ok(living)
+    let mut locked = None;
+    loop {
+        let living = sqlx::query_scalar!(
+            r#"select id as "id: ContactId" from communications.contacts
+                where tenant_id = $1 and id = communications.living_contact($1, $2)"#,
+            tenant.0,
+            contact.0
+        )
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?
+        .ok_or_else(|| ActionError::not_found("contact"))?;
+        if locked == Some(living) {
+            return Ok(living);
+        }
+        sqlx::query!(
+            "select communications.lock_contacts($1, array[$2::uuid])::text as locked",
+            tenant.0,
+            living.0
+        )
+        .fetch_one(tx.conn())
+        .await
+        .map_err(DatabaseError::from)?;
+        locked = Some(living);
+    }
 }
 
 pub(super) fn alias(channel: Channel, address: &str) -> Result<Alias, ActionError> {
