@@ -107,6 +107,13 @@ fn a_queues_visibility_is_six_times_the_timeout_of_its_function() {
                 Some("ReportBatchItemFailures"),
                 "{name}"
             );
+            // What has gathered while the database was away must not overrun it; agents and codes wait for nothing.
+            assert!(
+                event["Properties"]["ScalingConfig"]["MaximumConcurrency"].is_u64()
+                    || event["Properties"]["Queue"]["GetAtt"].as_str()
+                        == Some("InteractiveQueue.Arn"),
+                "{name}"
+            );
             checked += 1;
         }
     }
@@ -255,7 +262,7 @@ fn every_bucket_is_private_encrypted_and_behind_tls() {
         if resource["Type"].as_str() == Some("AWS::S3::Bucket") {
             assert_eq!(
                 resource["DeletionPolicy"].as_str(),
-                Some("Retain"),
+                Some("RetainExceptOnCreate"),
                 "{name}"
             );
         }
