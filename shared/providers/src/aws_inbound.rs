@@ -91,7 +91,7 @@ fn kind(value: Value, sent_at: OffsetDateTime) -> Notification {
             Ok(notice) => Notification::Mail(Box::new(notice)),
             Err(reason) => Notification::Malformed { reason, raw: value },
         },
-        Some("AMAZON_SNS_SUBSCRIPTION_SUCCEEDED") => {
+        Some("AMAZON_SNS_SUBSCRIPTION_SUCCEEDED" | "AmazonSnsSubscriptionSucceeded") => {
             Notification::Ignored("SES tried the topic out")
         }
         Some(word) if word.starts_with("TEXT_") => {

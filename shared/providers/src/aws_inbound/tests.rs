@@ -107,6 +107,7 @@ fn what_is_of_no_consequence() {
         trial.to_owned(),
         in_sns(trial).to_string(),
         json!({"notificationType": "AMAZON_SNS_SUBSCRIPTION_SUCCEEDED", "message": "You have successfully subscribed"}).to_string(),
+        json!({"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have successfully subscribed"}).to_string(),
         json!({"eventType": "VOICE_ANSWERED"}).to_string(),
     ] {
         assert_eq!(name(&message), "ignored", "{message}");

@@ -51,17 +51,17 @@ impl Headers<'_> {
         !self.raw(name).is_empty()
     }
 
-    /// The ids of all headers of that name, without brackets, each once. What is no id is passed over.
+    /// The latest ids of all headers of that name, without brackets, each once. What is no id is passed over.
     pub fn ids(&self, name: &str) -> Vec<String> {
+        let mut all: Vec<String> = self.raw(name).iter().flat_map(|text| ids(text)).collect();
+        // The latest stand at the end. A header may have millions.
+        let late = all.split_off(all.len().saturating_sub(10 * IDS));
         let mut found: Vec<String> = Vec::new();
-        for text in self.raw(name) {
-            for id in ids(&text) {
-                if !found.contains(&id) {
-                    found.push(id);
-                }
+        for id in late {
+            if !found.contains(&id) {
+                found.push(id);
             }
         }
-        // The latest stand at the end.
         let surplus = found.len().saturating_sub(IDS);
         found.split_off(surplus)
     }

@@ -1,4 +1,4 @@
-//! How mail programs announce what they quote, in the languages of our customers: English, Spanish, French, German,
+//! How mail programs announce what they quote, in the languages of our customers: English, Spanish, Catalan, French, German,
 //! Portuguese and Italian.
 //!
 //! Written from what the programs write; a program that words it otherwise leaves its quote visible.
@@ -26,6 +26,8 @@ const WROTE: &[(&str, &str)] = &[
     ("on ", "wrote:"),
     ("el ", "escribió:"),
     ("el ", "escribio:"),
+    ("en ", "escribió:"),
+    ("en ", "escribio:"),
     ("le ", "a écrit:"),
     ("le ", "a ecrit:"),
     ("am ", "schrieb"),
@@ -33,6 +35,9 @@ const WROTE: &[(&str, &str)] = &[
     ("a ", "escreveu:"),
     ("il ", "ha scritto:"),
 ];
+
+/// Where who wrote stands first, with their address, and when behind it: Gmail in Catalan and in the Portuguese of Portugal.
+const WRITER_FIRST: &[(&str, &str)] = &[("missatge de ", " del dia "), ("", " escreveu no dia ")];
 
 const ORIGINAL: &[&str] = &[
     "original message",
@@ -89,8 +94,20 @@ const ADVERTISEMENTS: &[&str] = &[
     "sent from mail for",
     "sent from yahoo",
     "get outlook for ",
+    "sent with proton mail",
     "enviado desde mi ",
     "enviado desde outlook",
+    "enviado desde yahoo",
+    "enviado desde el correo",
+    "enviado con proton mail",
+    "enviado con el correo electrónico seguro de proton",
+    "obtener outlook para ",
+    "obtén outlook para ",
+    "enviat des de",
+    "obtenir outlook pour ",
+    "télécharger outlook pour ",
+    "obter o outlook para ",
+    "ottieni outlook per ",
     "envoyé de mon ",
     "envoyé depuis mon ",
     "envoyé à partir de ",
@@ -262,6 +279,8 @@ fn wrote(lines: &[&str]) -> Option<usize> {
 
 fn may_announce(said: &str) -> bool {
     WROTE.iter().any(|(start, _)| said.starts_with(start))
+        || said.starts_with("missatge de ")
+        || said.contains(" escreveu no dia ")
         || said.starts_with(|c: char| c.is_ascii_digit())
 }
 
@@ -279,5 +298,10 @@ fn announces(said: &str) -> bool {
     let dated = said.starts_with(|c: char| c.is_ascii_digit())
         && said.contains('@')
         && said.ends_with(">:");
-    says_when && wrote || dated
+    let writer_first = said.contains('@')
+        && said.ends_with(':')
+        && WRITER_FIRST
+            .iter()
+            .any(|(start, when)| said.starts_with(start) && said.contains(when));
+    says_when && (wrote || writer_first) || dated
 }
