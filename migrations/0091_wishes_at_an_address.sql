@@ -89,8 +89,12 @@ begin
            max(s.at) filter (where s.wish = 'STOP_MARKETING'), max(s.at) filter (where s.wish = 'START'),
            max(s.at) filter (where s.wish = 'START_MARKETING')
       from (select r.tenant_id, r.channel, r.address, r.wish, least(r.at, now()) as at
-              from jsonb_to_recordset(p) as r (tenant_id uuid, channel text, wish text, at timestamptz, address text)
-             where r.channel in ('EMAIL', 'SMS') and r.address <> '') s
+              from jsonb_to_recordset(p) as r (tenant_id uuid, contact_id uuid, channel text, wish text, at timestamptz, address text)
+             where r.channel in ('EMAIL', 'SMS') and r.address <> ''
+               -- Told late, by whoever has left the number since: of who has it now it says nothing.
+               and not exists (select from communications.contact_former_identities f
+                                where f.tenant_id = r.tenant_id and f.contact_id = r.contact_id and f.kind = 'phone'
+                                  and f.value = r.address and f.until >= r.at)) s
      group by s.tenant_id, s.channel, lower(s.address)
      order by s.tenant_id, s.channel, lower(s.address)
     on conflict on constraint address_wishes_pkey do update
@@ -164,11 +168,17 @@ begin
             -- What was said at a number before was said by whoever had it.
             ('people_store', '        delete from communications.contact_identities i
          using jsonb_to_recordset(p -> ''given_up'')',
-             '        delete from communications.address_wishes w
-         using jsonb_to_recordset(p -> ''given_up'') as g (tenant_id uuid, kind text, value text, at timestamptz, taken_over boolean)
-         where w.tenant_id = g.tenant_id and w.channel = ''SMS'' and w.address = g.value and g.kind = ''phone''
-           and g.taken_over is not true
-           and greatest(w.stop_at, w.stop_marketing_at, w.start_at, w.start_marketing_at) <= g.at;
+             '        update communications.address_wishes w
+           set stop_at = case when w.stop_at > g.at then w.stop_at end,
+               stop_marketing_at = case when w.stop_marketing_at > g.at then w.stop_marketing_at end,
+               start_at = case when w.start_at > g.at then w.start_at end,
+               start_marketing_at = case when w.start_marketing_at > g.at then w.start_marketing_at end
+          from (select tenant_id, value, max(at) as at
+                  from jsonb_to_recordset(p -> ''given_up'')
+                       as g (tenant_id uuid, kind text, value text, at timestamptz, taken_over boolean)
+                 where kind = ''phone'' and taken_over is not true
+                 group by tenant_id, value) g
+         where w.tenant_id = g.tenant_id and w.channel = ''SMS'' and w.address = g.value;
         delete from communications.contact_identities i
          using jsonb_to_recordset(p -> ''given_up'')')) as x (name, old, new)
     loop
@@ -191,7 +201,7 @@ select s.tenant_id, s.channel, s.address, max(s.at) filter (where s.wish = 'STOP
                     when bool_or(c.category = 'TRANSACTIONAL' and c.granted) then 'START'
                     when bool_or(not c.granted) then 'STOP_MARKETING' end as wish
           from communications.consents c
-         where c.address <> '' and c.channel in ('EMAIL', 'SMS') and c.basis <> 'opt-out'
+         where c.address <> '' and c.channel in ('EMAIL', 'SMS') and c.basis not in ('opt-out', 'said at their address')
            -- Of whoever gave the number up since, it says nothing of who has it now.
            and not exists (select from communications.contact_former_identities f
                             where f.tenant_id = c.tenant_id and f.contact_id = c.contact_id and f.kind = 'phone' and f.value = c.address

@@ -29,8 +29,25 @@ begin
                                            from communications.contact_former_identities h
                                           where h.tenant_id = v_tenant and h.contact_id = v_kept), ''[]''),
                ''kept_consents'', coalesce('),
-                ('merge_contacts', 'where m.address in (select i.value',
-                 'where communications.alias_of_message(m.direction, m.address, m.context) in (select i.value'),
+                ('merge_contacts', 'where m.address in (select i.value from communications.contact_identities i
+                                         where i.tenant_id = v_tenant and i.contact_id = v_merged)',
+                 'where communications.alias_of_message(m.direction, m.address, m.context)
+                          in (select i.value from communications.contact_identities i
+                               where i.tenant_id = v_tenant and i.contact_id = v_merged
+                               union all
+                              select h.value from communications.contact_former_identities h
+                               where h.tenant_id = v_tenant and h.contact_id = v_merged)'),
+                ('merge_contacts', '''kept_consents'', coalesce(',
+                 '''kept_reactions'', coalesce((select jsonb_agg(jsonb_build_array(r.account_id, r.target_external_id, r.actor_kind))
+                                              from communications.message_reactions r
+                                             where r.tenant_id = v_tenant and r.contact_id = v_kept), ''[]''),
+               ''kept_revisions'', coalesce((select jsonb_agg(jsonb_build_array(r.account_id, r.external_message_id))
+                                              from communications.message_revisions r
+                                             where r.tenant_id = v_tenant and r.contact_id = v_kept), ''[]''),
+               ''kept_consents'', coalesce('),
+                -- Of two yeses the later outlasts what was said at an address between them.
+                ('merge_contacts', '(k.granted is null or k.granted and not m.granted)',
+                 '(k.granted is null or k.granted and not m.granted or k.granted and m.granted and m.at > k.at)'),
                 ('merge_contacts', '    -- The question of this pair is answered',
                  '    -- In a statement of its own: what another merge made of them is seen.
     perform from communications.contact_reviews r
@@ -46,7 +63,23 @@ begin
            -- What the kept one had given up before was never the other''s.
            and not exists (select from jsonb_array_elements(v_moved -> ''kept_former'') as a
                             where a ->> 0 = h.kind and a ->> 1 = h.scope and a ->> 2 = h.value and (a ->> 3)::timestamptz = h.until)
-        returning h.value)'),
+           -- Nor are messages at a number that the kept one has.
+        returning case when not v_moved -> ''kept_aliases'' @> jsonb_build_array(jsonb_build_array(h.kind, h.scope, h.value))
+                       then h.value end as value)'),
+                ('unmerge_contacts', 'select v_values || coalesce(array_agg(value), ''{}'') into v_values from back;',
+                 'select v_values || coalesce(array_agg(value) filter (where value is not null), ''{}'') into v_values from back;'),
+                ('unmerge_contacts', 'where r.tenant_id = v_tenant and r.contact_id = v_kept
+       and (exists (select from jsonb_array_elements(v_moved -> ''reactions'')',
+                 'where r.tenant_id = v_tenant and r.contact_id = v_kept
+       and not exists (select from jsonb_array_elements(v_moved -> ''kept_reactions'') as a
+                        where a ->> 0 = r.account_id::text and a ->> 1 = r.target_external_id and a ->> 2 = r.actor_kind)
+       and (exists (select from jsonb_array_elements(v_moved -> ''reactions'')'),
+                ('unmerge_contacts', 'where r.tenant_id = v_tenant and r.contact_id = v_kept
+       and (exists (select from jsonb_array_elements(v_moved -> ''revisions'')',
+                 'where r.tenant_id = v_tenant and r.contact_id = v_kept
+       and not exists (select from jsonb_array_elements(v_moved -> ''kept_revisions'') as a
+                        where a ->> 0 = r.account_id::text and a ->> 1 = r.external_message_id)
+       and (exists (select from jsonb_array_elements(v_moved -> ''revisions'')'),
                 ('unmerge_contacts', 'where m.address = any(v_values) and not v_moved -> ''kept_messages'' @> to_jsonb(m.id)',
                  'where communications.alias_of_message(m.direction, m.address, m.context) = any(v_values)
            and not v_moved -> ''kept_messages'' @> to_jsonb(m.id)'),

@@ -62,11 +62,11 @@ begin
         return new;
     end if;
     if tg_op = 'UPDATE' then
+        perform pg_advisory_xact_lock(communications.reaction_lock(new.tenant_id, new.account_id, new.external_message_id));
         perform communications.take_from_echo(e.tenant_id, e.id, new.id)
            from communications.messages e
           where e.tenant_id = new.tenant_id and e.account_id = new.account_id and e.external_message_id = new.external_message_id
             and e.id <> new.id and e.direction = 'OUTBOUND' and e.channel = 'WHATSAPP';
-        perform pg_advisory_xact_lock(communications.reaction_lock(new.tenant_id, new.account_id, new.external_message_id));
         new.reactions := communications.reactions_to(new.tenant_id, new.account_id, new.external_message_id);
         if new.channel = 'WHATSAPP' then
             -- As apply_revisions chooses, which cannot change the row that is being written.

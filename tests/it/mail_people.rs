@@ -184,11 +184,20 @@ async fn the_next_owner_of_a_number_has_said_nothing() {
         world.customer_writes(&moved).await;
     }
     let left: Vec<String> =
-        sqlx::query_scalar("select address from communications.address_wishes order by address")
+        sqlx::query_scalar("select address from communications.address_wishes where refused_at is not null order by address")
             .fetch_all(&world.pool)
             .await
             .unwrap();
     assert_eq!(left, ["+34600333444", "+34600555666"]);
+    // Said before the move, and told after it.
+    sqlx::query("select communications.note_wishes(jsonb_build_array(jsonb_build_object('tenant_id', tenant_id, 'contact_id', contact_id,
+            'channel', 'SMS', 'wish', 'STOP', 'basis', 'said so', 'source', 'message', 'at', now() - interval '1 hour',
+            'address', value))) from communications.contact_former_identities where kind = 'phone' and value = '+34600111222'")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let late = "address_wishes where address = '+34600111222' and refused_at is not null";
+    assert_eq!(world.count(late).await, 0);
 }
 
 /// A complaint is forgotten where START is said, whoever of those who share the address says it.

@@ -49,7 +49,7 @@ pub async fn undone(world: &World, tenant: TenantId, id: MergeId) -> Result<(), 
 }
 
 /// Every row that names a contact or a thread, without what only says when it was touched.
-async fn rows(world: &World) -> BTreeMap<String, Value> {
+pub async fn rows(world: &World) -> BTreeMap<String, Value> {
     let keys = [
         ("contacts", "id"),
         ("contact_identities", "kind || value"),

@@ -1,7 +1,7 @@
 //! What goes with whom when a merge is undone, and who waits for a merge.
 
 use crate::intake::trip;
-use crate::merges::{ANA, ANNA, merged, of, says, two, undone};
+use crate::merges::{ANA, ANNA, merged, of, rows, says, two, undone};
 use crate::people::{changes, contact_of, person, see, writes};
 use comms_core::contacts::{Alias, AliasKind, Sighting, merge, resolve};
 use comms_core::model::{ContactId, PassengerProfileId};
@@ -60,6 +60,34 @@ async fn what_the_kept_one_had_given_up_before_stays_given_up() {
     assert_eq!(had, [kept]);
 }
 
+/// And nothing of the present owner's is given to whoever had it before.
+#[tokio::test]
+async fn what_is_at_a_number_that_the_merged_one_had_before_stays_with_its_owner() {
+    let world = World::new().await;
+    see(&world, &writes(1, ANA, "")).await;
+    let change = changes(
+        2,
+        PersonChangeKind::Number,
+        person(ANA, ""),
+        person(ANNA, ""),
+    );
+    see(&world, &change).await;
+    see(&world, &writes(3, ANA, "")).await;
+    let (kept, taken) = (of(&world, ANA).await, of(&world, ANNA).await);
+    let tenant = world.iberia.tenant;
+    let before = rows(&world).await;
+    let id = merged(&world, tenant, kept, taken).await.unwrap();
+    undone(&world, tenant, id).await.unwrap();
+    assert_eq!(rows(&world).await, before);
+    let id = merged(&world, tenant, kept, taken).await.unwrap();
+    see(&world, &writes(4, ANA, "")).await;
+    undone(&world, tenant, id).await.unwrap();
+    let newest: ContactId = world
+        .scalar("select contact_id from communications.messages order by thread_at desc limit 1")
+        .await;
+    assert_eq!(newest, kept);
+}
+
 #[tokio::test]
 async fn a_mail_whose_answers_go_elsewhere_goes_with_who_wrote_it() {
     let world = World::new().await;
@@ -116,6 +144,39 @@ async fn a_start_said_while_they_were_one_makes_no_advertisements_for_who_never_
         let now = (wanted(kept).await, wanted(taken).await);
         assert_eq!(now, (kept_agreed, !kept_agreed), "{by}");
     }
+}
+
+/// Both agreed; only the later yes was said after the stop at the mailbox that they share.
+#[tokio::test]
+async fn of_two_yeses_the_later_counts() {
+    let world = World::new().await;
+    let (_, kept, taken) = two_by_mail(&world).await;
+    let tenant = world.iberia.tenant;
+    for sql in [
+        "insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, at)
+         select $1, gen_random_uuid(), c.id, 'EMAIL', 'TRANSACTIONAL', true, 'said so', 'booking', now() - c.ago
+           from (values ($2, interval '3 hours'), ($3, interval '1 hour')) as c (id, ago)",
+        "insert into communications.address_wishes (tenant_id, channel, address, stop_at)
+         select $1, 'EMAIL', 'family@example.org', now() - interval '2 hours' where $2::uuid <> $3::uuid",
+    ] {
+        sqlx::query(sql)
+            .bind(tenant)
+            .bind(kept.0)
+            .bind(taken.0)
+            .execute(&world.pool)
+            .await
+            .unwrap();
+    }
+    merged(&world, tenant, kept, taken).await.unwrap();
+    let refused: bool = sqlx::query_scalar(
+        "select communications.address_refuses($1, $2, 'EMAIL', 'TRANSACTIONAL', 'family@example.org')",
+    )
+    .bind(tenant)
+    .bind(kept)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert!(!refused);
 }
 
 #[tokio::test]

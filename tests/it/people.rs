@@ -417,6 +417,85 @@ async fn who_moves_to_a_known_number_without_ids_is_who_they_were() {
     assert_eq!(counted(&world).await, (2, 2, 1));
 }
 
+/// In whatever form somebody else had it, while they have another form of it themselves already.
+#[tokio::test]
+async fn who_moves_to_a_number_that_two_have_in_two_forms_is_its_only_owner() {
+    let world = World::new().await;
+    let (short, long) = ("551187654321", "5511987654321");
+    see(&world, &writes(1, OLD, "ES.1")).await;
+    let themselves = contact_of(&world, "bsuid", "ES.1").await;
+    sqlx::query(
+        "with other as (insert into communications.contacts (tenant_id, id) values ($1, gen_random_uuid()) returning *)
+         insert into communications.contact_identities (tenant_id, kind, value, contact_id)
+         select other.tenant_id, i.kind, i.value, case when i.theirs then $2 else other.id end
+           from other cross join (values ('phone', '+5511987654321', false), ('phone', '+551187654321', true), ('wa_id', '551187654321', true))
+                as i (kind, value, theirs)",
+    )
+    .bind(world.iberia.tenant)
+    .bind(themselves)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let moved = (person(OLD, "ES.1"), person(short, "ES.1"));
+    see(
+        &world,
+        &changes(10, PersonChangeKind::Number, moved.0, moved.1),
+    )
+    .await;
+    assert_eq!(world.count("quarantine").await, 0);
+    for number in [short, long] {
+        see(&world, &writes(20, number, "")).await;
+        assert_eq!(newest_writer(&world).await, themselves, "{number}");
+    }
+}
+
+/// Three who each take the number of the next; and news that comes in the wrong order, or again.
+#[tokio::test]
+async fn numbers_that_go_round_are_each_somebodys() {
+    let world = World::new().await;
+    let numbers = ["34600000001", "34600000002", "34600000003"];
+    let ids = ["ES.1", "ES.2", "ES.3"];
+    for (number, id) in numbers.iter().zip(ids) {
+        see(&world, &writes(1, number, id)).await;
+    }
+    let moves = |at: i64, who: usize, from: usize, to: usize| {
+        let (before, after) = (
+            person(numbers[from], ids[who]),
+            person(numbers[to], ids[who]),
+        );
+        changes(at, PersonChangeKind::Number, before, after)
+    };
+    for news in [
+        moves(10, 0, 0, 1),
+        moves(11, 1, 1, 2),
+        moves(12, 2, 2, 0),
+        // Told again, by another number of ours.
+        moves(13, 0, 0, 1),
+    ] {
+        see(&world, &news).await;
+    }
+    for (id, number) in [(0, 1), (1, 2), (2, 0)] {
+        let owner = contact_of(&world, "bsuid", ids[id]).await;
+        assert_eq!(
+            contact_of(&world, "wa_id", numbers[number]).await,
+            owner,
+            "{id}"
+        );
+    }
+
+    let back = World::new().await;
+    see(&back, &writes(1, OLD, "ES.1")).await;
+    let there = (person(OLD, "ES.1"), person(NEW, "ES.1"));
+    let again = (person(NEW, "ES.1"), person(OLD, "ES.1"));
+    for (at, (before, after)) in [(20, again), (10, there)] {
+        see(&back, &changes(at, PersonChangeKind::Number, before, after)).await;
+    }
+    assert_eq!(
+        contact_of(&back, "wa_id", OLD).await,
+        contact_of(&back, "bsuid", "ES.1").await
+    );
+}
+
 async fn newest_writer(world: &World) -> Option<ContactId> {
     world
         .scalar("select contact_id from communications.messages order by thread_at desc limit 1")

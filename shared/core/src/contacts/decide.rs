@@ -294,11 +294,20 @@ impl Room {
         let (tenant, Some(at)) = (sighting.tenant, sighting.at) else {
             return;
         };
+        // News of an earlier move, told after that of a later one.
+        let has_moved_on = |gained: &Alias| self.owners.left_after(tenant, gained, contact, at);
+        if sighting.gained.iter().any(has_moved_on) {
+            return;
+        }
         for form in variants::forms(alias) {
             if sighting.aliases.contains(&form) {
                 continue;
             }
             let owner = match self.owners.owns(tenant, &form, sighting.at) {
+                // Somebody has it since this contact gave it up: it is told again.
+                Owns::Now(owner) if owner != contact && self.owners.had(tenant, &form, contact) => {
+                    continue;
+                }
                 Owns::Now(owner) => owner,
                 Owns::Nobody { .. } if form == *alias => contact,
                 // Told before, or a form that nobody used.
@@ -330,7 +339,7 @@ impl Room {
                 Owns::Now(_) | Owns::Then(_) | Owns::Nobody { .. } => {}
             }
         }
-        if was_anothers {
+        if was_anothers && self.owners.at(tenant, alias, None).is_none() {
             self.have(tenant, contact, alias, from);
         }
     }
