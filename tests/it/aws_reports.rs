@@ -143,13 +143,16 @@ async fn a_hard_bounce_ends_the_address_and_a_soft_one_does_not() {
         .unwrap();
     let queued = queue(&world, account, "nobody@example.org").await;
     world.step_dispatch().await;
-    let ended: String =
-        sqlx::query_scalar("select status from communications.messages where id = $1")
+    let ended: (String, String) =
+        sqlx::query_as("select status, failed_code from communications.messages where id = $1")
             .bind(queued.0)
             .fetch_one(&world.pool)
             .await
             .unwrap();
-    assert_eq!(ended, "SUPPRESSED");
+    assert_eq!(
+        ended,
+        ("SUPPRESSED".to_owned(), "address-suppressed".to_owned())
+    );
 }
 
 async fn queue(world: &World, account: AccountId, address: &str) -> MessageId {

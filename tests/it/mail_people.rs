@@ -116,7 +116,8 @@ async fn nothing_leaves_for_a_mailbox_where_stop_was_said() {
     .await
     .unwrap();
     world.step_dispatch().await;
-    assert_eq!(world.count("messages where status = 'SUPPRESSED'").await, 2);
+    let why = "messages where status = 'SUPPRESSED' and failed_code = 'stopped-at-address'";
+    assert_eq!(world.count(why).await, 2);
 }
 
 /// Their own no is not taken back by whoever says START where they are written to as well, whichever comes first.
