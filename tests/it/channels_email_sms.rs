@@ -374,6 +374,54 @@ async fn what_bounces_come_to_may_change() {
     assert_eq!(names, ["m.lineas-iberia.example"]);
 }
 
+/// They come to a subdomain, for the domain's own mailboxes are elsewhere; and stay there when it is registered again without a word of it.
+#[tokio::test]
+async fn answers_come_to_a_subdomain_that_nobody_else_has() {
+    let world = World::new().await;
+    let asks = async |operator: &Operator, domain: &str, reply_domain: Option<&str>| {
+        let input = json!({"domain": domain, "reply_domain": reply_domain});
+        world
+            .administers(operator, "registerEmailDomain", &input)
+            .await
+    };
+    let ours = format!("reply.{DOMAIN}");
+    for bad in [
+        "reply.example.org",
+        DOMAIN,
+        "bounce.lineas-iberia.example",
+        "-.lineas-iberia.example",
+    ] {
+        let refused = asks(&world.iberia, DOMAIN, Some(bad)).await;
+        assert_eq!(refused, Err("validation-failed".to_owned()), "{bad}");
+    }
+    for reply_domain in [Some(ours.as_str()), None] {
+        let registered = asks(&world.iberia, DOMAIN, reply_domain).await.unwrap();
+        let inbound: Vec<&Value> = registered["records"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|record| record["purpose"] == "INBOUND")
+            .map(|record| &record["name"])
+            .collect();
+        assert_eq!(inbound, [&ours], "{reply_domain:?}");
+    }
+    let kept: String = world
+        .scalar("select provider_config #>> '{public,reply_domain}' from communications.channel_accounts where provider = 'SES'")
+        .await;
+    assert_eq!(kept, ours);
+    // Where another operator's mails come to.
+    sqlx::query(
+        "update communications.channel_accounts
+            set provider_config = jsonb_set(provider_config, '{public,reply_domain}', '\"in.tren.example\"')
+          where provider = 'SES'",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let taken = asks(&world.albion, "tren.example", Some("in.tren.example")).await;
+    assert_eq!(taken, Err("domain-taken".to_owned()));
+}
+
 #[tokio::test]
 async fn what_ses_pauses_is_parked_and_goes_on_when_ses_lets_it() {
     let world = World::new().await;

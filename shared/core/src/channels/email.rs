@@ -54,6 +54,9 @@ pub struct Register {
     /// What recipients see beside the address.
     #[serde(default)]
     pub from_name: Option<String>,
+    /// A subdomain that answers come to; absent: as it was, and where none ever was they go to the sender's own mailbox.
+    #[serde(default)]
+    pub reply_domain: Option<String>,
 }
 
 /// A record to be published.
@@ -93,10 +96,28 @@ struct Run<'a> {
     database: &'a Database,
     mail: &'a Mail,
     attempt: Attempt,
-    domain: String,
-    mail_from: String,
+    names: Names,
     identity: Option<DomainIdentity>,
     hints: Vec<Hint>,
+}
+
+/// The domain, and what stands below it.
+#[derive(Debug)]
+struct Names {
+    domain: String,
+    mail_from: String,
+    reply_domain: Option<String>,
+}
+
+impl Names {
+    fn of(domain: String, public: &serde_json::Map<String, serde_json::Value>) -> Self {
+        let kept = |name| Some(public.get(name)?.as_str()?.to_owned());
+        Self {
+            mail_from: kept("mail_from").unwrap_or_else(|| format!("bounce.{domain}")),
+            reply_domain: kept("reply_domain"),
+            domain,
+        }
+    }
 }
 
 /// # Errors
@@ -121,24 +142,42 @@ pub async fn register(
     if !mail_from.ends_with(&format!(".{domain}")) || !is_domain(&mail_from) {
         return Err(ActionError::invalid("mail_from must be a subdomain of the domain").into());
     }
+    let reply_domain = wanted.reply_domain.map(|name| name.trim().to_lowercase());
+    let is_below = |name: &String| name.ends_with(&format!(".{domain}")) && is_domain(name);
+    if reply_domain
+        .as_ref()
+        .is_some_and(|name| !is_below(name) || *name == mail_from)
+    {
+        return Err(ActionError::invalid(
+            "reply_domain must be a subdomain of the domain, and another than mail_from",
+        )
+        .into());
+    }
     let mut tx = database.begin().await?;
     may_claim(&mut tx, session, &domain).await?;
+    if let Some(reply_domain) = &reply_domain {
+        may_have_answers_at(&mut tx, session, reply_domain).await?;
+    }
+    let public = serde_json::json!({
+        "from_address": format!("noreply@{domain}"), "from_name": wanted.from_name, "mail_from": mail_from,
+        "reply_domain": reply_domain
+    });
     let account = claim(
         &mut tx,
         session,
         &domain,
-        &mail_from,
+        &public,
         wanted.from_name.as_deref(),
     )
     .await?;
+    let kept = lifecycle::lock(&mut tx, session.tenant, account).await?;
+    let names = Names::of(domain, &kept.config.public);
     let attempt = provisioning::begin(&mut tx, session.tenant, account, Some(session.user)).await?;
     attempt.plan(&mut tx, STEPS).await?;
     // Whose it is at SES may have changed since, and so may what bounces come to.
     attempt.repeat(&mut tx, &["IDENTITY", "MAIL_FROM"]).await?;
     tx.commit().await?;
-    Run::new((database, mail), attempt, domain, mail_from)
-        .finish()
-        .await
+    Run::new((database, mail), attempt, names).finish().await
 }
 
 /// Looks now, and takes up what failed.
@@ -177,13 +216,8 @@ async fn look(
     let attempt = provisioning::begin(&mut tx, tenant, account, by).await?;
     attempt.plan(&mut tx, STEPS).await?;
     tx.commit().await?;
-    let kept = locked.config.public.get("mail_from");
-    let mail_from = kept
-        .and_then(|name| name.as_str())
-        .map_or_else(|| format!("bounce.{domain}"), ToOwned::to_owned);
-    Run::new((database, mail), attempt, domain, mail_from)
-        .finish()
-        .await
+    let names = Names::of(domain, &locked.config.public);
+    Run::new((database, mail), attempt, names).finish().await
 }
 
 /// What the upkeep does: domains that wait, those first that were looked at longest ago. Answers how many became ACTIVE and the hints.
@@ -281,17 +315,36 @@ async fn may_claim(tx: &mut Tx, session: &Session, domain: &str) -> Result<(), C
     Ok(())
 }
 
+/// Not where another operator's mails come to.
+async fn may_have_answers_at(
+    tx: &mut Tx,
+    session: &Session,
+    domain: &str,
+) -> Result<(), ChannelError> {
+    let is_taken = sqlx::query_scalar!(
+        r#"select exists (select from communications.channel_accounts a
+                           where a.channel = 'EMAIL' and a.tenant_id <> $1
+                             and $2 in (a.external_account_id, lower(a.provider_config #>> '{public,reply_domain}'))) as "taken!""#,
+        session.tenant.0,
+        domain
+    )
+    .fetch_one(tx.conn())
+    .await
+    .map_err(DatabaseError::from)?;
+    if is_taken {
+        return Err(taken().into());
+    }
+    Ok(())
+}
+
 /// The tenant's account of this domain. Another's, or one that another was faster to claim, is refused.
 async fn claim(
     tx: &mut Tx,
     session: &Session,
     domain: &str,
-    mail_from: &str,
+    public: &serde_json::Value,
     from_name: Option<&str>,
 ) -> Result<AccountId, ChannelError> {
-    let public = serde_json::json!({
-        "from_address": format!("noreply@{domain}"), "from_name": from_name, "mail_from": mail_from
-    });
     let account = sqlx::query_scalar!(
         r#"with mine as (
                select tenant_id, id from communications.channel_accounts
@@ -367,7 +420,7 @@ impl Steps for Run<'_> {
     async fn take(&mut self, step: &str) -> Result<Option<Outcome>, Stopped> {
         let ses = &self.mail.ses;
         let tags = [(TENANT_TAG.to_owned(), self.attempt.tenant.to_string())];
-        let (name, domain) = (self.name(), self.domain.clone());
+        let (name, domain) = (self.name(), self.names.domain.clone());
         match step {
             "TENANT" => {
                 let tenant = ses.ensure_tenant(&name, &tags).await;
@@ -396,7 +449,7 @@ impl Steps for Run<'_> {
                 self.identity = Some(claimed.identity);
             }
             "MAIL_FROM" => {
-                let put = ses.put_mail_from(&domain, &self.mail_from).await;
+                let put = ses.put_mail_from(&domain, &self.names.mail_from).await;
                 put.map_err(|error| failed(&error))?;
             }
             "ASSOCIATE" => {
@@ -418,18 +471,12 @@ impl Steps for Run<'_> {
 }
 
 impl<'a> Run<'a> {
-    fn new(
-        (database, mail): (&'a Database, &'a Mail),
-        attempt: Attempt,
-        domain: String,
-        mail_from: String,
-    ) -> Self {
+    fn new((database, mail): (&'a Database, &'a Mail), attempt: Attempt, names: Names) -> Self {
         Self {
             database,
             mail,
             attempt,
-            domain,
-            mail_from,
+            names,
             identity: None,
             hints: Vec::new(),
         }
@@ -454,7 +501,11 @@ impl<'a> Run<'a> {
             failed_step: walked.failed_step,
             steps: walked.steps,
             records: self.identity.as_ref().map_or_else(Vec::new, |identity| {
-                let all = records(identity, &self.mail.region, None);
+                let all = records(
+                    identity,
+                    &self.mail.region,
+                    self.names.reply_domain.as_deref(),
+                );
                 all.into_iter().map(Record::from).collect()
             }),
         };
@@ -485,7 +536,7 @@ impl<'a> Run<'a> {
     }
 
     async fn find_records(&mut self) -> Result<Outcome, Stopped> {
-        let found = self.mail.ses.identity(&self.domain).await;
+        let found = self.mail.ses.identity(&self.names.domain).await;
         let Some(identity) = found.map_err(|error| failed(&error))? else {
             let mut tx = self.database.begin().await?;
             self.attempt.repeat(&mut tx, STEPS).await?;
@@ -499,7 +550,7 @@ impl<'a> Run<'a> {
         let verified = identity.verified_for_sending;
         if !verified && identity.dkim.status.as_deref() == Some("FAILED") {
             // SES has given up, and looks again only when it is told to.
-            let restarted = self.mail.ses.restart_dkim(&self.domain).await;
+            let restarted = self.mail.ses.restart_dkim(&self.names.domain).await;
             restarted.map_err(|error| failed(&error))?;
         }
         self.identity = Some(identity);
