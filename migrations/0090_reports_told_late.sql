@@ -1,6 +1,6 @@
 -- What a report says of an address counts from when it happened, not from when it was taken in: a bounce or a complaint that is told late (a
 -- backlog, a dead-letter queue, a message that was not known yet) outlasts neither a START nor a mail that came after it. A complaint
--- says more than a bounce that is known already, and the later of two counts. And the list that SNS looks at for a plain text is the AWS account's, as that of a
+-- says more than a bounce that is known already, and of two the later counts. And the list that SNS looks at for a plain text is the AWS account's, as that of a
 -- sender id or a pool is (0086): a stop on it may have been said to any tenant. A short code has a list of its own like any number.
 
 -- The contact who was written to, and the one whose address it is.
@@ -49,8 +49,10 @@ begin
                       and communications.is_written(later.content, later.context) and later.thread_at > e.at) end
          order by m.tenant_id, m.channel, m.address, e.effect desc, e.at desc
         on conflict on constraint suppressions_pkey do update
-           set reason = greatest(suppressions.reason, excluded.reason), at = greatest(suppressions.at, excluded.at)
-         where excluded.at > suppressions.at or excluded.reason > suppressions.reason;'),
+           set reason = excluded.reason,
+               at = case when suppressions.reason = excluded.reason then greatest(suppressions.at, excluded.at) else excluded.at end
+         -- COMPLAINT is the greater word.
+         where excluded.reason >= suppressions.reason;'),
             ('apply_effects', 'and a.provider = ''EUM_SMS'' and coalesce(a.external_account_id, '''') not like ''+%'')',
              'and (a.provider = ''SNS''
                                or a.provider = ''EUM_SMS'' and coalesce(a.external_account_id, '''') !~ ''^[+]?[0-9]+$''))')) as x (name, old, new)

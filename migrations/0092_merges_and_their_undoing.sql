@@ -65,6 +65,9 @@ begin
                             where a ->> 0 = h.kind and a ->> 1 = h.scope and a ->> 2 = h.value and (a ->> 3)::timestamptz = h.until)
            -- Nor are messages at a number that the kept one has.
         returning case when not v_moved -> ''kept_aliases'' @> jsonb_build_array(jsonb_build_array(h.kind, h.scope, h.value))
+                        and not exists (select from communications.contact_identities i
+                                         where i.tenant_id = v_tenant and i.contact_id = v_kept and i.kind = h.kind
+                                           and i.scope = h.scope and i.value = h.value)
                        then h.value end as value)'),
                 ('unmerge_contacts', 'select v_values || coalesce(array_agg(value), ''{}'') into v_values from back;',
                  'select v_values || coalesce(array_agg(value) filter (where value is not null), ''{}'') into v_values from back;'),
@@ -121,20 +124,31 @@ begin
            resolution',
                  'set contact_a = least(x.one, x.other), contact_b = greatest(x.one, x.other),
            resolution'),
+                ('unmerge_contacts', 'resolution = case when r.resolution = ''MERGED'' then null else r.resolution end,
+           resolved_by = case when r.resolution = ''MERGED'' then null else r.resolved_by end,
+           resolved_at = case when r.resolution = ''MERGED'' then null else r.resolved_at end',
+                 '-- The same is asked already.
+           resolution = case when x.twin then coalesce(r.resolution, ''MERGED'') when r.resolution = ''MERGED'' then null
+                             else r.resolution end,
+           resolved_by = case when x.twin then coalesce(r.resolved_by, v_by) when r.resolution = ''MERGED'' then null
+                              else r.resolved_by end,
+           resolved_at = case when x.twin then coalesce(r.resolved_at, now()) when r.resolution = ''MERGED'' then null
+                              else r.resolved_at end'),
                 ('unmerge_contacts', 'from jsonb_array_elements(v_moved -> ''reviews'') as a
      where r.tenant_id = v_tenant and r.id = (a ->> 0)::uuid;',
-                 'from (select r.id, v_merged as one,
+                 'from (select pair.*, exists (
+                   select from communications.contact_reviews twin
+                    where twin.tenant_id = v_tenant and twin.id <> pair.id and twin.resolution is null
+                      and twin.contact_a = least(pair.one, pair.other) and twin.contact_b = greatest(pair.one, pair.other)) as twin
+            from (select r.id, v_merged as one,
                    -- The other one may be somebody else by now, by a merge of their own.
                    case when v_merged in (r.contact_a, r.contact_b)
                         then case when r.contact_a = v_merged then r.contact_b else r.contact_a end
                         else case when r.contact_a = v_kept then r.contact_b else r.contact_a end end as other
               from jsonb_array_elements(v_moved -> ''reviews'') as a
               join communications.contact_reviews r on r.tenant_id = v_tenant and r.id = (a ->> 0)::uuid
-             where v_kept in (r.contact_a, r.contact_b) or v_merged in (r.contact_a, r.contact_b)) x
-     where r.tenant_id = v_tenant and r.id = x.id
-       and not exists (select from communications.contact_reviews twin
-                        where twin.tenant_id = v_tenant and twin.id <> r.id and twin.resolution is null
-                          and twin.contact_a = least(x.one, x.other) and twin.contact_b = greatest(x.one, x.other));')) as x (name, old, new)
+             where v_kept in (r.contact_a, r.contact_b) or v_merged in (r.contact_a, r.contact_b)) pair) x
+     where r.tenant_id = v_tenant and r.id = x.id;')) as x (name, old, new)
              where x.name = v_name
         loop
             v_new := replace(v_old, f.old, f.new);

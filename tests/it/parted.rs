@@ -279,6 +279,50 @@ async fn a_question_about_two_comes_back_to_the_two() {
     assert_eq!(pair().await, sorted(one, other));
 }
 
+/// Where the same is asked already, in another question: both are as they were in the end.
+#[tokio::test]
+async fn two_questions_that_become_one_are_two_again() {
+    let world = World::new().await;
+    let mut people = Vec::new();
+    for n in 1..=4 {
+        let number = format!("3460000000{n}");
+        see(&world, &writes(n, &number, "")).await;
+        people.push(of(&world, &number).await);
+    }
+    let [p, q, r, s] = people[..] else {
+        unreachable!("four")
+    };
+    let tenant = world.iberia.tenant;
+    for one in [p, q] {
+        sqlx::query(
+            "insert into communications.contact_reviews (tenant_id, id, contact_a, contact_b, evidence)
+             values ($1, gen_random_uuid(), least($2, $3), greatest($2, $3), '[]')",
+        )
+        .bind(tenant)
+        .bind(one)
+        .bind(s)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    }
+    let before = rows(&world).await;
+    let first = merged(&world, tenant, p, q).await.unwrap();
+    let second = merged(&world, tenant, r, s).await.unwrap();
+    undone(&world, tenant, first).await.unwrap();
+    let third = merged(&world, tenant, q, p).await.unwrap();
+    undone(&world, tenant, second).await.unwrap();
+    undone(&world, tenant, third).await.unwrap();
+    let reviews = |rows: std::collections::BTreeMap<String, serde_json::Value>| {
+        let reviews = rows.into_iter();
+        let reviews = reviews.filter(|(key, _)| key.starts_with("contact_reviews"));
+        let reviews = reviews.map(|(_, row)| {
+            ["contact_a", "contact_b", "resolution"].map(|column| row[column].clone())
+        });
+        reviews.collect::<Vec<_>>()
+    };
+    assert_eq!(reviews(rows(&world).await), reviews(before));
+}
+
 /// Whoever is found by the host's id of a driver holds a merge up as a passenger does.
 #[tokio::test]
 async fn a_driver_who_is_merged_meanwhile_is_the_kept_contact() {

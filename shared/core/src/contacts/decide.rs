@@ -294,11 +294,6 @@ impl Room {
         let (tenant, Some(at)) = (sighting.tenant, sighting.at) else {
             return;
         };
-        // News of an earlier move, told after that of a later one.
-        let has_moved_on = |gained: &Alias| self.owners.left_after(tenant, gained, contact, at);
-        if sighting.gained.iter().any(has_moved_on) {
-            return;
-        }
         for form in variants::forms(alias) {
             if sighting.aliases.contains(&form) {
                 continue;

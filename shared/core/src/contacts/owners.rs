@@ -130,32 +130,8 @@ impl Owners {
 
     /// Has this contact given it up, whenever?
     pub fn had(&self, tenant: TenantId, alias: &Alias, contact: ContactId) -> bool {
-        self.gave_up(tenant, alias, contact).next().is_some()
-    }
-
-    /// Has this contact given it up later than that?
-    pub fn left_after(
-        &self,
-        tenant: TenantId,
-        alias: &Alias,
-        contact: ContactId,
-        at: OffsetDateTime,
-    ) -> bool {
-        self.gave_up(tenant, alias, contact).any(|until| until > at)
-    }
-
-    fn gave_up(
-        &self,
-        tenant: TenantId,
-        alias: &Alias,
-        contact: ContactId,
-    ) -> impl Iterator<Item = OffsetDateTime> + '_ {
         let former = self.former.get(&(tenant, alias.clone()));
-        let theirs = former
-            .into_iter()
-            .flatten()
-            .filter(move |(_, owner)| *owner == contact);
-        theirs.map(|(until, _)| *until)
+        former.is_some_and(|former| former.iter().any(|(_, owner)| *owner == contact))
     }
 
     pub fn of_the_host(&self, sighting: &Sighting) -> Option<ContactId> {
