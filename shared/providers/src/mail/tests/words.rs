@@ -9,7 +9,7 @@ fn texts_in_every_charset() {
         ("latin1", "¿Dónde está mi tren?"),
         ("shift_jis", "日本語ぬ"),
         ("koi8", "Привет"),
-        ("unknown_charset", "Hello \u{fffd} there"),
+        ("unknown_charset", "Hello ÿ there"),
         ("pgp_signed", "Signed words."),
         (
             "apple_inline_without_cid",
@@ -28,6 +28,40 @@ fn texts_in_every_charset() {
         !written("", "a\0b").text.contains('\0'),
         "Postgres takes no NUL"
     );
+}
+
+#[test]
+fn who_does_not_say_in_which_characters_is_read_as_they_mean_it() {
+    let plain = "Content-Type: text/plain\r\n";
+    let ascii = "Content-Type: text/plain; charset=us-ascii\r\n";
+    let quoted = "Content-Transfer-Encoding: quoted-printable\r\n";
+    let base64 = "Content-Transfer-Encoding: base64\r\n";
+    let page = "Content-Type: text/html\r\n";
+    for (headers, sent, said) in [
+        (String::new(), &b"A\xf1o \x80 5"[..], "Año € 5"),
+        (plain.to_owned(), b"A\xf1o", "Año"),
+        (plain.to_owned(), "Año".as_bytes(), "Año"),
+        (ascii.to_owned(), "Año".as_bytes(), "Año"),
+        (ascii.to_owned(), b"A\xf1o", "Año"),
+        (format!("{plain}{quoted}"), b"A=F1o", "Año"),
+        (format!("{plain}{base64}"), b"QfFv\r\n", "Año"),
+        (page.to_owned(), b"<p>A\xf1o", "Año"),
+        (
+            page.to_owned(),
+            b"<meta charset=\"koi8-r\"><p>\xf0\xd2\xc9",
+            "При",
+        ),
+        (page.to_owned(), b"<meta charset=utf-8><p>A\xf1o", "Año"),
+    ] {
+        let mut raw = format!("From: ana@example.com\r\n{headers}\r\n").into_bytes();
+        raw.extend_from_slice(sent);
+        let mail = super::read(&raw).unwrap();
+        assert_eq!(mail.text.trim(), said, "{headers}{sent:?}");
+        assert!(
+            mail.html.is_none_or(|html| html.contains(said)),
+            "{headers}"
+        );
+    }
 }
 
 #[test]
