@@ -25,6 +25,20 @@ async fn two_by_mail(world: &World) -> (String, ContactId, ContactId) {
     (to, of("ken@example.org").await, of("mia@example.org").await)
 }
 
+/// An open question whether these two are one.
+async fn asked(world: &World, one: ContactId, other: ContactId) {
+    sqlx::query(
+        "insert into communications.contact_reviews (tenant_id, id, contact_a, contact_b, evidence)
+         values ($1, gen_random_uuid(), least($2, $3), greatest($2, $3), '[]')",
+    )
+    .bind(world.iberia.tenant)
+    .bind(one)
+    .bind(other)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+}
+
 /// Ends the transaction as soon as somebody waits for it.
 pub async fn commits_when_awaited(world: &World, tx: Tx) {
     let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
@@ -251,16 +265,7 @@ async fn a_question_about_two_comes_back_to_the_two() {
         of(&world, "34600000004").await,
     );
     let tenant = world.iberia.tenant;
-    sqlx::query(
-        "insert into communications.contact_reviews (tenant_id, id, contact_a, contact_b, evidence)
-         values ($1, gen_random_uuid(), least($2, $3), greatest($2, $3), '[]')",
-    )
-    .bind(tenant)
-    .bind(one)
-    .bind(other)
-    .execute(&world.pool)
-    .await
-    .unwrap();
+    asked(&world, one, other).await;
     let pair = async || -> [ContactId; 2] {
         let (a, b) =
             sqlx::query_as("select contact_a, contact_b from communications.contact_reviews")
@@ -294,16 +299,7 @@ async fn two_questions_that_become_one_are_two_again() {
     };
     let tenant = world.iberia.tenant;
     for one in [p, q] {
-        sqlx::query(
-            "insert into communications.contact_reviews (tenant_id, id, contact_a, contact_b, evidence)
-             values ($1, gen_random_uuid(), least($2, $3), greatest($2, $3), '[]')",
-        )
-        .bind(tenant)
-        .bind(one)
-        .bind(s)
-        .execute(&world.pool)
-        .await
-        .unwrap();
+        asked(&world, one, s).await;
     }
     let before = rows(&world).await;
     let first = merged(&world, tenant, p, q).await.unwrap();

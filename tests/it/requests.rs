@@ -59,17 +59,27 @@ async fn a_request_is_taken_in_once_and_answered_the_same() {
     );
 }
 
+/// Whom the passengers of the trip are to us, once each has been written to.
+async fn written_to(world: &World, host: &Host<'_>, program: &Program<'_>) -> Vec<ContactId> {
+    program.gets(&boarding(host, "0")).await;
+    sqlx::query_scalar("select contact_id from communications.messages order by id")
+        .fetch_all(&world.pool)
+        .await
+        .unwrap()
+}
+
+async fn last_written_to(world: &World) -> ContactId {
+    world
+        .scalar("select contact_id from communications.messages order by id desc limit 1")
+        .await
+}
+
 #[tokio::test]
 async fn whoever_was_merged_is_written_to_as_who_they_are_now() {
     let world = World::new().await;
     let host = Host::of(&world).await;
     let program = Program::all(&world).await;
-    program.gets(&boarding(&host, "0")).await;
-    let ids: Vec<ContactId> =
-        sqlx::query_scalar("select contact_id from communications.messages order by id")
-            .fetch_all(&world.pool)
-            .await
-            .unwrap();
+    let ids = written_to(&world, &host, &program).await;
     let tenant = world.iberia.tenant;
     let mut tx = world.database().begin().await.unwrap();
     merge(&mut tx, tenant, ids[0], ids[1], world.iberia.agent)
@@ -80,10 +90,7 @@ async fn whoever_was_merged_is_written_to_as_who_they_are_now() {
     again["recipients"] = json!([{"contact_id": ids[1]}, {"contact_id": ids[0]}]);
     let answer = program.gets(&again).await;
     assert_eq!(outcomes(&answer), ["QUEUED", "DUPLICATE"]);
-    let to: ContactId = world
-        .scalar("select contact_id from communications.messages order by id desc limit 1")
-        .await;
-    assert_eq!(to, ids[0]);
+    assert_eq!(last_written_to(&world).await, ids[0]);
 }
 
 /// Somebody is asked for by the id of a contact that is being merged.
@@ -92,12 +99,7 @@ async fn whoever_is_merged_meanwhile_is_written_to_as_who_they_are_then() {
     let world = World::new().await;
     let host = Host::of(&world).await;
     let program = Program::all(&world).await;
-    program.gets(&boarding(&host, "0")).await;
-    let ids: Vec<ContactId> =
-        sqlx::query_scalar("select contact_id from communications.messages order by id")
-            .fetch_all(&world.pool)
-            .await
-            .unwrap();
+    let ids = written_to(&world, &host, &program).await;
     let mut merging = world.database().begin().await.unwrap();
     merge(
         &mut merging,
@@ -113,10 +115,7 @@ async fn whoever_is_merged_meanwhile_is_written_to_as_who_they_are_then() {
     let (answer, ()) =
         futures_util::join!(program.gets(&again), commits_when_awaited(&world, merging));
     assert_eq!(outcomes(&answer), ["QUEUED"]);
-    let to: ContactId = world
-        .scalar("select contact_id from communications.messages order by id desc limit 1")
-        .await;
-    assert_eq!(to, ids[0]);
+    assert_eq!(last_written_to(&world).await, ids[0]);
 }
 
 #[tokio::test]
