@@ -56,6 +56,7 @@ mod media;
 mod media_faults;
 mod media_lives;
 mod merges;
+mod moves;
 mod n8n;
 mod names;
 mod notices;

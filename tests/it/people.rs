@@ -2,10 +2,9 @@
 //! somebody else.
 
 use crate::matrix::{T, message, messages, text};
-use crate::planted;
 use comms_core::contacts::{Alias, AliasKind, Sighting, resolve};
 use comms_core::inbound::{Door, Ingested, Source, take_in};
-use comms_core::model::{Channel, ContactId, MessageId};
+use comms_core::model::{Channel, ContactId};
 use comms_providers::Content;
 use comms_providers::event::{
     AccountRef, DeliveryStatus, DeliveryUpdate, EventKind, InboundMessage, Person, PersonChange,
@@ -21,7 +20,7 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-const STORY_BEGINS: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+pub const STORY_BEGINS: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
 
 /// One way in which the provider shows a person, at a second of the story.
 #[derive(Debug, Clone)]
@@ -60,7 +59,7 @@ pub fn changes(second: i64, kind: PersonChangeKind, before: Person, after: Perso
 }
 
 impl Seen {
-    fn event(&self, world: &World) -> ProviderEvent {
+    pub fn event(&self, world: &World) -> ProviderEvent {
         let at = STORY_BEGINS + Duration::seconds(self.second);
         let external_message_id = format!("wamid.{}", Uuid::now_v7());
         let kind = match &self.what {
@@ -93,7 +92,7 @@ impl Seen {
     }
 }
 
-fn event(world: &World, kind: EventKind) -> ProviderEvent {
+pub fn event(world: &World, kind: EventKind) -> ProviderEvent {
     ProviderEvent {
         account: Some(AccountRef {
             external_account_id: Some(world.iberia.phone_number_id.to_owned()),
@@ -106,7 +105,7 @@ fn event(world: &World, kind: EventKind) -> ProviderEvent {
 }
 
 /// One payload with these events.
-async fn payload(world: &World, events: Vec<ProviderEvent>) -> Ingested {
+pub async fn payload(world: &World, events: Vec<ProviderEvent>) -> Ingested {
     let source = Source {
         channel: Channel::WhatsApp,
         name: "TEST",
@@ -127,7 +126,7 @@ async fn see_at_once(world: &World, seen: &[Seen]) {
     payload(world, events).await;
 }
 
-async fn forget_everything(world: &World) {
+pub async fn forget_everything(world: &World) {
     world
         .execute(
             "truncate communications.contacts, communications.contact_identities, communications.contact_former_identities,
@@ -138,7 +137,7 @@ async fn forget_everything(world: &World) {
 }
 
 /// Contacts, threads, open reviews.
-async fn counted(world: &World) -> (i64, i64, i64) {
+pub async fn counted(world: &World) -> (i64, i64, i64) {
     (
         world.count("contacts").await,
         world.count("conversations").await,
@@ -159,8 +158,8 @@ pub async fn contact_of(world: &World, kind: &str, value: &str) -> Option<Contac
     .unwrap()
 }
 
-const OLD: &str = "34600111222";
-const NEW: &str = "34600999888";
+pub const OLD: &str = "34600111222";
+pub const NEW: &str = "34600999888";
 
 /// T20: the provider's own links, in every order in which they can come.
 #[tokio::test]
@@ -229,307 +228,6 @@ async fn one_person_is_one_contact_with_one_thread_in_every_order() {
         assert_eq!(counted(&world).await, (1, 1, 0), "{story}, at once");
         forget_everything(&world).await;
     }
-}
-
-#[tokio::test]
-async fn an_old_number_finds_its_next_owner_and_is_no_address_any_more() {
-    let world = World::new().await;
-    let moved = changes(
-        10,
-        PersonChangeKind::Number,
-        person(OLD, ""),
-        person(NEW, ""),
-    );
-    see(&world, &writes(1, OLD, "")).await;
-    let told = moved.event(&world);
-    payload(&world, vec![told.clone()]).await;
-    let first = contact_of(&world, "phone", "+34600999888").await.unwrap();
-    assert_eq!(contact_of(&world, "phone", "+34600111222").await, None);
-    let (identifiers, address): (Value, String) = sqlx::query_as(
-        "select c.identifiers, (select address from communications.messages order by thread_at desc limit 1) from communications.contacts c",
-    )
-    .fetch_one(&world.pool)
-    .await
-    .unwrap();
-    assert_eq!(
-        identifiers,
-        json!({"phone": ["+34600999888"], "wa_id": ["34600999888"]})
-    );
-    assert_eq!(address, "+34600999888", "answers go to the new number");
-    let history: Vec<String> = sqlx::query_scalar(
-        "select value from communications.contact_former_identities order by value",
-    )
-    .fetch_all(&world.pool)
-    .await
-    .unwrap();
-    assert_eq!(history, ["+34600111222", "34600111222"]);
-
-    // Somebody else has it now.
-    see(&world, &writes(20, OLD, "")).await;
-    let second = contact_of(&world, "phone", "+34600111222").await.unwrap();
-    assert_ne!(first, second);
-    // What the first one wrote before comes late, and the notice comes again.
-    see(&world, &writes(5, OLD, "")).await;
-    payload(&world, vec![told]).await;
-    assert_eq!(
-        contact_of(&world, "phone", "+34600111222").await,
-        Some(second)
-    );
-    assert_eq!(counted(&world).await, (2, 2, 0));
-    let of_first: i64 =
-        sqlx::query_scalar("select count(*) from communications.messages where contact_id = $1")
-            .bind(first)
-            .fetch_one(&world.pool)
-            .await
-            .unwrap();
-    assert_eq!(of_first, 3, "two messages and the notice");
-}
-
-/// Meta tells of a new user id when somebody changes their number, too: it says which number they have now.
-#[tokio::test]
-async fn a_number_is_given_up_whatever_the_notice_of_it_is_called() {
-    let world = World::new().await;
-    see(&world, &writes(1, OLD, "ES.1")).await;
-    let moved = (person(OLD, "ES.1"), person(NEW, "ES.2"));
-    see(
-        &world,
-        &changes(10, PersonChangeKind::UserId, moved.0, moved.1),
-    )
-    .await;
-    let first = contact_of(&world, "bsuid", "ES.2").await;
-    assert_eq!(contact_of(&world, "wa_id", NEW).await, first);
-    assert_eq!(contact_of(&world, "wa_id", OLD).await, None);
-    see(&world, &writes(20, OLD, "ES.9")).await;
-    assert_ne!(contact_of(&world, "wa_id", OLD).await, first);
-    assert_eq!(counted(&world).await, (2, 2, 0));
-
-    // Another id beside the same number gives nothing up.
-    let same = (person(NEW, "ES.2"), person(NEW, "ES.3"));
-    see(
-        &world,
-        &changes(30, PersonChangeKind::UserId, same.0, same.1),
-    )
-    .await;
-    assert_eq!(contact_of(&world, "wa_id", NEW).await, first);
-    assert_eq!(contact_of(&world, "bsuid", "ES.3").await, first);
-}
-
-/// The pillars do not know of the change: what they say does not give the number back.
-#[tokio::test]
-async fn hearsay_does_not_bring_an_old_number_back() {
-    let world = World::new().await;
-    let profile = comms_core::model::PassengerProfileId::generate();
-    let sighting = Sighting {
-        aliases: vec![Alias::new(AliasKind::Phone, "+34600111222")],
-        passenger_profile: Some(profile),
-        ..Sighting::new(world.iberia.tenant)
-    };
-    let told = || async {
-        let mut tx = world.database().begin().await.unwrap();
-        let contact = resolve(&mut tx, std::slice::from_ref(&sighting))
-            .await
-            .unwrap()[0];
-        tx.commit().await.unwrap();
-        contact
-    };
-    let contact = told().await;
-    let number = PersonChangeKind::Number;
-    see(
-        &world,
-        &changes(1, number, person(OLD, ""), person(NEW, "")),
-    )
-    .await;
-    assert_eq!(told().await, contact);
-    assert_eq!(contact_of(&world, "phone", "+34600111222").await, None);
-    see(&world, &writes(9, OLD, "")).await;
-    assert_ne!(
-        contact_of(&world, "phone", "+34600111222").await,
-        Some(contact)
-    );
-}
-
-/// The host still has the old number of somebody: who has it now is told, and what Meta reports of them is not the old owner's.
-#[tokio::test]
-async fn a_report_about_a_number_that_was_given_up_teaches_nothing() {
-    let world = World::new().await;
-    let first = planted::one(&world).await;
-    world.step_dispatch().await;
-    let call = world.simulator.calls().remove(0);
-    let to = call.to.clone().unwrap().replace('+', "");
-    let moved = (person(&to, ""), person(NEW, ""));
-    see(
-        &world,
-        &changes(1, PersonChangeKind::Number, moved.0, moved.1),
-    )
-    .await;
-    let told = of_message(&world, first).await;
-    assert_eq!(contact_of(&world, "wa_id", NEW).await, Some(told));
-    let recipients = [person(&to, "ES.9"), person("", "ES.8")];
-    for (recipient, status) in recipients
-        .into_iter()
-        .zip([DeliveryStatus::Sent, DeliveryStatus::Delivered])
-    {
-        let update = DeliveryUpdate {
-            external_message_id: call.wamid.clone().unwrap(),
-            status,
-            provider_status: format!("{status:?}").to_lowercase(),
-            correlation_id: None,
-            occurred_at: STORY_BEGINS + Duration::seconds(5),
-            failure: None,
-            recipient: Some(recipient),
-            price: None,
-        };
-        payload(
-            &world,
-            vec![event(&world, EventKind::Status(Box::new(update)))],
-        )
-        .await;
-    }
-    assert_eq!(contact_of(&world, "bsuid", "ES.9").await, None);
-    assert_eq!(contact_of(&world, "bsuid", "ES.8").await, None);
-    see(&world, &writes(9, &to, "ES.9")).await;
-    assert_ne!(contact_of(&world, "bsuid", "ES.9").await, Some(told));
-}
-
-async fn of_message(world: &World, message: MessageId) -> ContactId {
-    sqlx::query_scalar("select contact_id from communications.messages where id = $1")
-        .bind(message)
-        .fetch_one(&world.pool)
-        .await
-        .unwrap()
-}
-
-/// Nor do they need ids for it.
-#[tokio::test]
-async fn who_moves_to_a_known_number_without_ids_is_who_they_were() {
-    let world = World::new().await;
-    see(&world, &writes(1, NEW, "")).await;
-    see(&world, &writes(2, OLD, "")).await;
-    let themselves = contact_of(&world, "wa_id", OLD).await;
-    let moved = (person(OLD, ""), person(NEW, ""));
-    see(
-        &world,
-        &changes(10, PersonChangeKind::Number, moved.0, moved.1),
-    )
-    .await;
-    see(&world, &writes(20, NEW, "")).await;
-    assert_eq!(newest_writer(&world).await, themselves);
-    assert_eq!(counted(&world).await, (2, 2, 1));
-}
-
-/// In whatever form somebody else had it, while they have another form of it themselves already.
-#[tokio::test]
-async fn who_moves_to_a_number_that_two_have_in_two_forms_is_its_only_owner() {
-    let world = World::new().await;
-    let (short, long) = ("551187654321", "5511987654321");
-    see(&world, &writes(1, OLD, "ES.1")).await;
-    let themselves = contact_of(&world, "bsuid", "ES.1").await;
-    sqlx::query(
-        "with other as (insert into communications.contacts (tenant_id, id) values ($1, gen_random_uuid()) returning *)
-         insert into communications.contact_identities (tenant_id, kind, value, contact_id)
-         select other.tenant_id, i.kind, i.value, case when i.theirs then $2 else other.id end
-           from other cross join (values ('phone', '+5511987654321', false), ('phone', '+551187654321', true), ('wa_id', '551187654321', true))
-                as i (kind, value, theirs)",
-    )
-    .bind(world.iberia.tenant)
-    .bind(themselves)
-    .execute(&world.pool)
-    .await
-    .unwrap();
-    let moved = (person(OLD, "ES.1"), person(short, "ES.1"));
-    see(
-        &world,
-        &changes(10, PersonChangeKind::Number, moved.0, moved.1),
-    )
-    .await;
-    assert_eq!(world.count("quarantine").await, 0);
-    for number in [short, long] {
-        see(&world, &writes(20, number, "")).await;
-        assert_eq!(newest_writer(&world).await, themselves, "{number}");
-    }
-}
-
-/// Three who each take the number of the next; and news that is told again.
-#[tokio::test]
-async fn numbers_that_go_round_are_each_somebodys() {
-    let world = World::new().await;
-    let numbers = ["34600000001", "34600000002", "34600000003"];
-    let ids = ["ES.1", "ES.2", "ES.3"];
-    for (number, id) in numbers.iter().zip(ids) {
-        see(&world, &writes(1, number, id)).await;
-    }
-    let moves = |at: i64, who: usize, from: usize, to: usize| {
-        let (before, after) = (
-            person(numbers[from], ids[who]),
-            person(numbers[to], ids[who]),
-        );
-        changes(at, PersonChangeKind::Number, before, after)
-    };
-    for news in [
-        moves(10, 0, 0, 1),
-        moves(11, 1, 1, 2),
-        moves(12, 2, 2, 0),
-        // Told again, by another number of ours.
-        moves(13, 0, 0, 1),
-    ] {
-        see(&world, &news).await;
-    }
-    for (id, number) in [(0, 1), (1, 2), (2, 0)] {
-        let owner = contact_of(&world, "bsuid", ids[id]).await;
-        assert_eq!(
-            contact_of(&world, "wa_id", numbers[number]).await,
-            owner,
-            "{id}"
-        );
-    }
-}
-
-async fn newest_writer(world: &World) -> Option<ContactId> {
-    world
-        .scalar("select contact_id from communications.messages order by thread_at desc limit 1")
-        .await
-}
-
-/// Somebody's new number was another's. Their own former id says who they are.
-#[tokio::test]
-async fn who_takes_over_a_known_number_stays_who_they_are() {
-    let world = World::new().await;
-    see(&world, &writes(1, NEW, "")).await;
-    see(&world, &writes(2, OLD, "ES.1")).await;
-    let (other, themselves) = (
-        contact_of(&world, "wa_id", NEW).await,
-        contact_of(&world, "bsuid", "ES.1").await,
-    );
-    assert_ne!(other, themselves);
-    let moved = (person(OLD, "ES.1"), person(NEW, "ES.2"));
-    see(
-        &world,
-        &changes(10, PersonChangeKind::Number, moved.0, moved.1),
-    )
-    .await;
-    assert_eq!(contact_of(&world, "bsuid", "ES.2").await, themselves);
-    // Whoever had the number has it no more.
-    assert_eq!(contact_of(&world, "wa_id", NEW).await, themselves);
-    assert_eq!(
-        contact_of(&world, "phone", "+34600999888").await,
-        themselves
-    );
-    see(&world, &writes(20, NEW, "ES.2")).await;
-    assert_eq!(newest_writer(&world).await, themselves);
-    // Without their id, too.
-    see(&world, &writes(30, NEW, "")).await;
-    assert_eq!(newest_writer(&world).await, themselves);
-    // What the other one wrote before comes late.
-    see(&world, &writes(5, NEW, "")).await;
-    let late: Option<ContactId> = world
-        .scalar("select contact_id from communications.messages order by created_at desc limit 1")
-        .await;
-    assert_eq!(late, other);
-    assert_eq!(
-        counted(&world).await,
-        (2, 2, 1),
-        "people decide about the number"
-    );
 }
 
 /// As the host names them, without a profile of a passenger.

@@ -44,7 +44,7 @@ fn reacts(id: &str, at: i64, target: &str, emoji: &str) -> Value {
 }
 
 /// All orders of as many things.
-fn orders(count: usize) -> Vec<Vec<usize>> {
+pub fn orders(count: usize) -> Vec<Vec<usize>> {
     if count == 0 {
         return vec![Vec::new()];
     }

@@ -31,6 +31,8 @@ pub struct Decisions {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) given_up: Vec<GivenUp>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) gained: Vec<Gained>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) known: Vec<Facts>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) reviews: Vec<Doubt>,
@@ -79,6 +81,18 @@ pub(super) struct GivenUp {
     taken_over: bool,
 }
 
+/// An alias that its owner has by the provider's news of that time: older news does not take it away.
+#[derive(Debug, Serialize)]
+pub(super) struct Gained {
+    tenant_id: TenantId,
+    contact_id: ContactId,
+    kind: &'static str,
+    scope: &'static str,
+    value: String,
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+}
+
 /// Two contacts that some evidence says are one.
 #[derive(Debug, Serialize)]
 pub(super) struct Doubt {
@@ -104,6 +118,7 @@ impl Decisions {
         self.created.is_empty()
             && self.aliases.is_empty()
             && self.given_up.is_empty()
+            && self.gained.is_empty()
             && self.known.is_empty()
             && self.reviews.is_empty()
     }
@@ -165,6 +180,9 @@ impl Room {
         for alias in given_up {
             self.give_up(sighting, contact, alias);
         }
+        for alias in &sighting.gained {
+            self.note_gained(sighting, contact, alias);
+        }
         if let Some(host) = sighting.of_the_host() {
             self.owners.links(sighting.tenant, host, contact);
         }
@@ -185,15 +203,21 @@ impl Room {
         };
         let others = proofs().flat_map(|alias| variants::forms(alias).into_iter().skip(1));
         let all = proofs().cloned().chain(others);
-        all.filter_map(|alias| {
-            let owner = self.owners.at(sighting.tenant, &alias, sighting.at)?;
-            Some(Pointer {
+        let owned = all.filter_map(|alias| {
+            let owns = self.owners.owns(sighting.tenant, &alias, sighting.at);
+            let pointer = Pointer {
                 kind: alias.kind.as_str(),
                 value: alias.value,
-                contact_id: owner,
-            })
-        })
-        .collect()
+                contact_id: owns.owner()?,
+            };
+            Some((pointer, matches!(owns, Owns::Since(_))))
+        });
+        let (since, then): (Vec<_>, Vec<_>) = owned.partition(|(_, since)| *since);
+        // Who came to a number later had it not yet, but whoever wrote from it may be nobody else. That somebody left it is not about them.
+        let nobody_else = then.is_empty() && before.is_empty();
+        let since = since.into_iter().filter(|_| nobody_else);
+        let proofs = then.into_iter().chain(since);
+        proofs.map(|(pointer, _)| pointer).collect()
     }
 
     fn by_mailbox(&self, sighting: &Sighting) -> Option<(ContactId, String)> {
@@ -267,7 +291,7 @@ impl Room {
         let tenant = sighting.tenant;
         let past = match self.owners.owns(tenant, alias, sighting.at) {
             // Somebody's, or somebody's then and not now.
-            Owns::Now(_) | Owns::Then(_) => return,
+            Owns::Now(_) | Owns::Then(_) | Owns::Since(_) => return,
             Owns::Nobody { had_by } => had_by,
         };
         // Others' records of a person outlive the number: what somebody gave up is not theirs again by hearsay.
@@ -305,8 +329,8 @@ impl Room {
                 }
                 Owns::Now(owner) => owner,
                 Owns::Nobody { .. } if form == *alias => contact,
-                // Told before, or a form that nobody used.
-                Owns::Then(_) | Owns::Nobody { .. } => continue,
+                // Told before, or a form that nobody used; or whoever has it came to it later, or back to it.
+                Owns::Then(_) | Owns::Nobody { .. } | Owns::Since(_) => continue,
             };
             self.leave(tenant, form, owner, at, false);
         }
@@ -330,12 +354,33 @@ impl Room {
                     self.leave(tenant, form, owner, at, true);
                     was_anothers = true;
                 }
-                // Theirs already, nobody's, or somebody's who left it after this news was written.
-                Owns::Now(_) | Owns::Then(_) | Owns::Nobody { .. } => {}
+                // Theirs already, nobody's, or somebody's who came to it or left it after this news was written.
+                Owns::Now(_) | Owns::Then(_) | Owns::Since(_) | Owns::Nobody { .. } => {}
             }
         }
         if was_anothers && self.owners.at(tenant, alias, None).is_none() {
             self.have(tenant, contact, alias, from);
+        }
+    }
+
+    /// Of what they have of the number, and nobody takes it away by older news.
+    fn note_gained(&mut self, sighting: &Sighting, contact: ContactId, alias: &Alias) {
+        let (tenant, Some(at)) = (sighting.tenant, sighting.at) else {
+            return;
+        };
+        for form in variants::forms(alias) {
+            if self.owners.owns(tenant, &form, sighting.at) != Owns::Now(contact) {
+                continue;
+            }
+            self.owners.gain(tenant, &form, at);
+            self.decisions.gained.push(Gained {
+                tenant_id: tenant,
+                contact_id: contact,
+                kind: form.kind.as_str(),
+                scope: SCOPE,
+                value: form.value,
+                at,
+            });
         }
     }
 

@@ -23,6 +23,9 @@ struct KnownAlias {
     contact_id: ContactId,
     link: Option<Uuid>,
     incomplete: bool,
+    /// By the provider's newest news that it is theirs.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    gained_at: Option<OffsetDateTime>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -48,16 +51,29 @@ pub(super) enum Owns {
     Now(ContactId),
     /// It was theirs at that time and they have given it up since.
     Then(ContactId),
+    /// It is theirs by the provider's news of a later time; whose it was before is not known.
+    Since(ContactId),
     /// Nobody's; these gave it up before.
     Nobody {
         had_by: Vec<ContactId>,
     },
 }
 
+impl Owns {
+    pub fn owner(&self) -> Option<ContactId> {
+        match self {
+            Self::Now(owner) | Self::Then(owner) | Self::Since(owner) => Some(*owner),
+            Self::Nobody { .. } => None,
+        }
+    }
+}
+
 /// See the module.
 pub(super) struct Owners {
     by_alias: HashMap<(TenantId, Alias), ContactId>,
     former: HashMap<(TenantId, Alias), Vec<(OffsetDateTime, ContactId)>>,
+    /// Since when somebody has one by the provider's news.
+    gained: HashMap<(TenantId, Alias), OffsetDateTime>,
     /// By the id of a passenger's profile, a driver or a vendor.
     by_host: HashMap<(TenantId, Uuid), ContactId>,
     links: HashMap<ContactId, Uuid>,
@@ -71,6 +87,10 @@ impl Owners {
             let kind = AliasKind::of(&a.kind)?;
             Some(((a.tenant_id, Alias::new(kind, &a.value)), a.contact_id))
         };
+        let gained = |a: &KnownAlias| {
+            let kind = AliasKind::of(&a.kind)?;
+            Some(((a.tenant_id, Alias::new(kind, &a.value)), a.gained_at?))
+        };
         let mut former: HashMap<_, Vec<_>> = HashMap::new();
         for a in &known.former {
             let Some(kind) = AliasKind::of(&a.kind) else {
@@ -82,6 +102,7 @@ impl Owners {
         Self {
             by_alias: known.aliases.iter().filter_map(current).collect(),
             former,
+            gained: known.aliases.iter().filter_map(gained).collect(),
             by_host: known
                 .profiles
                 .iter()
@@ -107,8 +128,12 @@ impl Owners {
         let key = (tenant, alias.clone());
         let former = self.former.get(&key).map(Vec::as_slice).unwrap_or_default();
         let then = at.and_then(|at| former.iter().filter(|(until, _)| at <= *until).min());
+        let since = self.gained.get(&key);
         match (then, self.by_alias.get(&key)) {
             (Some((_, owner)), _) => Owns::Then(*owner),
+            (None, Some(owner)) if at.is_some_and(|at| since.is_some_and(|since| at < *since)) => {
+                Owns::Since(*owner)
+            }
             (None, Some(owner)) => Owns::Now(*owner),
             (None, None) => Owns::Nobody {
                 had_by: former.iter().map(|(_, owner)| *owner).collect(),
@@ -122,16 +147,17 @@ impl Owners {
         alias: &Alias,
         at: Option<OffsetDateTime>,
     ) -> Option<ContactId> {
-        match self.owns(tenant, alias, at) {
-            Owns::Now(owner) | Owns::Then(owner) => Some(owner),
-            Owns::Nobody { .. } => None,
-        }
+        self.owns(tenant, alias, at).owner()
     }
 
     /// Has this contact given it up, whenever?
     pub fn had(&self, tenant: TenantId, alias: &Alias, contact: ContactId) -> bool {
         let former = self.former.get(&(tenant, alias.clone()));
         former.is_some_and(|former| former.iter().any(|(_, owner)| *owner == contact))
+    }
+
+    pub fn gain(&mut self, tenant: TenantId, alias: &Alias, at: OffsetDateTime) {
+        self.gained.insert((tenant, alias.clone()), at);
     }
 
     pub fn of_the_host(&self, sighting: &Sighting) -> Option<ContactId> {
@@ -168,6 +194,7 @@ impl Owners {
     pub fn lose(&mut self, tenant: TenantId, alias: &Alias, owner: ContactId, at: OffsetDateTime) {
         let key = (tenant, alias.clone());
         self.by_alias.remove(&key);
+        self.gained.remove(&key);
         self.former.entry(key).or_default().push((at, owner));
     }
 
