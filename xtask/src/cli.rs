@@ -27,7 +27,7 @@ Checks and tests:
   check                     fmt, clippy, template
   standin                   installs the Hasura-compatible stand-in that the stage of this name asks (once; ten minutes)
   n8n test                  installs n8n (once; 3 GB), imports the workflows of n8n/ and drives them on the stack
-  sqlx [--check]            prepare .sqlx from the migrations and queries, or compare with it
+  sqlx [--check]            prepare .sqlx and docs/schema.sql from the migrations and queries, or compare with them
   deny [advisories]         licences, bans and sources of the dependencies; advisories needs the network
   fuzz [TARGET…] [--seconds N]
                             inputs that nobody thought of, for what reads bytes from outside (default: every target, 20 s each)

@@ -23,6 +23,7 @@ mod project;
 mod release;
 mod run;
 mod say;
+mod schema;
 mod secrets;
 mod simulator;
 mod stack;

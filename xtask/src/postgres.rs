@@ -143,7 +143,12 @@ pub fn binaries(project: &Project) -> Result<PathBuf> {
 
 impl Postgres {
     pub fn psql(&self) -> Command {
-        let mut command = Command::new(self.bin.join("psql"));
+        self.program("psql")
+    }
+
+    /// One of psql's companions.
+    pub fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.bin.join(name));
         command.env("PGCONNECT_TIMEOUT", "10");
         command
     }

@@ -1,4 +1,4 @@
-//! `.sqlx`: what the compiler knows about every query, prepared and checked without sqlx-cli.
+//! `.sqlx`: what the compiler knows about every query, prepared and checked without sqlx-cli; and [`schema`], beside it.
 //!
 //! A scratch database gets the migrations; every crate that uses sqlx is type-checked against it with
 //! `SQLX_OFFLINE_DIR` set, and the macros write one JSON per query there. A folder made from nothing holds no
@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::{
     postgres::{self, Postgres},
     project::{Project, cargo},
-    run, say,
+    run, say, schema,
 };
 
 /// A host's part of the domain contract, as the tests have it: the queries name its views.
@@ -36,21 +36,33 @@ pub fn prepare(project: &Project, mode: Mode) -> Result<()> {
     let scratch = format!("communications_prepare_{}", std::process::id());
     let maintenance = server.url.clone();
     server.query(&maintenance, &format!("create database {scratch}"))?;
-    let result = describe(project, &server, &server.url_of(&scratch)?);
+    let result = made_and_described(project, &server, &server.url_of(&scratch)?);
     server.query(
         &maintenance,
         &format!("drop database {scratch} with (force)"),
     )?;
-    let fresh = result?;
+    let (schema, fresh) = result?;
+    schema::keep(project, mode, &schema)?;
     match mode {
         Mode::Write => replace(project, &fresh),
         Mode::Check => compare(project, &fresh),
     }
 }
 
-/// Has the compiler describe every query; returns the folder with one file per query.
-fn describe(project: &Project, server: &Postgres, database: &str) -> Result<PathBuf> {
+/// What the migrations make of an empty database, and the folder with one file per query.
+fn made_and_described(
+    project: &Project,
+    server: &Postgres,
+    database: &str,
+) -> Result<(String, PathBuf)> {
     apply_migrations(project, server, database)?;
+    let made = schema::read(server, database)?;
+    apply_host_views(project, server, database)?;
+    Ok((made, describe(project, database)?))
+}
+
+/// Has the compiler describe every query.
+fn describe(project: &Project, database: &str) -> Result<PathBuf> {
     let crates = crates_with_queries(project)?;
     if crates.is_empty() {
         bail!("no workspace crate depends on sqlx");
@@ -78,8 +90,14 @@ fn describe(project: &Project, server: &Postgres, database: &str) -> Result<Path
     result.map(|()| fresh)
 }
 
-/// The migrations in the order of their names, then the views that the host of the service defines.
-pub fn apply_migrations(project: &Project, server: &Postgres, database: &str) -> Result<()> {
+/// A database as the service finds it: the migrations, and what its host defines.
+pub fn apply_all(project: &Project, server: &Postgres, database: &str) -> Result<()> {
+    apply_migrations(project, server, database)?;
+    apply_host_views(project, server, database)
+}
+
+/// In the order of their names.
+fn apply_migrations(project: &Project, server: &Postgres, database: &str) -> Result<()> {
     let dir = project.root.join("migrations");
     let mut files: Vec<PathBuf> = fs::read_dir(&dir)
         .with_context(|| format!("read {}", dir.display()))?
@@ -87,10 +105,13 @@ pub fn apply_migrations(project: &Project, server: &Postgres, database: &str) ->
         .filter(|path| is_migration(path))
         .collect();
     files.sort();
-    files.push(project.root.join(HOST_VIEWS));
     files
         .iter()
         .try_for_each(|file| server.apply(database, file))
+}
+
+fn apply_host_views(project: &Project, server: &Postgres, database: &str) -> Result<()> {
+    server.apply(database, &project.root.join(HOST_VIEWS))
 }
 
 fn is_migration(path: &Path) -> bool {

@@ -60,7 +60,7 @@ pub fn bench_program(project: &Project) -> Result<PathBuf> {
 
 fn create(project: &Project, server: &Postgres, database: &str) -> Result<()> {
     server.query(&server.url, &format!("create database {database}"))?;
-    prepare::apply_migrations(project, server, &server.url_of(database)?)
+    prepare::apply_all(project, server, &server.url_of(database)?)
 }
 
 /// Runs `comms-bench` with its settings.

@@ -178,7 +178,7 @@ fn missing_inbox(
     ] {
         server.query(&server.url, &sql)?;
     }
-    prepare::apply_migrations(project, server, &server.url_of(&database)?)?;
+    prepare::apply_all(project, server, &server.url_of(&database)?)?;
     Ok(Some(json!({
         "database": database, "conversations": conversations, "fingerprint": fingerprint,
     })))
