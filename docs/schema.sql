@@ -346,6 +346,19 @@ begin
                                  and known.channel = m.channel and known.category = c.category
                                order by known.at desc, known.id desc limit 1), true)
      order by m.tenant_id, m.contact_id, m.channel, c.category, e.at desc nulls first;
+
+    insert into communications.channel_account_events (tenant_id, id, account_id, field, event, alert, occurred_at, raw, raw_hash)
+    select distinct on (m.tenant_id, m.account_id, n.raw_hash)
+           m.tenant_id, communications.uuid_v7(), m.account_id, 'messages', e.code, true, n.at,
+           jsonb_build_object('code', e.code, 'message_id', m.id), n.raw_hash
+      from unnest(p_tenants, p_ids, p_codes, p_effects, p_at) as e (tenant_id, id, code, effect, at)
+      join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+     cross join lateral (select least(coalesce(e.at, now()), now()) as at) t
+     cross join lateral (select t.at, sha256(convert_to(concat_ws(' ', 'refused', e.code, (t.at at time zone 'UTC')::date), 'UTF8'))
+                                as raw_hash) n
+     where e.effect = 'NOTICE'
+     order by m.tenant_id, m.account_id, n.raw_hash, n.at
+    on conflict on constraint channel_account_events_key do nothing;
 end
 $_$;
 
@@ -3000,6 +3013,7 @@ declare
     v_logged    uuid[];
     v_unknown   jsonb;
     v_parked    jsonb := '[]';
+    v_alerts    bigint := 0;
 begin
     select array_agg(r.tenant_id), array_agg(r.id), array_agg(r.account_id), array_agg(r.external_message_id),
            array_agg(coalesce(by_echo.id, by_id.id)), array_agg(r.status), array_agg(r.provider_status), array_agg(r.failure_code),
@@ -3069,9 +3083,10 @@ begin
 
     if exists (select from unnest(v_effects) as e (effect) where e.effect <> '') then
         perform communications.apply_reported(v_tenants, v_ids, v_codes, v_effects, v_at);
-        select coalesce(jsonb_agg(e.id), '[]') into v_parked
-          from unnest(v_ids, v_effects, v_at) as e (id, effect, at)
-         where e.effect = 'PARK_HOLD' and communications.reported_hold(e.at) > now();
+        select coalesce(jsonb_agg(e.id) filter (where e.effect = 'PARK_HOLD' and communications.reported_hold(e.at) > now()), '[]'),
+               count(*) filter (where e.effect = 'NOTICE')
+          into v_parked, v_alerts
+          from unnest(v_ids, v_effects, v_at) as e (id, effect, at);
     end if;
 
     perform communications.store_prices(v_tenants, v_ids, v_accounts, v_at, v_prices)
@@ -3090,7 +3105,8 @@ begin
         perform communications.learn_aliases(v_unknown);
     end if;
 
-    return jsonb_build_object('new', cardinality(v_logged), 'waiting', cardinality(v_logged) - cardinality(v_ids), 'parked', v_parked);
+    return jsonb_build_object(
+        'new', cardinality(v_logged), 'waiting', cardinality(v_logged) - cardinality(v_ids), 'parked', v_parked, 'alerts', v_alerts);
 end
 $$;
 

@@ -48,6 +48,8 @@ struct Left {
     pair: Option<f64>,
     class: String,
     stopped: i64,
+    /// Notices about the account.
+    notices: i64,
 }
 
 const LEFT: &str = "
@@ -58,7 +60,9 @@ const LEFT: &str = "
              where b.kind = 'PAIR' and b.subject = m.address) as pair,
            (select t.class from communications.message_attempts t where t.message_id = m.id and t.fence = m.fence) as class,
            (select count(*) from communications.consents c
-             where c.contact_id = m.contact_id and c.category = 'MARKETING' and not c.granted) as stopped
+             where c.contact_id = m.contact_id and c.category = 'MARKETING' and not c.granted) as stopped,
+           (select count(*) from communications.channel_account_events e
+             where e.account_id = m.account_id and e.alert and e.field = 'messages' and e.event = m.failed_code) as notices
       from communications.messages m
       join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
       left join communications.breakers k on k.tenant_id = a.tenant_id and k.account_id = a.id
@@ -155,6 +159,8 @@ fn has_its_effect(code: i64, verdict: Verdict, left: &Left) {
     assert_eq!(left.class, verdict.class.as_str(), "{told}");
     let stopped = i64::from(verdict.opt_out == Some(OptOut::Marketing));
     assert_eq!(left.stopped, stopped, "{told}");
+    let notices = i64::from(verdict.class == OutcomeClass::AccountConfig);
+    assert_eq!(left.notices, notices, "{told}");
     let wish = verdict.wait.unwrap_or_default().as_secs_f64();
     match verdict.class {
         OutcomeClass::Retryable => {

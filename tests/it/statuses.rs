@@ -287,3 +287,32 @@ async fn a_hold_that_is_told_of_late_ends_an_hour_after_it_was_said() {
         .await;
     assert!((1700.0..=1800.0).contains(&left), "{left} s");
 }
+
+/// One message after another fails for it: a person hears of it once a day, and the account goes on.
+#[tokio::test]
+async fn what_fails_for_the_accounts_own_sake_is_a_notice_about_it() {
+    let world = World::new().await;
+    let [first, second] = &sent(&world, 1).await[..] else {
+        panic!("two messages");
+    };
+    let notices = "channel_account_events e
+                    where e.field = 'messages' and e.event = '131042' and e.alert and e.raw ->> 'code' = '131042'
+                      and exists (select from communications.messages m
+                                   where m.tenant_id = e.tenant_id and m.account_id = e.account_id and m.id::text = e.raw ->> 'message_id')";
+    // In the middle of a day, by anybody's clock.
+    let noon = clock::now().unix_timestamp() / 86_400 * 86_400 - 43_200;
+    failure_is_reported(&world, first, 131_042, noon).await;
+    failure_is_reported(&world, first, 131_042, noon).await;
+    failure_is_reported(&world, second, 131_042, noon + 60).await;
+    assert_eq!(
+        world.count("messages where failed_code = '131042'").await,
+        2
+    );
+    assert_eq!(world.count(notices).await, 1);
+    assert_eq!(
+        world
+            .count("channel_accounts where status <> 'ACTIVE'")
+            .await,
+        0
+    );
+}

@@ -60,6 +60,8 @@ pub struct Recorded {
     pub waiting: usize,
     /// Messages whose account a report has parked.
     parked: Vec<MessageId>,
+    /// Failures for an account's own sake.
+    alerts: u32,
 }
 
 impl<Of> StatusReport<Of> {
@@ -109,6 +111,13 @@ impl Recorded {
             tracing::error!(message.id = %message, "a report parks the account");
             telemetry::metric("AccountParked", 1.0, &[]);
         }
+        if self.alerts > 0 {
+            tracing::warn!(
+                reports = self.alerts,
+                "messages fail for their account's own sake"
+            );
+            telemetry::metric("AccountNotice", f64::from(self.alerts), &[]);
+        }
     }
 }
 
@@ -130,6 +139,7 @@ fn effect(failure: &DeliveryFailure) -> Effect {
         (Some(OptOut::Marketing), _) => Effect::OptOutMarketing,
         (Some(OptOut::Everything), _) => Effect::OptOut,
         (None, OutcomeClass::Hold(scope)) if scope != Scope::Template => Effect::ParkHold,
+        (None, OutcomeClass::AccountConfig) => Effect::Notice,
         _ => Effect::None,
     }
 }

@@ -88,8 +88,10 @@ impl Counts {
                 *count,
                 &[("Lane", lane.as_str()), ("Class", class)],
             );
-            if *class == "UNKNOWN" {
-                telemetry::metric("UnknownCode", *count, &[]);
+            match *class {
+                "UNKNOWN" => telemetry::metric("UnknownCode", *count, &[]),
+                "ACCOUNT_CONFIG" => telemetry::metric("AccountNotice", *count, &[]),
+                _ => {}
             }
         }
         if self.parked > 0.0 {

@@ -113,6 +113,7 @@ pub fn decide(outcome: &SendOutcome, lane: Lane, attempt: i32, jitter: f64) -> D
         | OutcomeClass::PermanentTemplate
         | OutcomeClass::AccountConfig => {
             Decision::end(MessageStatus::Failed).with(match refusal.opt_out {
+                None if refusal.class == OutcomeClass::AccountConfig => Effect::Notice,
                 None => Effect::None,
                 Some(OptOut::Marketing) => Effect::OptOutMarketing,
                 Some(OptOut::Everything) => Effect::OptOut,

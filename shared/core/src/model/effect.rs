@@ -19,6 +19,8 @@ pub enum Effect {
     /// The recipient wants no more of this channel.
     OptOut,
     OptOutMarketing,
+    /// Refused for the account's own sake: somebody must mend it.
+    Notice,
     /// Nobody has this address.
     Bounce,
     /// Whoever has this address has complained.
@@ -38,6 +40,7 @@ impl Effect {
             Self::Trouble => "TROUBLE",
             Self::OptOut => "OPT_OUT",
             Self::OptOutMarketing => "OPT_OUT_MARKETING",
+            Self::Notice => "NOTICE",
             Self::Bounce => "BOUNCE",
             Self::Complaint => "COMPLAINT",
         }

@@ -136,6 +136,20 @@ fn an_unknown_code_gets_one_more_try_and_marketing_a_day() {
 }
 
 #[test]
+fn what_is_refused_for_the_accounts_own_sake_is_told_of_it() {
+    let decision = decide(
+        &refused(OutcomeClass::AccountConfig, None),
+        Lane::Bulk,
+        1,
+        0.5,
+    );
+    assert_eq!(
+        (decision.status, decision.effect),
+        (MessageStatus::Failed, Effect::Notice)
+    );
+}
+
+#[test]
 fn who_stops_a_channel_is_heard() {
     let outcome = |opt_out| {
         SendOutcome::Refused(Refusal {
