@@ -8,6 +8,7 @@ mod automatic;
 mod body;
 mod bounce;
 mod danger;
+mod flowed;
 mod group;
 mod headers;
 mod html;

@@ -3,7 +3,7 @@
 //! Programs that do not say in which characters they write are read as UTF-8 where they are that, else as their HTML says, else as
 //! Windows-1252, which is what such programs mean.
 
-use super::{TEXT_LIMIT, html};
+use super::{TEXT_LIMIT, flowed, html};
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::html::text_to_html;
@@ -39,7 +39,10 @@ fn as_text(source: &str) -> String {
 
 fn written<'a>(mail: &Message<'_>, parts: impl Iterator<Item = &'a MessagePart<'a>>) -> String {
     let texts = parts.filter_map(|part| match &part.body {
-        PartType::Text(text) => Some(meant(mail, part, text).replace("\r\n", "\n")),
+        PartType::Text(text) => {
+            let text = meant(mail, part, text).replace("\r\n", "\n");
+            Some(flowed::unbroken(part, text))
+        }
         PartType::Html(source) => Some(as_text(&meant(mail, part, source))),
         _ => None,
     });

@@ -281,3 +281,32 @@ fn pictures_that_fit_stay() {
     let html = read.html.expect("HTML");
     assert!(read.cut && html.contains(small) && html.len() < TEXT_LIMIT + 100);
 }
+
+/// A quote that a program has broken is whole again before anybody looks for its beginning.
+#[test]
+fn lines_that_a_program_has_broken_are_whole() {
+    let text = "Sí, a las ocho en la puerta \r\nprincipal.\r\n\r\nEl lun, 23 nov 2026, Operador <hola@example.com> \r\nescribió:\r\n> ¿Dónde \r\n> espera?\r\n";
+    let flowed = |more| {
+        let kind = format!("Content-Type: text/plain; charset=utf-8; format=Flowed{more}\r\n");
+        written(&kind, text)
+    };
+    assert_eq!(
+        flowed("").text,
+        "Sí, a las ocho en la puerta principal.\n\nEl lun, 23 nov 2026, Operador <hola@example.com> escribió:\n> ¿Dónde espera?"
+    );
+    assert_eq!(
+        flowed("").visible_text,
+        "Sí, a las ocho en la puerta principal."
+    );
+    assert!(
+        flowed("; DelSp=yes")
+            .text
+            .starts_with("Sí, a las ocho en la puertaprincipal.")
+    );
+    let fixed = written("Content-Type: text/plain; charset=utf-8\r\n", text);
+    assert!(
+        fixed
+            .text
+            .starts_with("Sí, a las ocho en la puerta \nprincipal.")
+    );
+}
