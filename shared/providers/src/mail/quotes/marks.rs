@@ -133,12 +133,14 @@ pub(super) fn at(lines: &[&str]) -> Option<Mark> {
     if ORIGINAL.contains(&title) && is_ruled {
         return Some(Mark::History);
     }
-    let is_history = if is_rule(&line) {
-        next(lines).is_some_and(|below| header_block(below).is_some())
+    let block = if is_rule(&line) {
+        next(lines).and_then(header_block)
     } else {
-        header_block(lines) == Some(Block::OfAMail)
+        header_block(lines)
     };
-    if is_history {
+    // Outlook's own line is of underscores, and is all that shows it where it names people alone.
+    let is_outlooks = line.starts_with('_') && is_rule(&line);
+    if block == Some(Block::OfAMail) || is_outlooks && block.is_some() {
         return Some(Mark::History);
     }
     wrote(lines).map(|lines| Mark::Wrote { lines })
