@@ -1,7 +1,7 @@
 //! Who somebody is: whatever they are seen as, in whatever order, they are one contact with one thread; and nobody is taken for
 //! somebody else.
 
-use crate::matrix::{T, message, messages, text};
+use crate::matrix::{T, message, messages, post, text};
 use comms_core::contacts::{Alias, AliasKind, Sighting, resolve};
 use comms_core::inbound::{Door, Ingested, Source, take_in};
 use comms_core::model::{Channel, ContactId};
@@ -75,6 +75,7 @@ impl Seen {
                 context: None,
                 media: Vec::new(),
                 barred_by_provider: false,
+                given_phone: None,
                 sent_at: at,
             })),
             What::Changes(kind, before, after) => {
@@ -498,6 +499,41 @@ async fn two_forms_of_a_new_number_at_once_are_one_contact() {
 }
 
 /// An enterprise's own id is the same under all of its numbers.
+async fn gives(world: &World, id: &str, at: i64, phone: &str) {
+    let card = json!({"origin": "contact_request", "vcard": format!("BEGIN:VCARD\nTEL:{phone}\nEND:VCARD")});
+    let message = json!({"from_user_id": id, "id": format!("wamid.{id}-{at}"), "timestamp": at.to_string(), "type": "contacts", "contacts": [card]});
+    let contacts = json!([{"user_id": id, "profile": {"username": "somebody"}}]);
+    post(
+        world,
+        "messages",
+        &json!({"contacts": contacts, "messages": [message]}),
+    )
+    .await;
+}
+
+/// Whoever shows no number is asked for it: it is theirs where it is nobody's, and else a question to people.
+#[tokio::test]
+async fn a_number_that_somebody_gives_is_theirs_and_proves_nothing() {
+    let world = World::new().await;
+    gives(&world, "ES.1", T, "+34600111222").await;
+    let first = contact_of(&world, "bsuid", "ES.1").await;
+    assert_eq!(contact_of(&world, "phone", "+34600111222").await, first);
+    gives(&world, "ES.1", T + 1, "+34600111222").await;
+    see(&world, &writes(1, OLD, "")).await;
+    assert_eq!(contact_of(&world, "wa_id", OLD).await, first);
+    assert_eq!(counted(&world).await, (1, 1, 0));
+
+    // Somebody else says that it is theirs; and somebody gives another form of a number that is known.
+    gives(&world, "ES.2", T + 2, "+34600111222").await;
+    assert_eq!(contact_of(&world, "phone", "+34600111222").await, first);
+    assert_ne!(contact_of(&world, "bsuid", "ES.2").await, first);
+    assert_eq!(counted(&world).await, (2, 2, 1));
+    see(&world, &writes(1, "5511987654321", "")).await;
+    gives(&world, "ES.3", T + 3, "+551187654321").await;
+    assert_eq!(contact_of(&world, "phone", "+551187654321").await, None);
+    assert_eq!(counted(&world).await, (4, 4, 2));
+}
+
 #[tokio::test]
 async fn a_parent_id_joins_the_ids_under_it() {
     let world = World::new().await;

@@ -91,6 +91,8 @@ pub struct InboundMessage {
     /// Has the provider, upon this message, put its sender on a list of its own of those who get nothing more from this number? It
     /// goes by the first word, whatever was meant by it.
     pub barred_by_provider: bool,
+    /// E.164: the number that they have given as theirs because they were asked for it.
+    pub given_phone: Option<String>,
     /// The provider's clock, which is the order that people see.
     pub sent_at: OffsetDateTime,
 }

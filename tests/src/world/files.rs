@@ -116,6 +116,7 @@ pub fn message(number: &str, waba: &str, file: InboundMedia) -> ProviderEvent {
         context: None,
         media: vec![file],
         barred_by_provider: false,
+        given_phone: None,
         sent_at,
     };
     ProviderEvent {

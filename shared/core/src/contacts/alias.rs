@@ -20,6 +20,8 @@ pub struct Sighting {
     pub given_up: Vec<Alias>,
     /// Of `aliases`: the numbers that they have by the provider's news, and nobody else any more.
     pub gained: Vec<Alias>,
+    /// What they say is theirs, and nobody else says: theirs if it is nobody's, and never proof of who they are.
+    pub claimed: Vec<Alias>,
     /// By the provider's clock. `None` for what others tell us of the person, which may be long out of date.
     pub at: Option<OffsetDateTime>,
     pub passenger_profile: Option<PassengerProfileId>,
@@ -99,6 +101,7 @@ impl Sighting {
             formerly: Vec::new(),
             given_up: Vec::new(),
             gained: Vec::new(),
+            claimed: Vec::new(),
             at: None,
             passenger_profile: None,
             staff: None,

@@ -180,6 +180,9 @@ impl Room {
         for alias in given_up {
             self.give_up(sighting, contact, alias);
         }
+        for alias in &sighting.claimed {
+            self.claim(sighting, contact, alias, anchor.as_deref());
+        }
         for alias in &sighting.gained {
             self.note_gained(sighting, contact, alias);
         }
@@ -203,21 +206,24 @@ impl Room {
         };
         let others = proofs().flat_map(|alias| variants::forms(alias).into_iter().skip(1));
         let all = proofs().cloned().chain(others);
-        let owned = all.filter_map(|alias| {
-            let owns = self.owners.owns(sighting.tenant, &alias, sighting.at);
-            let pointer = Pointer {
-                kind: alias.kind.as_str(),
-                value: alias.value,
-                contact_id: owns.owner()?,
-            };
-            Some((pointer, matches!(owns, Owns::Since(_))))
-        });
+        let owned = all.filter_map(|alias| self.owned(sighting, alias));
         let (since, then): (Vec<_>, Vec<_>) = owned.partition(|(_, since)| *since);
         // Who came to a number later had it not yet, but whoever wrote from it may be nobody else. That somebody left it is not about them.
         let nobody_else = then.is_empty() && before.is_empty();
         let since = since.into_iter().filter(|_| nobody_else);
         let proofs = then.into_iter().chain(since);
         proofs.map(|(pointer, _)| pointer).collect()
+    }
+
+    /// Whose it was at the sighting's own time, and whether they are known to have it only since.
+    fn owned(&self, sighting: &Sighting, alias: Alias) -> Option<(Pointer, bool)> {
+        let owns = self.owners.owns(sighting.tenant, &alias, sighting.at);
+        let pointer = Pointer {
+            kind: alias.kind.as_str(),
+            value: alias.value,
+            contact_id: owns.owner()?,
+        };
+        Some((pointer, matches!(owns, Owns::Since(_))))
     }
 
     fn by_mailbox(&self, sighting: &Sighting) -> Option<(ContactId, String)> {
@@ -299,6 +305,26 @@ impl Room {
             return;
         }
         self.have(tenant, contact, alias, from);
+    }
+
+    /// A number that nobody has in any form becomes the contact's; whoever has it may be the same person.
+    fn claim(
+        &mut self,
+        sighting: &Sighting,
+        contact: ContactId,
+        alias: &Alias,
+        from: Option<&str>,
+    ) {
+        let forms = variants::forms(alias).into_iter();
+        let owned = forms
+            .filter_map(|form| self.owned(sighting, form))
+            .map(|(pointer, _)| pointer);
+        let owned: Vec<Pointer> = owned.collect();
+        if owned.is_empty() {
+            self.learn(sighting, contact, alias, from);
+        } else {
+            self.doubt(sighting.tenant, contact, &owned);
+        }
     }
 
     fn have(&mut self, tenant: TenantId, contact: ContactId, alias: &Alias, from: Option<&str>) {

@@ -209,6 +209,7 @@ impl NewMessage {
             context: None,
             media: Vec::new(),
             barred_by_provider: false,
+            given_phone: None,
             sent_at: change.at,
         };
         Self {

@@ -37,7 +37,9 @@ pub(super) fn seen(events: &[ProviderEvent]) -> Vec<PersonSeen<'_>> {
         let event: &ProviderEvent = event;
         let number = event.account.as_ref()?.external_account_id.as_deref()?;
         let now = aliases(of(&event.kind)?);
-        let aliases = contacts::to_look_up(now.iter().chain(&formerly(event)));
+        let (before, claimed) = (formerly(event), claimed(&event.kind));
+        let all = now.iter().chain(&before).chain(&claimed);
+        let aliases = contacts::to_look_up(all);
         Some(PersonSeen { number, aliases })
     };
     events.iter().filter_map(seen).collect()
@@ -53,6 +55,7 @@ pub(super) fn sighting(event: &ProviderEvent, owner: Owner) -> Option<Sighting> 
         gained: gained(event, &formerly, &given_up),
         given_up,
         formerly,
+        claimed: claimed(&event.kind),
         at: at(&event.kind),
         display_name: person.name.clone(),
         ..Sighting::new(owner.tenant_id)
@@ -115,6 +118,18 @@ fn gained(event: &ProviderEvent, formerly: &[Alias], given_up: &[Alias]) -> Vec<
     let before = contacts::to_look_up(formerly);
     let new = |alias: &Alias| alias.kind.is_number() && !before.contains(alias);
     aliases(&change.after).into_iter().filter(new).collect()
+}
+
+/// Whoever shows no number may give one, asked for it: their word alone, for all that we know.
+fn claimed(kind: &EventKind) -> Vec<Alias> {
+    let EventKind::Message(message) = kind else {
+        return Vec::new();
+    };
+    let phone = message.given_phone.as_deref();
+    phone
+        .map(|phone| Alias::new(AliasKind::Phone, phone))
+        .into_iter()
+        .collect()
 }
 
 /// The recipient's ids of a report that names more than one kind: which belong together.

@@ -88,8 +88,8 @@ impl<'a> Text<'a> {
         aliases.any(|alias| people.contains(&(self.number, alias.clone())))
     }
 
-    /// `None` for what is more than that, or other: several events, files, a wish, what was written to a group, a notice of the
-    /// provider's.
+    /// `None` for what is more than that, or other: several events, files, a wish, a number that is given, what was written to a group, a
+    /// notice of the provider's.
     pub(super) fn of(channel: Channel, events: &'a [ProviderEvent]) -> Option<Self> {
         let [event] = events else {
             return None;
@@ -99,7 +99,9 @@ impl<'a> Text<'a> {
         };
         let account = event.account.as_ref()?;
         let speaks = !matches!(message.content, Content::System { .. });
-        let more = !message.media.is_empty() || wish(message, channel).is_some();
+        let more = !message.media.is_empty()
+            || message.given_phone.is_some()
+            || wish(message, channel).is_some();
         if !speaks || more || message.is_to_a_group() {
             return None;
         }

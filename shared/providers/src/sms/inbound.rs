@@ -54,6 +54,7 @@ fn inbound(message: &Value, sent_at: OffsetDateTime) -> Result<InboundMessage, &
         context: None,
         media: Vec::new(),
         barred_by_provider: is_barred(message),
+        given_phone: None,
         sent_at,
     })
 }

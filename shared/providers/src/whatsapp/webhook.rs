@@ -13,6 +13,7 @@
 
 mod account;
 mod again;
+mod card;
 mod content;
 mod context;
 mod json;

@@ -2,7 +2,7 @@
 //! phone app.
 
 use super::people::{Contacts, Ids, SENDER};
-use super::{content, context, json, system};
+use super::{card, content, context, json, system};
 use crate::event::{Actor, Echo, Edit, EventKind, InboundMessage, Reaction, Revoke};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -118,6 +118,7 @@ fn write(item: &Value, head: Head, by: Actor) -> Result<EventKind, &'static str>
             context,
             media,
             barred_by_provider: false,
+            given_phone: card::given_phone(item),
             sent_at: head.at,
         })),
         Actor::Us(recipient) => EventKind::Echo(Box::new(Echo {
