@@ -1768,13 +1768,16 @@ begin
                communications.living_contact(s.tenant_id, s.contact_id) as contact_id
           from jsonb_to_recordset(p) as s (tenant_id uuid, contact_id uuid, address text, aliases jsonb)
          cross join jsonb_array_elements(s.aliases) as a
-         where not exists (select from communications.contact_former_identities h
-                            where h.tenant_id = s.tenant_id and h.contact_id = s.contact_id
-                              and (h.value = s.address
+         where not exists (select from (select h.* from communications.contact_former_identities h
+                                         where h.tenant_id = s.tenant_id and h.contact_id = s.contact_id
+                                        -- Of one contact, by the index: nobody has given up many.
+                                        offset 0) h
+                            where (h.value = s.address
                                    or s.aliases @> jsonb_build_array(jsonb_build_array(h.kind, h.scope, h.value)))
-                              and not exists (select from communications.contact_identities again
-                                               where again.tenant_id = h.tenant_id and again.kind = h.kind and again.scope = h.scope
-                                                 and again.value = h.value and again.contact_id = h.contact_id))),
+                              and (select again.contact_id from communications.contact_identities again
+                                    where again.tenant_id = h.tenant_id and again.kind = h.kind and again.scope = h.scope
+                                      and again.value = h.value
+                                    limit 1) is distinct from h.contact_id)),
     free as materialized (
         select s.* from said s
          where not exists (select from communications.contact_identities i
@@ -1915,25 +1918,21 @@ begin
       from owners o
       left join lateral (
           select m.id as message_id, m.account_id, m.contact_id, m.address, m.external_message_id, m.direction = 'OUTBOUND' as ours
-            from communications.messages m
-           where m.tenant_id = o.tenant_id and m.channel = 'EMAIL'
-             and (m.id = o.message_id
-                  or m.id in (select x.id from communications.messages x
-                               where x.tenant_id = o.tenant_id and x.channel = 'EMAIL'
-                                 and x.external_message_id in (select jsonb_array_elements_text(p -> 'answers')))
-                  or m.id in (select x.id from communications.messages x
-                               where x.tenant_id = o.tenant_id and x.rfc_message_id in (select jsonb_array_elements_text(p -> 'answers'))))
+            from (select o.message_id as id union select communications.mails_with(o.tenant_id, p -> 'answers')) named
+           cross join lateral (
+                 select m.* from communications.messages m
+                  where m.tenant_id = o.tenant_id and m.id = named.id and m.channel = 'EMAIL'
+                  limit 1) m
            order by (m.id = o.message_id) desc nulls last, (m.direction = 'OUTBOUND') desc, m.thread_at desc, m.id desc
            limit 1) answered on true
       left join lateral (
           select m.id as message_id, m.account_id, m.contact_id, m.address, m.external_message_id, m.direction = 'OUTBOUND' as ours
-            from communications.messages m
-           where o.message_id is not null and m.tenant_id = o.tenant_id and m.channel = 'EMAIL'
-             and (m.id in (select x.id from communications.messages x
-                            where x.tenant_id = o.tenant_id and x.channel = 'EMAIL'
-                              and x.external_message_id in (select jsonb_array_elements_text(p -> 'answers')))
-                  or m.id in (select x.id from communications.messages x
-                               where x.tenant_id = o.tenant_id and x.rfc_message_id in (select jsonb_array_elements_text(p -> 'answers'))))
+            from communications.mails_with(o.tenant_id, p -> 'answers') named (id)
+           cross join lateral (
+                 select m.* from communications.messages m
+                  where m.tenant_id = o.tenant_id and m.id = named.id and m.channel = 'EMAIL'
+                  limit 1) m
+           where o.message_id is not null
            order by (m.direction = 'OUTBOUND') desc, m.thread_at desc, m.id desc
            limit 1) by_headers on true;
 
@@ -1965,6 +1964,23 @@ $$;
 CREATE FUNCTION communications.mail_with(p_tenant uuid, p_rfc text) RETURNS uuid
     LANGUAGE sql STABLE
     RETURN (SELECT m.id FROM communications.messages m WHERE ((m.tenant_id = mail_with.p_tenant) AND (m.rfc_message_id = mail_with.p_rfc)) ORDER BY m.id LIMIT 1);
+
+CREATE FUNCTION communications.mails_with(p_tenant uuid, p_ids jsonb) RETURNS SETOF uuid
+    LANGUAGE sql STABLE
+    AS $$
+    select m.id
+      from jsonb_array_elements_text(p_ids) as named (id)
+     -- Each by the index, however many ids the planner expects.
+     cross join lateral (
+           select m.id from communications.messages m
+            where m.tenant_id = p_tenant and m.channel = 'EMAIL' and m.direction = 'OUTBOUND' and m.external_message_id = named.id
+           union all
+           select m.id from communications.messages m
+            where m.tenant_id = p_tenant and m.rfc_message_id = named.id
+           offset 0) m;
+$$;
+
+COMMENT ON FUNCTION communications.mails_with(p_tenant uuid, p_ids jsonb) IS 'Of a tenant: the mails that go by one of these ids, with SES (ours alone) or in their own Message-ID.';
 
 CREATE FUNCTION communications.match_reports(p jsonb) RETURNS integer
     LANGUAGE plpgsql
@@ -2408,12 +2424,13 @@ begin
     -- What bounced or was complained about: where it was said, and at every address of whoever said it.
     delete from communications.suppressions s
      using jsonb_to_recordset(p) as w (tenant_id uuid, contact_id uuid, channel text, wish text, at timestamptz, address text)
-     where w.wish = 'START' and s.tenant_id = w.tenant_id and s.channel = w.channel and s.at < w.at
-       and s.address in (select lower(w.address)
-                          union all
-                         select i.value from communications.contact_identities i
-                          where i.tenant_id = w.tenant_id and i.contact_id = w.contact_id
-                            and i.kind = case w.channel when 'EMAIL' then 'email' when 'SMS' then 'phone' end);
+     cross join lateral (
+           select lower(w.address) as address
+           union
+           select i.value from communications.contact_identities i
+            where i.tenant_id = w.tenant_id and i.contact_id = w.contact_id
+              and i.kind = case w.channel when 'EMAIL' then 'email' when 'SMS' then 'phone' end) a
+     where w.wish = 'START' and s.tenant_id = w.tenant_id and s.channel = w.channel and s.address = a.address and s.at < w.at;
 end
 $$;
 

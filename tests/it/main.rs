@@ -72,6 +72,7 @@ mod planted;
 mod program;
 mod quarantine;
 mod queue_faults;
+mod reads;
 mod receipts;
 mod refusals;
 mod replay;
