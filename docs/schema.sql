@@ -409,6 +409,14 @@ CREATE FUNCTION communications.apply_revisions(p_tenants uuid[], p_accounts uuid
     AS $$
 #variable_conflict use_column
 begin
+    perform from communications.conversations v
+      where (v.tenant_id, v.id) in (
+            select m.tenant_id, m.conversation_id
+              from unnest(p_tenants, p_accounts, p_targets) as t (tenant_id, account_id, external_id)
+              join communications.messages m
+                on m.tenant_id = t.tenant_id and m.account_id = t.account_id and m.external_message_id = t.external_id)
+      order by v.tenant_id, v.id
+        for no key update;
     with target as (
         select distinct m.tenant_id, m.id, m.account_id, m.contact_id, m.external_message_id, m.content, m.body, m.conversation_id,
                m.provider_timestamp, case m.direction when 'INBOUND' then 'CONTACT' else 'AGENT' end as actor_kind
@@ -968,6 +976,7 @@ CREATE FUNCTION communications.copy_messages(p_tenant uuid, p_ids uuid[], p_acco
      where m.status in ('FAILED', 'EXPIRED', 'CANCELLED')
      -- Two replays at once meet in one order.
      order by m.id
+       for no key update of m
     on conflict (tenant_id, replay_of) where replay_of is not null do nothing
     returning id, replay_of
 $$;
@@ -1534,7 +1543,7 @@ begin
                         where r.tenant_id = v_tenant and r.account_id = v_account and r.target_external_id = v_external)
        and not exists (select from communications.messages m
                         where m.tenant_id = v_tenant and m.contact_id = v_contact and m.conversation_id is null)
-       for update of v;
+       for no key update of v;
     if not found then
         return case when p ? 'or_known'
             then jsonb_build_object('known', communications.inbound_load(communications.question_of_text(p))) end;
@@ -1654,7 +1663,7 @@ begin
                                where r.tenant_id = t.tenant_id and r.account_id = t.account_id and r.target_external_id = t.external_id)
               and not exists (select from communications.messages m
                                where m.tenant_id = t.tenant_id and m.contact_id = t.contact_id and m.conversation_id is null)
-            limit 1 for update of v) v;
+            limit 1 for no key update of v) v;
     if v_texts is null then
         return '[]';
     end if;
@@ -2091,6 +2100,8 @@ begin
                     new.body := v_change.body;
                     new.edited_at := v_change.at;
                 end if;
+                perform from communications.conversations v
+                  where v.tenant_id = new.tenant_id and v.id = new.conversation_id for no key update;
                 update communications.conversations v
                    set preview = case when v_change.kind = 'REVOKE' then '[deleted]' else left(v_change.body, 200) end
                  where v.tenant_id = new.tenant_id and v.id = new.conversation_id
@@ -3190,8 +3201,13 @@ end
 $$;
 
 CREATE FUNCTION communications.refresh_identifiers(tenant_ids uuid[], contact_ids uuid[]) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     AS $$
+begin
+    perform from communications.contacts c
+      where (c.tenant_id, c.id) in (select t.tenant_id, t.contact_id from unnest(tenant_ids, contact_ids) as t (tenant_id, contact_id))
+      order by c.tenant_id, c.id
+        for no key update;
     update communications.contacts c
        set identifiers = coalesce((
                select jsonb_object_agg(k.kind, k.values)
@@ -3199,8 +3215,9 @@ CREATE FUNCTION communications.refresh_identifiers(tenant_ids uuid[], contact_id
                          from communications.contact_identities i
                         where i.tenant_id = c.tenant_id and i.contact_id = c.id
                         group by i.kind) k), '{}')
-      from (select distinct * from unnest(tenant_ids, contact_ids) as t(tenant_id, contact_id)) t
+      from (select distinct t.tenant_id, t.contact_id from unnest(tenant_ids, contact_ids) as t (tenant_id, contact_id)) t
      where c.tenant_id = t.tenant_id and c.id = t.contact_id;
+end
 $$;
 
 CREATE FUNCTION communications.rehint_media(p jsonb) RETURNS jsonb
@@ -3873,6 +3890,11 @@ CREATE FUNCTION communications.store_account_notices(p jsonb) RETURNS integer
 declare
     v_alerts integer;
 begin
+    perform from communications.channel_accounts a
+      where (a.tenant_id, a.id) in (select (n ->> 'tenant_id')::uuid, (n ->> 'account_id')::uuid
+                                      from jsonb_array_elements(p) as n where n ->> 'kind' = 'ACCOUNT')
+      order by a.tenant_id, a.id
+        for no key update;
     with said as (
         select v.*, r.n,
                -- A clock ahead of ours must not outlast a later notice. In whole seconds, as Meta counts: of one second the last to
@@ -3990,7 +4012,7 @@ begin
          group by r.tenant_id, r.contact_id),
     latest as (
         select a.*, c.id, c.status, c.snoozed_until_reply
-          from arrived a
+          from (select * from arrived order by tenant_id, contact_id) a
           left join communications.tenant_settings s on s.tenant_id = a.tenant_id
          cross join lateral (
              select c.id, c.status, c.snoozed_until_reply from communications.conversations c
@@ -3999,7 +4021,7 @@ begin
                 and (c.status <> 'RESOLVED' or not a.wakes or s.reopen_within_days is null or c.resolved_at is null
                      or c.resolved_at > now() - s.reopen_within_days * interval '1 day')
               order by (c.status <> 'RESOLVED') desc, c.created_at desc, c.id desc
-              limit 1 for update) c),
+              limit 1 for no key update) c),
     continued as (
         update communications.conversations c
            set status = case when a.wakes and (a.status = 'RESOLVED' or a.status = 'SNOOZED' and a.snoozed_until_reply)

@@ -88,6 +88,7 @@ mod templates;
 mod threads;
 mod together;
 mod triggers;
+mod waited;
 mod webhook;
 mod wishes;
 mod young;

@@ -10,6 +10,7 @@ use comms_providers::event::PersonChangeKind;
 use comms_simulator::Inbound;
 use comms_tests::world::World;
 use comms_tests::world::aws::Letter;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Two contacts, each known by a mail that they wrote.
@@ -42,9 +43,14 @@ async fn asked(world: &World, one: ContactId, other: ContactId) {
 /// Ends the transaction as soon as somebody waits for it.
 pub async fn commits_when_awaited(world: &World, tx: Tx) {
     let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
-    while world.scalar::<i64>(waiting).await == 0 {
-        tokio::task::yield_now().await;
-    }
+    let awaited = async {
+        while world.scalar::<i64>(waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), awaited)
+        .await
+        .expect("somebody waits");
     tx.commit().await.unwrap();
 }
 

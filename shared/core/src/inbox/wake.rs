@@ -19,7 +19,7 @@ async fn step(tx: &mut Tx, limit: i64) -> Result<i64, DatabaseError> {
                 where status = 'SNOOZED' and snoozed_until <= now()
                 order by snoozed_until
                 limit $1
-                  for update skip locked),
+                  for no key update skip locked),
            woken as (
                update communications.conversations c
                   set status = 'OPEN', snoozed_until = null, snoozed_until_reply = true
