@@ -1730,6 +1730,12 @@ begin
 end
 $$;
 
+CREATE FUNCTION communications.is_given_back(p communications.consents) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN ((p).granted AND ((p).category = 'MARKETING'::text) AND (EXISTS (SELECT FROM communications.consents start WHERE ((start.tenant_id = (is_given_back.p).tenant_id) AND (start.contact_id = (is_given_back.p).contact_id) AND (start.channel = (is_given_back.p).channel) AND (start.category = 'TRANSACTIONAL'::text) AND start.granted AND (start.at = (is_given_back.p).at) AND (start.source = (is_given_back.p).source)))));
+
+COMMENT ON FUNCTION communications.is_given_back(p communications.consents) IS 'Is it the yes to marketing that a START brought back, and not one of its own?';
+
 CREATE FUNCTION communications.is_reported(p_status text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     AS $$
@@ -2412,6 +2418,24 @@ begin
         perform communications.note_wishes_at_once(v_wishes);
     end loop;
 
+    insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, address, at)
+    select distinct on (back.id) w.tenant_id, communications.uuid_v7(), w.contact_id, w.channel, 'MARKETING', false, w.basis, w.source,
+           lower(w.address), back.at
+      from jsonb_to_recordset(p) as w (tenant_id uuid, contact_id uuid, channel text, wish text, basis text, source text, at timestamptz,
+                                       address text)
+      join communications.consents back
+        on back.tenant_id = w.tenant_id and back.contact_id = w.contact_id and back.channel = w.channel
+       and back.category = 'MARKETING' and back.granted and back.at > w.at
+     where w.wish = 'STOP_MARKETING' and communications.is_given_back(back)
+       and not exists (select from communications.consents own
+                        where own.tenant_id = back.tenant_id and own.contact_id = back.contact_id and own.channel = back.channel
+                          and own.category = 'MARKETING' and own.granted and own.at > w.at and own.at <= back.at
+                          and not communications.is_given_back(own))
+       and not exists (select from communications.consents no
+                        where no.tenant_id = back.tenant_id and no.contact_id = back.contact_id and no.channel = back.channel
+                          and no.category = 'MARKETING' and not no.granted and no.at = back.at and no.id > back.id)
+     order by back.id, w.at desc;
+
     insert into communications.address_wishes as w
            (tenant_id, channel, address, stop_at, stop_marketing_at, start_at, start_marketing_at)
     select s.tenant_id, s.channel, lower(s.address), max(s.at) filter (where s.wish = 'STOP'),
@@ -2576,7 +2600,7 @@ COMMENT ON COLUMN communications.contact_identities.gained_at IS 'The provider''
 
 CREATE FUNCTION communications.opted_out(p_tenant uuid, p_contact uuid, p_channel text) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN (EXISTS (SELECT FROM (SELECT said.at FROM (SELECT c.granted, c.at FROM communications.consents c WHERE ((c.tenant_id = opted_out.p_tenant) AND (c.contact_id = opted_out.p_contact) AND (c.channel = opted_out.p_channel) AND (c.category = 'TRANSACTIONAL'::text)) ORDER BY c.at DESC, c.id DESC LIMIT 1) said WHERE (NOT said.granted) UNION ALL SELECT w.refused_at FROM (communications.contact_identities i JOIN communications.address_wishes w ON (((w.tenant_id = i.tenant_id) AND (w.channel = opted_out.p_channel) AND (w.address = i.value)))) WHERE ((i.tenant_id = opted_out.p_tenant) AND (i.contact_id = opted_out.p_contact) AND (i.kind = CASE opted_out.p_channel WHEN 'EMAIL'::text THEN 'email'::text WHEN 'SMS'::text THEN 'phone'::text ELSE NULL::text END) AND communications.address_refuses(opted_out.p_tenant, opted_out.p_contact, opted_out.p_channel, 'TRANSACTIONAL'::text, i.value))) no WHERE (NOT (EXISTS (SELECT FROM (communications.conversations v JOIN communications.messages m ON (((m.tenant_id = v.tenant_id) AND (m.conversation_id = v.id)))) WHERE ((v.tenant_id = opted_out.p_tenant) AND (v.contact_id = opted_out.p_contact) AND (m.direction = 'INBOUND'::text) AND (m.channel = opted_out.p_channel) AND communications.is_written(m.content, m.context) AND ((LEAST(m.thread_at, m.created_at) > no.at) OR (m.thread_at > (now() - '24:00:00'::interval)))))))));
+    RETURN (EXISTS (SELECT FROM (SELECT said.at FROM (SELECT c.granted, c.at FROM communications.consents c WHERE ((c.tenant_id = opted_out.p_tenant) AND (c.contact_id = opted_out.p_contact) AND (c.channel = opted_out.p_channel) AND (c.category = 'TRANSACTIONAL'::text)) ORDER BY c.at DESC, c.id DESC LIMIT 1) said WHERE (NOT said.granted) UNION ALL SELECT w.refused_at FROM (communications.contact_identities i JOIN communications.address_wishes w ON (((w.tenant_id = i.tenant_id) AND (w.channel = opted_out.p_channel) AND (w.address = i.value)))) WHERE ((i.tenant_id = opted_out.p_tenant) AND (i.contact_id = opted_out.p_contact) AND (i.kind = CASE opted_out.p_channel WHEN 'EMAIL'::text THEN 'email'::text WHEN 'SMS'::text THEN 'phone'::text ELSE NULL::text END) AND communications.address_refuses(opted_out.p_tenant, opted_out.p_contact, opted_out.p_channel, 'TRANSACTIONAL'::text, i.value))) no WHERE (NOT (EXISTS (SELECT FROM (communications.conversations v JOIN communications.messages m ON (((m.tenant_id = v.tenant_id) AND (m.conversation_id = v.id)))) WHERE ((v.tenant_id = opted_out.p_tenant) AND (v.contact_id = opted_out.p_contact) AND (m.direction = 'INBOUND'::text) AND (m.channel = opted_out.p_channel) AND communications.is_written(m.content, m.context) AND (LEAST(m.thread_at, m.created_at) > LEAST(no.at, (now() - '24:00:00'::interval)))))))));
 
 CREATE FUNCTION communications.people_load(p jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -2732,10 +2756,18 @@ begin
         end if;
         -- A contact known by its number alone learns its name, its language and its profile; what it has is never replaced.
         with seen as (
-            select distinct on (tenant_id, contact_id) *
-              from jsonb_to_recordset(p -> 'known')
-                   as k (tenant_id uuid, contact_id uuid, name text, locale text, timezone text, profile uuid)
-             order by tenant_id, contact_id)
+            select k.tenant_id, k.contact_id, k.name, k.locale, k.timezone,
+                   -- One contact for a profile.
+                   case when row_number() over (partition by k.tenant_id, k.profile order by k.n) = 1 then k.profile end as profile
+              from (select k.tenant_id, k.contact_id, min(k.n) as n,
+                           (array_agg(k.name order by k.n) filter (where k.name is not null))[1] as name,
+                           (array_agg(k.locale order by k.n) filter (where k.locale is not null))[1] as locale,
+                           (array_agg(k.timezone order by k.n) filter (where k.timezone is not null))[1] as timezone,
+                           (array_agg(k.profile order by k.n) filter (where k.profile is not null))[1] as profile
+                      from rows from (jsonb_to_recordset(p -> 'known')
+                               as (tenant_id uuid, contact_id uuid, name text, locale text, timezone text, profile uuid))
+                           with ordinality as k (tenant_id, contact_id, name, locale, timezone, profile, n)
+                     group by k.tenant_id, k.contact_id) k)
         update communications.contacts c
            set display_name = coalesce(c.display_name, s.name),
                locale = coalesce(c.locale, s.locale),
@@ -3149,7 +3181,10 @@ CREATE FUNCTION communications.recount_threads(p_tenant uuid, p_threads uuid[]) 
      cross join lateral (
            select count(*) filter (where m.direction = 'INBOUND' and not m.muted) as inbound,
                   least(max(m.thread_at) filter (where not m.muted), now()) as last_at,
-                  left((array_agg(m.body order by m.thread_at desc, m.id desc) filter (where not m.muted))[1], 200) as preview,
+                  left((array_agg(case when m.revoked_at is not null then '[deleted]'
+                                       when m.content ->> 'type' = 'email' and m.direction = 'INBOUND'
+                                       then concat_ws(' – ', nullif(m.content ->> 'subject', ''), m.body) else m.body end
+                                  order by m.thread_at desc, m.id desc) filter (where not m.muted))[1], 200) as preview,
                   case when bool_or(m.written) then least(max(m.thread_at) filter (where m.written), now()) end as inbound_at,
                   (array_agg(m.channel order by m.thread_at desc, m.id desc) filter (where m.written))[1] as channel,
                   (array_agg(m.account_id order by m.thread_at desc, m.id desc) filter (where m.written))[1] as account_id
@@ -3568,15 +3603,6 @@ begin
     select count(*) into v_days from days;
     update communications.usage_progress set counted_to = v_to;
     return v_days;
-end
-$$;
-
-CREATE FUNCTION communications.said_first() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-    new.said_at := new.at;
-    return new;
 end
 $$;
 
@@ -4000,7 +4026,7 @@ begin
                bool_or(r.wakes) as wakes,
                -- A clock ahead of ours must not keep a thread on top of the list.
                case when bool_or(r.muted is not true) then least(max(r.sent_at) filter (where r.muted is not true), now()) end as last_at,
-               (array_agg(r.preview order by r.sent_at desc, r.id desc))[1] as preview,
+               (array_agg(r.preview order by r.sent_at desc, r.id desc) filter (where r.muted is not true))[1] as preview,
                case when bool_or(r.written) then least(max(r.sent_at) filter (where r.written), now()) end as inbound_at,
                (array_agg(r.channel order by r.sent_at desc, r.id desc) filter (where r.written))[1] as channel,
                (array_agg(r.account_id order by r.sent_at desc, r.id desc) filter (where r.written))[1] as account_id
@@ -4035,7 +4061,7 @@ begin
                                            then a.channel else c.last_inbound_channel end,
                last_inbound_account = case when a.inbound_at >= coalesce(c.last_inbound_at, a.inbound_at)
                                            then a.account_id else c.last_inbound_account end,
-               preview = case when a.last_at >= c.last_message_at then a.preview else c.preview end
+               preview = case when a.last_at >= c.last_message_at or c.preview = '' then coalesce(a.preview, c.preview) else c.preview end
           from latest a
          where c.tenant_id = a.tenant_id and c.id = a.id
         returning c.tenant_id, c.contact_id, c.id, a.status as before, c.status as after),
@@ -4051,7 +4077,8 @@ begin
                    count(*) filter (where r.direction = 'INBOUND' and r.muted is not true) as inbound,
                    bool_or(r.wakes or r.direction = 'OUTBOUND') as wakes,
                    case when bool_or(r.muted is not true) then least(max(r.sent_at) filter (where r.muted is not true), now()) end as last_at,
-                   (array_agg(r.preview order by r.sent_at desc, r.id desc))[1] as preview,
+                   (array_agg(r.preview order by r.sent_at desc, r.id desc) filter (where r.muted is not true))[1] as preview,
+                   least(max(r.sent_at), now()) as at,
                    case when bool_or(r.written) then least(max(r.sent_at) filter (where r.written), now()) end as inbound_at,
                    (array_agg(r.channel order by r.sent_at desc, r.id desc) filter (where r.written))[1] as channel,
                    (array_agg(r.account_id order by r.sent_at desc, r.id desc) filter (where r.written))[1] as account_id
@@ -4069,8 +4096,8 @@ begin
                  last_inbound_account, preview, trip_id, booking_id, invoice_id, continues)
             -- Nothing but muted messages, or such as wake nobody: a thread that waits for nobody.
             select a.tenant_id, communications.uuid_v7(), a.contact_id, case when a.last_at is null or not a.wakes then 'RESOLVED' else 'OPEN' end,
-                   a.inbound, coalesce(a.last_at, a.inbound_at, now()), a.inbound_at, a.channel, a.account_id,
-                   a.preview, (about.context ->> 'trip_id')::uuid, (about.context ->> 'booking_id')::uuid,
+                   a.inbound, coalesce(a.last_at, a.inbound_at, a.at), a.inbound_at, a.channel, a.account_id,
+                   coalesce(a.preview, ''), (about.context ->> 'trip_id')::uuid, (about.context ->> 'booking_id')::uuid,
                    (about.context ->> 'invoice_id')::uuid,
                    (select c.id from communications.conversations c
                      where c.tenant_id = a.tenant_id and c.contact_id = a.contact_id
@@ -4739,8 +4766,7 @@ begin
          group by c.id, m.account_id),
     kept as (
         select w.account_id, w.open_until,
-               case when w.open_until = (r.value ->> 'after')::timestamptz then (r.value ->> 'before')::timestamptz
-                    else greatest((r.value ->> 'before')::timestamptz, wrote.open_until) end as restored
+               greatest((r.value ->> 'before')::timestamptz, wrote.open_until) as restored
           from communications.whatsapp_windows w
           left join jsonb_each(v_moved -> 'windows') as r on r.key = w.account_id::text
           left join wrote on wrote.contact_id = v_kept and wrote.account_id = w.account_id
@@ -5859,8 +5885,6 @@ CREATE TRIGGER refresh_identifiers_update AFTER UPDATE ON communications.contact
 CREATE TRIGGER rests_with_run BEFORE UPDATE OF status ON communications.messages FOR EACH ROW WHEN (((new.run_id IS NOT NULL) AND (old.queue_status IS NOT NULL) AND (new.status = 'QUEUED'::text))) EXECUTE FUNCTION communications.rest_with_run();
 
 CREATE TRIGGER rests_with_run_fallback BEFORE INSERT ON communications.messages FOR EACH ROW WHEN (((new.run_id IS NOT NULL) AND (new.fallback_of IS NOT NULL))) EXECUTE FUNCTION communications.rest_with_run();
-
-CREATE TRIGGER said_first BEFORE INSERT ON communications.message_prices FOR EACH ROW WHEN ((new.said_at IS NULL)) EXECUTE FUNCTION communications.said_first();
 
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON communications.batches FOR EACH ROW EXECUTE FUNCTION communications.set_updated_at();
 

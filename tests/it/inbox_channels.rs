@@ -356,10 +356,21 @@ async fn what_whatsapp_says_of_somebody_is_not_what_they_wrote() {
                from communications.contacts",
         )
         .await;
-    let opted_out: bool = world
-        .scalar("select communications.opted_out(tenant_id, id, 'WHATSAPP') from communications.contacts")
+    let opted_out =
+        "select communications.opted_out(tenant_id, id, 'WHATSAPP') from communications.contacts";
+    assert!(world.scalar::<bool>(opted_out).await);
+    // What she wrote a week ago says that it is from next year.
+    world
+        .execute(
+            "insert into communications.messages (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind,
+                    address, content, body, status, external_message_id, provider_timestamp, created_at)
+             select v.tenant_id, gen_random_uuid(), 'INBOUND', 'WHATSAPP', m.account_id, v.contact_id, v.id, 'CONTACT', m.address,
+                    '{\"type\": \"text\"}', 'x', 'DELIVERED', 'wamid.ahead', now() + interval '1 year', now() - interval '7 days'
+               from communications.conversations v cross join lateral (
+                    select * from communications.messages m where m.conversation_id = v.id and m.channel = 'WHATSAPP' limit 1) m",
+        )
         .await;
-    assert!(opted_out);
+    assert!(world.scalar::<bool>(opted_out).await);
 }
 
 #[tokio::test]

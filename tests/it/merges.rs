@@ -705,6 +705,64 @@ async fn what_was_written_to_a_group_opens_no_window_when_they_are_parted() {
     );
 }
 
+/// Also what came late, from before the other one's last word.
+#[tokio::test]
+async fn what_the_kept_one_wrote_while_they_were_one_opens_their_window() {
+    let world = World::new().await;
+    let now = clock::now().unix_timestamp();
+    let wrote = async |wa_id: &str, hours: i64| {
+        says(&world, wa_id, "hola", hours * 3600).await;
+        of(&world, wa_id).await
+    };
+    let (kept, taken) = (wrote(ANA, 10).await, wrote(ANNA, 1).await);
+    let tenant = world.iberia.tenant;
+    let id = merged(&world, tenant, kept, taken).await.unwrap();
+    wrote(ANA, 5).await;
+    undone(&world, tenant, id).await.unwrap();
+    let until: Vec<(ContactId, i64)> = sqlx::query_as(
+        "select contact_id, extract(epoch from open_until)::bigint from communications.whatsapp_windows order by open_until",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let hours: Vec<(ContactId, i64)> = until
+        .into_iter()
+        .map(|(contact, until)| (contact, (until - now + 1800).div_euclid(3600)))
+        .collect();
+    assert_eq!(hours, [(kept, 19), (taken, 23)]);
+}
+
+/// The list shows again what it showed.
+#[tokio::test]
+async fn the_list_shows_what_it_showed_when_messages_are_counted_again() {
+    let world = World::new().await;
+    let (kept, taken) = two(&world).await;
+    let tenant = world.iberia.tenant;
+    // The last word of one was a mail, of the other a text that is deleted.
+    world
+        .execute(
+            "update communications.messages set content = '{\"type\": \"email\", \"subject\": \"Billete\"}', body = 'Adjunto.'
+              where address = '+34600111222'",
+        )
+        .await;
+    world
+        .execute(
+            "update communications.messages set content = '{\"type\": \"revoked\"}', body = '', revoked_at = now() where address = '+34600999888'",
+        )
+        .await;
+    let id = merged(&world, tenant, kept, taken).await.unwrap();
+    for wa_id in [ANA, ANNA] {
+        see(&world, &writes(0, wa_id, "")).await;
+    }
+    undone(&world, tenant, id).await.unwrap();
+    let previews: Vec<String> =
+        sqlx::query_scalar("select preview from communications.conversations order by preview")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(previews, ["Billete – Adjunto.", "[deleted]"]);
+}
+
 #[tokio::test]
 async fn another_thread_that_lives_meanwhile_is_no_obstacle_to_parting_them() {
     let world = World::new().await;

@@ -439,6 +439,68 @@ async fn national_forms_of_one_number_are_one_contact() {
     }
 }
 
+/// One call brings what is known of several, and of one in several rows.
+#[tokio::test]
+async fn every_row_teaches_what_it_knows_and_a_profile_is_one_contacts() {
+    let world = World::new().await;
+    let phones = ["+34600111222", "+34600999888"];
+    for phone in phones {
+        see(&world, &writes(1, &phone[1..], "")).await;
+    }
+    let sighting = |phone: &str| Sighting {
+        aliases: vec![Alias::new(AliasKind::Phone, phone)],
+        ..Sighting::new(world.iberia.tenant)
+    };
+    let profile = Some(comms_core::model::PassengerProfileId::generate());
+    let facts = [
+        Sighting {
+            locale: Some("es".to_owned()),
+            ..sighting(phones[0])
+        },
+        Sighting {
+            passenger_profile: profile,
+            ..sighting(phones[0])
+        },
+        Sighting {
+            display_name: Some("Ana".to_owned()),
+            ..sighting(phones[0])
+        },
+        Sighting {
+            passenger_profile: profile,
+            ..sighting(phones[1])
+        },
+    ];
+    let mut tx = world.database().begin().await.unwrap();
+    resolve(&mut tx, &facts).await.unwrap();
+    tx.commit().await.unwrap();
+    let known: Vec<(Option<String>, Option<String>, bool)> = sqlx::query_as(
+        "select display_name, locale, passenger_profile_id is not null from communications.contacts order by id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let ana = (Some("Ana".to_owned()), Some("es".to_owned()), true);
+    assert_eq!(known, [ana, (None, None, false)]);
+}
+
+/// A line that nobody is to notice is not what was said last, whenever it comes.
+#[tokio::test]
+async fn the_list_shows_what_somebody_said_and_no_notice_of_theirs() {
+    let world = World::new().await;
+    let moved = || {
+        let (before, after) = (person(OLD, "ES.1"), person(NEW, "ES.1"));
+        changes(20, PersonChangeKind::Number, before, after)
+    };
+    let preview = "select preview from communications.conversations";
+    see_at_once(&world, &[writes(10, OLD, "ES.1"), moved()]).await;
+    assert_eq!(world.scalar::<String>(preview).await, "hola");
+    forget_everything(&world).await;
+    see(&world, &moved()).await;
+    assert_eq!(world.scalar::<String>(preview).await, "");
+    see(&world, &writes(10, OLD, "ES.1")).await;
+    assert_eq!(world.scalar::<String>(preview).await, "hola");
+}
+
 #[tokio::test]
 async fn a_number_that_a_profile_has_in_another_form_is_found() {
     let world = World::new().await;

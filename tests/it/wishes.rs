@@ -2,7 +2,9 @@
 
 use crate::intake::trip;
 use crate::matrix::{T, messages, text};
+use crate::people::forget_everything;
 use crate::planted;
+use crate::shown::orders;
 use crate::webhook::ana;
 use comms_simulator::Inbound;
 use comms_tests::world::World;
@@ -258,6 +260,35 @@ async fn what_was_refused_by_itself_stays_so_in_one_delivery_too() {
     messages(&world, &said).await;
     let marketing = "current_consents where category = 'MARKETING' and not granted";
     assert_eq!(world.count(marketing).await, 1);
+}
+
+/// What START gives back is what was there: not what was stopped by itself in between, whichever of them is told first.
+#[tokio::test]
+async fn promotions_that_were_stopped_before_a_start_stay_stopped_in_any_order() {
+    let world = World::new().await;
+    let said = |yes| {
+        [
+            ("start promotions", 0),
+            ("stop promotions", 1),
+            ("STOP", 2),
+            ("START", 3),
+            ("start promotions", if yes { 4 } else { -1 }),
+        ]
+    };
+    for yes in [false, true] {
+        for order in orders(5) {
+            for (text, second) in order.iter().map(|n| said(yes)[*n]) {
+                says(&world, text, T + second).await;
+            }
+            let marketing = "current_consents where category = 'MARKETING' and granted";
+            assert_eq!(
+                world.count(marketing).await,
+                i64::from(yes),
+                "{yes} {order:?}"
+            );
+            forget_everything(&world).await;
+        }
+    }
 }
 
 #[tokio::test]
