@@ -285,11 +285,12 @@ begin
        set failures = case when b.failures < 5 then least(5, b.failures + excluded.failures)
                            when b.probe_id = any(p_ids) then b.failures + 1
                            else b.failures end,
-           open_until = case when b.failures < 5 and b.failures + excluded.failures >= 5 then now() + interval '30 seconds'
+           open_until = case when b.failures < 5 and b.failures + excluded.failures >= 5
+                             then greatest(b.open_until, now() + interval '30 seconds')
                              when b.failures >= 5 and b.probe_id = any(p_ids)
                              then now() + least(600, 30 * 2 ^ least(10, b.failures - 4)) * interval '1 second'
                              else b.open_until end,
-           probe_id = null;
+           probe_id = case when b.probe_id <> all(p_ids) then b.probe_id end;
 
     insert into communications.breakers as b (tenant_id, account_id, throttles, open_until)
     select m.tenant_id, m.account_id, 1, now() + max(e.pause) * interval '1 second'
@@ -306,7 +307,7 @@ begin
                              else greatest(excluded.open_until,
                                            now() + least(600, extract(epoch from excluded.open_until - now())
                                                               * 2 ^ least(10, b.throttles)) * interval '1 second') end,
-           probe_id = null;
+           probe_id = case when b.probe_id <> all(p_ids) then b.probe_id end;
 
     update communications.rate_buckets b
        set tat = greatest(b.tat, now() + e.pause * interval '1 second')
@@ -385,10 +386,10 @@ begin
                       and communications.is_written(later.content, later.context) and later.thread_at > e.at) end
          order by m.tenant_id, m.channel, m.address, e.effect desc, e.at desc
         on conflict on constraint suppressions_pkey do update
-           set reason = excluded.reason,
-               at = case when suppressions.reason = excluded.reason then greatest(suppressions.at, excluded.at) else excluded.at end
-         -- COMPLAINT is the greater word.
-         where excluded.reason >= suppressions.reason;
+           -- COMPLAINT is the greater word, and either counts from the later of the two.
+           set reason = greatest(suppressions.reason, excluded.reason),
+               at = greatest(suppressions.at, excluded.at)
+         where suppressions.reason <> excluded.reason or suppressions.at < excluded.at;
     end if;
 
     perform communications.apply_effects(
@@ -762,6 +763,7 @@ begin
                k.open_until,
                k.failures >= 5 or k.throttles > 0 as tripped,
                case when m.expires_at <= now() then 'EXPIRED'
+                    when m.fallback_of is not null and communications.is_reached_before(m.tenant_id, m.id) then 'REACHED'
                     -- communications.consent_allows, written out: as a function it would run by itself for every row.
                     when m.category <> 'SERVICE' and not coalesce(
                         (select c.granted
@@ -813,7 +815,7 @@ begin
            set open_until = now() + p_lease * interval '1 second', probe_id = first.id
           from (select d.tenant_id, d.account_id, (array_agg(d.id order by d.id))[1] as id
                   from due d
-                 where d.next = 'SENDING' and d.tripped and d.open_until <= now()
+                 where d.next = 'SENDING' and d.tripped and d.open_until <= now() and coalesce(d.pair_free <= now(), true)
                  group by d.tenant_id, d.account_id) first
          where k.tenant_id = first.tenant_id and k.account_id = first.account_id and k.open_until <= now()
         returning k.tenant_id, k.account_id, first.id),
@@ -845,6 +847,7 @@ begin
                case when g.free then coalesce(g.slot, s.slot) end as slot,
                case when g.next = 'PARKED' then 'QUEUED'
                     when g.next = 'CLOSED' then 'EXPIRED'
+                    when g.next = 'REACHED' then 'CANCELLED'
                     when g.next in ('NO_CONSENT', 'STOPPED', 'UNREACHABLE') then 'SUPPRESSED'
                     -- The trigger asleep makes of it what the rule says.
                     when g.next = 'ASLEEP' then 'SENDING'
@@ -871,10 +874,12 @@ begin
                hint_at = case when v.status <> 'QUEUED' then m.hint_at else coalesce(v.again_at, '-infinity') end,
                deferrals = m.deferrals + (v.status = 'QUEUED')::int,
                failed_code = case v.next when 'CLOSED' then 'window-closed'
+                                         when 'REACHED' then 'reached'
                                          when 'NO_CONSENT' then 'no-consent'
                                          when 'STOPPED' then 'stopped-at-address'
                                          when 'UNREACHABLE' then 'address-suppressed' else m.failed_code end,
                failed_reason = case v.next when 'CLOSED' then 'more than 24 hours since the contact wrote'
+                                           when 'REACHED' then 'the message before it arrived after all'
                                            when 'NO_CONSENT' then 'the contact has not agreed to this, or said stop'
                                            when 'STOPPED' then 'somebody who reads at the address said stop'
                                            when 'UNREACHABLE' then 'the address bounced for good, or whoever has it complained'
@@ -1228,7 +1233,7 @@ declare
     v_rows bigint;
 begin
     perform 1 from communications.messages m
-      where m.tenant_id = p_tenant and m.run_id = p_run and p_hold
+      where m.tenant_id = p_tenant and m.run_id = p_run
         and (m.queue_status in ('QUEUED', 'SENDING', 'UNCERTAIN')
              or exists (select from communications.message_fallbacks f where f.tenant_id = m.tenant_id and f.message_id = m.id))
       order by m.id
@@ -1735,6 +1740,17 @@ CREATE FUNCTION communications.is_given_back(p communications.consents) RETURNS 
     RETURN ((p).granted AND ((p).category = 'MARKETING'::text) AND (EXISTS (SELECT FROM communications.consents start WHERE ((start.tenant_id = (is_given_back.p).tenant_id) AND (start.contact_id = (is_given_back.p).contact_id) AND (start.channel = (is_given_back.p).channel) AND (start.category = 'TRANSACTIONAL'::text) AND start.granted AND (start.at = (is_given_back.p).at) AND (start.source = (is_given_back.p).source)))));
 
 COMMENT ON FUNCTION communications.is_given_back(p communications.consents) IS 'Is it the yes to marketing that a START brought back, and not one of its own?';
+
+CREATE FUNCTION communications.is_reached_before(p_tenant uuid, p_message uuid) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    select exists (select from communications.chain_of(p_tenant, p_message) earlier
+                     join communications.messages next on next.tenant_id = p_tenant and next.fallback_of = earlier.id
+                    where earlier.place < 0
+                      and (earlier.status = 'READ' or earlier.status = 'DELIVERED' and next.fallback_reason <> 'NOT_READ'));
+$$;
+
+COMMENT ON FUNCTION communications.is_reached_before(p_tenant uuid, p_message uuid) IS 'Has one of the messages that this one replaces, at whatever remove, arrived after all, as far as the next one waited for it?';
 
 CREATE FUNCTION communications.is_reported(p_status text) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -2846,6 +2862,7 @@ begin
                                     and not (b.code = 'Bounce/Transient/General'
                                              and (m.status in ('DELIVERED', 'READ') or b.delivered_at is not null)) as counts) f
          where m.attempts > 0 and m.status not in ('SUPPRESSED', 'SIMULATED', 'CANCELLED', 'EXPIRED')
+           and not (m.status = 'QUEUED' and b.status_else is null)
          order by m.tenant_id, m.id
            for no key update of m),
     changed as (
@@ -3114,6 +3131,7 @@ begin
                       v_raw, v_prices)
                as r (tenant_id, id, account_id, external_message_id, message_id, status, provider_status, code, reason, at, effect,
                      raw, price)
+         order by r.tenant_id, r.account_id, r.external_message_id, r.provider_status
         on conflict on constraint message_status_events_key do nothing
         returning id)
     select array_agg(l.id) into v_logged from logged l;
@@ -3766,12 +3784,12 @@ begin
     return query select 'HINT', f.tenant_id, f.message_id, f.lane, f.hint_in
                    from communications.follow_ups(p_tenants, p_ids, p_max_delay) f;
 
-    if exists (select from unnest(v_account_tenants, v_accounts) as a (tenant_id, account_id)
-                join communications.messages m on m.tenant_id = a.tenant_id and m.account_id = a.account_id
-                 and m.queue_status = 'QUEUED' and m.hint_at = '-infinity' and m.due_at <= now()) then
-        return query select 'HINT', r.tenant_id, r.message_id, r.lane, r.hint_in
-                       from communications.release_waiting(v_account_tenants, v_accounts, 0) r;
-    end if;
+    return query
+        select 'WAITING', a.tenant_id, a.account_id, '', null::double precision
+          from (select distinct a.tenant_id, a.account_id from unnest(v_account_tenants, v_accounts) as a (tenant_id, account_id)) a
+         where exists (select from communications.messages m
+                        where m.tenant_id = a.tenant_id and m.account_id = a.account_id
+                          and m.queue_status = 'QUEUED' and m.hint_at = '-infinity' and m.due_at <= now());
 end
 $$;
 
@@ -4294,7 +4312,7 @@ begin
            from jsonb_array_elements(p) as t));
     update communications.whatsapp_templates t
        set status = 'DELETED', reason = null, status_at = p_at, updated_at = now()
-     where t.tenant_id = p_tenant and t.waba_id = p_waba and coalesce(t.status_at, '-infinity') < p_at
+     where t.tenant_id = p_tenant and t.waba_id = p_waba and coalesce(greatest(t.status_at, t.category_at, t.quality_at, t.components_at), '-infinity') < p_at
        and t.status is distinct from 'DELETED'
        and not exists (select from jsonb_to_recordset(p) as l (name text, language text)
                         where l.name = t.name and l.language = t.language);
@@ -4416,6 +4434,10 @@ CREATE FUNCTION communications.take_from_echo(p_tenant uuid, p_echo uuid, p_ours
     AS $$
 begin
     update communications.message_status_events e set message_id = null where e.tenant_id = p_tenant and e.message_id = p_echo;
+    -- What was said of either was said of the same message: ours stands where both have a price.
+    delete from communications.message_prices p
+     where p.tenant_id = p_tenant and p.message_id = p_echo
+       and exists (select from communications.message_prices o where o.tenant_id = p_tenant and o.message_id = p_ours);
     update communications.message_prices p set message_id = p_ours where p.tenant_id = p_tenant and p.message_id = p_echo;
     update communications.messages m set replied_to = p_ours
       from communications.messages e
@@ -5780,6 +5802,8 @@ CREATE INDEX message_status_events_message ON communications.message_status_even
 
 CREATE INDEX message_status_events_waiting ON communications.message_status_events USING btree (tenant_id, account_id, external_message_id) WHERE (message_id IS NULL);
 
+CREATE INDEX message_status_events_waiting_since ON communications.message_status_events USING btree (received_at) WHERE (message_id IS NULL);
+
 CREATE INDEX messages_answers_latest ON communications.messages USING btree (created_at) WHERE ((reply_to IS NOT NULL) AND (replied_to IS NULL));
 
 CREATE INDEX messages_answers_waiting ON communications.messages USING btree (tenant_id, account_id, reply_to) WHERE ((reply_to IS NOT NULL) AND (replied_to IS NULL));
@@ -5848,7 +5872,7 @@ CREATE TRIGGER asleep_fallback BEFORE INSERT ON communications.messages FOR EACH
 
 CREATE TRIGGER begin_settings AFTER INSERT ON communications.channel_accounts FOR EACH ROW EXECUTE FUNCTION communications.begin_settings();
 
-CREATE TRIGGER cap_sms BEFORE UPDATE OF lease_until ON communications.messages FOR EACH ROW WHEN (((new.channel = 'SMS'::text) AND (new.direction = 'OUTBOUND'::text) AND (((new.status = 'SENDING'::text) AND (old.status = 'QUEUED'::text)) OR ((old.status = 'SENDING'::text) AND (new.status = ANY (ARRAY['QUEUED'::text, 'FAILED'::text])))))) EXECUTE FUNCTION communications.cap_sms();
+CREATE TRIGGER cap_sms BEFORE UPDATE OF lease_until ON communications.messages FOR EACH ROW WHEN (((new.channel = 'SMS'::text) AND (new.direction = 'OUTBOUND'::text) AND (((new.status = 'SENDING'::text) AND (old.status = 'QUEUED'::text)) OR ((old.status = 'SENDING'::text) AND ((new.status = 'QUEUED'::text) OR ((new.status = 'FAILED'::text) AND (new.external_message_id IS NULL))))))) EXECUTE FUNCTION communications.cap_sms();
 
 CREATE TRIGGER check_message BEFORE UPDATE ON communications.messages FOR EACH ROW EXECUTE FUNCTION communications.check_message();
 

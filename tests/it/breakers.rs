@@ -175,3 +175,85 @@ async fn a_success_between_faults_keeps_the_breaker_closed() {
         0
     );
 }
+
+/// What an end of some sends means for the account: so many of one effect, each with this pause.
+async fn ends(world: &World, effect: &str, pause: i32, count: i32) {
+    sqlx::query(
+        "select communications.apply_effects(array_agg(tenant_id), array_agg(id), array_agg(null::text), array_agg(null::text),
+                    array_agg($2::float8), array_agg($1), array_agg(null::integer))
+           from (select tenant_id, id from communications.messages order by id limit $3) m",
+    )
+    .bind(effect)
+    .bind(pause)
+    .bind(count)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+}
+
+/// The provider asked for an hour; what was under way when it did fails for its own reasons.
+#[tokio::test]
+async fn faults_do_not_shorten_a_throttle() {
+    let world = World::new().await;
+    five(&world).await;
+    ends(&world, "THROTTLE", 3600, 1).await;
+    ends(&world, "TROUBLE", 0, 5).await;
+    assert_eq!(
+        world
+            .count("breakers where failures = 5 and open_until > now() + interval '59 minutes'")
+            .await,
+        1
+    );
+}
+
+/// One message tries; the end of another, which was under way before, does not take the try away from it.
+#[tokio::test]
+async fn the_end_of_another_is_not_the_end_of_the_try() {
+    for effect in ["THROTTLE", "TROUBLE"] {
+        let world = World::new().await;
+        let jobs = five(&world).await;
+        sqlx::query(
+            "insert into communications.breakers (tenant_id, account_id, failures, throttles, open_until, probe_id)
+             select tenant_id, account_id, 5, 1, now() + interval '30 seconds', id from communications.messages where id = $1",
+        )
+        .bind(jobs[4].message_id)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+        ends(&world, effect, 1, 2).await;
+        assert_eq!(
+            world.count("breakers where probe_id is not null").await,
+            1,
+            "{effect}"
+        );
+        ends(&world, effect, 1, 5).await;
+        assert_eq!(
+            world.count("breakers where probe_id is not null").await,
+            0,
+            "{effect}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_one_that_tries_is_one_that_may_be_sent() {
+    let world = World::new().await;
+    let jobs = five(&world).await;
+    world
+        .execute(
+            "insert into communications.breakers (tenant_id, account_id, failures, open_until)
+             select tenant_id, account_id, 5, now() from communications.messages limit 1",
+        )
+        .await;
+    sqlx::query(
+        "insert into communications.rate_buckets (tenant_id, account_id, kind, subject, tat, step)
+         select tenant_id, account_id, 'PAIR', address, now() + interval '3 minutes', 6 from communications.messages where id = $1",
+    )
+    .bind(jobs[0].message_id)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    dispatch(&world, &jobs).await;
+    assert_eq!(tally(&world).await["SENT"], 1);
+    assert_eq!(status(&world, &jobs[0]).await, "QUEUED");
+}

@@ -135,10 +135,10 @@ async fn usage_is_counted_by_tenant_and_by_the_day_of_the_first_price() {
     }
     world
         .execute(
-            "insert into communications.message_prices (tenant_id, message_id, account_id, category, billable, units, micros, currency, at)
-             select tenant_id, id, account_id, 'x', tenant_id = '0192f000-0000-7000-8000-00000000000a', 2, 500, 'EUR',
-                    '2026-11-28 23:59:59+00'::timestamptz + (row_number() over (partition by tenant_id order by id) - 1) * interval '1 second'
-               from communications.messages",
+            "insert into communications.message_prices (tenant_id, message_id, account_id, category, billable, units, micros, currency, at, said_at)
+             select m.tenant_id, m.id, m.account_id, 'x', m.tenant_id = '0192f000-0000-7000-8000-00000000000a', 2, 500, 'EUR', t.at, t.at
+               from (select *, row_number() over (partition by tenant_id order by id) as nth from communications.messages) m
+              cross join lateral (select '2026-11-28 23:59:59+00'::timestamptz + (m.nth - 1) * interval '1 second' as at) t",
         )
         .await;
     roll_up(&world).await;
@@ -169,8 +169,8 @@ async fn history_is_counted_piece_by_piece() {
     dispatch(&world, &jobs).await;
     world
         .execute(
-            "insert into communications.message_prices (tenant_id, message_id, account_id, category, units, at, recorded_at)
-             select tenant_id, id, account_id, 'x', 1, now() - n * interval '1 day', now() - n * interval '1 hour'
+            "insert into communications.message_prices (tenant_id, message_id, account_id, category, units, at, said_at, recorded_at)
+             select tenant_id, id, account_id, 'x', 1, now() - n * interval '1 day', now() - n * interval '1 day', now() - n * interval '1 hour'
                from (select m.*, row_number() over (order by id) as n from communications.messages m) m",
         )
         .await;
@@ -256,8 +256,8 @@ async fn the_providers_price_takes_the_place_of_the_assumed_one() {
     assert_eq!(spent(&world).await, 2000);
     world
         .execute(
-            "insert into communications.message_prices (tenant_id, message_id, account_id, units, micros, currency, at)
-             select tenant_id, id, account_id, 1, 1700, 'USD', now() from communications.messages order by id limit 1",
+            "insert into communications.message_prices (tenant_id, message_id, account_id, units, micros, currency, at, said_at)
+             select tenant_id, id, account_id, 1, 1700, 'USD', now(), now() from communications.messages order by id limit 1",
         )
         .await;
     assert_eq!(spent(&world).await, 2700);

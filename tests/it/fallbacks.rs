@@ -386,3 +386,85 @@ async fn nothing_of_the_chain_follows_once_the_first_arrived_after_all() {
         assert_eq!(world.count("message_fallbacks").await, 0);
     }
 }
+
+/// It stands in line, as everything does that is for later, and its account is parked before its turn.
+#[tokio::test]
+async fn what_stands_in_line_for_a_parked_account_goes_on_to_the_next_channel_too() {
+    let world = World::new().await;
+    let job = message(&world, &json!({"not_delivered_within_seconds": 1800})).await;
+    world
+        .execute("update communications.messages set hint_at = '-infinity'")
+        .await;
+    world.execute("update communications.channel_accounts set status = 'REAUTH_REQUIRED' where channel = 'WHATSAPP'").await;
+    assert_eq!(scan(&world).await.repaired.armed, 1);
+    assert_eq!(scan(&world).await.repaired.armed, 0);
+    later(&world, 1801.0).await;
+    scan(&world).await;
+    assert_eq!(
+        chain(&world).await,
+        [
+            row("WHATSAPP", "CANCELLED", None),
+            row("EMAIL", "QUEUED", Some("NOT_DELIVERED"))
+        ]
+    );
+    assert_eq!(column(&world, "failed_code", &job).await, "fallback");
+}
+
+/// Nobody reports that an email was delivered: its clock, which ran while its account was parked, says nothing once it is sent.
+#[tokio::test]
+async fn the_clock_of_what_was_parked_ends_with_the_send_where_nobody_reports_deliveries() {
+    let world = World::new().await;
+    let job = message(&world, &json!({"not_delivered_within_seconds": 1800})).await;
+    world.execute("update communications.channel_accounts set status = 'SUSPENDED' where channel = 'EMAIL'").await;
+    world.simulator.script(Script::fail(131_026));
+    dispatch(&world, &[job]).await;
+    hinted(&world).await;
+    assert_eq!(
+        chain(&world).await[1],
+        row("EMAIL", "QUEUED", Some("FAILED"))
+    );
+    world
+        .execute("update communications.channel_accounts set status = 'ACTIVE' where status = 'SUSPENDED'")
+        .await;
+    scan(&world).await;
+    hinted(&world).await;
+    assert_eq!(chain(&world).await[1], row("EMAIL", "SENT", Some("FAILED")));
+    later(&world, 10_000.0).await;
+    scan(&world).await;
+    assert_eq!(chain(&world).await.len(), 2);
+    the_email_bounces(&world).await;
+    scan(&world).await;
+    assert_eq!(chain(&world).await[2], row("SMS", "QUEUED", Some("FAILED")));
+}
+
+/// While it is being sent nobody can take it back; when it is refused, it is not tried again.
+#[tokio::test]
+async fn what_was_being_sent_when_the_first_arrived_is_not_tried_again() {
+    let world = World::new().await;
+    let job = message(&world, &json!({"not_delivered_within_seconds": 1800})).await;
+    dispatch(&world, &[job]).await;
+    later(&world, 1801.0).await;
+    scan(&world).await;
+    let email = "update communications.messages set status = 'SENDING', fence = fence + 1, attempts = 1, lease_until = now() + interval '1 minute'
+                  where channel = 'EMAIL'";
+    world.execute(email).await;
+    report(&world, "delivered").await;
+    assert_eq!(chain(&world).await[1].1, "SENDING");
+    world
+        .execute("update communications.messages set status = 'QUEUED', lease_until = null, due_at = now(), hint_at = now() where channel = 'EMAIL'")
+        .await;
+    hinted(&world).await;
+    assert_eq!(
+        chain(&world).await,
+        [
+            row("WHATSAPP", "DELIVERED", None),
+            row("EMAIL", "CANCELLED", Some("NOT_DELIVERED"))
+        ]
+    );
+    assert_eq!(emails(&job).await, 0);
+    assert_eq!(
+        world.count("messages where failed_code = 'reached'").await,
+        1
+    );
+    assert_eq!(world.count("message_fallbacks").await, 0);
+}

@@ -144,19 +144,6 @@ fn effect(failure: &DeliveryFailure) -> Effect {
     }
 }
 
-/// Logs the reports and projects them, in one call however many they are.
-///
-/// # Errors
-/// When the database does not answer; nothing is then recorded.
-pub async fn record(tx: &mut Tx, reports: &[StatusReport]) -> Result<Recorded, DatabaseError> {
-    if reports.is_empty() {
-        return Ok(Recorded::default());
-    }
-    let recorded: Recorded = tx.call("record_reports", &reports).await?;
-    recorded.tell();
-    Ok(recorded)
-}
-
 /// Gives waiting reports to messages whose provider id has just become known, with all that they mean.
 ///
 /// # Errors

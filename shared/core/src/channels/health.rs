@@ -68,7 +68,7 @@ pub async fn channel_health(
             cross join lateral (
                 select count(*) as waiting, min(l.due_at) as oldest
                   from (select m.due_at from communications.messages m
-                         where m.tenant_id = a.tenant_id and m.account_id = a.id and m.status = 'QUEUED' and m.hint_at = '-infinity'
+                         where m.tenant_id = a.tenant_id and m.account_id = a.id and m.queue_status = 'QUEUED' and m.hint_at = '-infinity'
                          limit $3) l) w
             where a.tenant_id = $1 and a.id = $2"#,
         session.tenant.0,

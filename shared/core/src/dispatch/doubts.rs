@@ -67,7 +67,7 @@ pub(super) async fn resolve(
                 order by m.updated_at limit $7 for no key update of m skip locked),
            doubtful as (
                select m.tenant_id, m.id, m.status, taken.external_message_id,
-                      case when taken.external_message_id is not null then 'SENT'
+                      case when taken.class is not null then 'SENT'
                            when m.expires_at <= now() then 'EXPIRED'
                            when m.again and m.attempts < $4 then 'QUEUED'
                            else 'FAILED' end as next,
@@ -75,7 +75,7 @@ pub(super) async fn resolve(
                  from oldest m
                  -- A worker that settled too late still wrote down what it was answered.
                  left join lateral (
-                      select t.external_message_id from communications.message_attempts t
+                      select t.class, t.external_message_id from communications.message_attempts t
                        where t.tenant_id = m.tenant_id and t.message_id = m.id and t.class = 'ACCEPTED'
                        order by t.fence limit 1) taken on true),
            decided as (

@@ -61,10 +61,13 @@ pub async fn fire(tx: &mut Tx, limit: i64) -> Result<(usize, Vec<Hint>), Databas
                select o.tenant_id, o.message_id,
                       case when m.status = 'FAILED' then 'FAILED'
                            when m.status = 'QUEUED' then 'NOT_DELIVERED'
+                           -- Where nobody reports deliveries, it would be said of everything: only a failure goes on then.
+                           when m.channel <> 'WHATSAPP' then null
                            when m.status = 'SENT' and m.sent_at + o.delivered_within <= now() then 'NOT_DELIVERED'
                            when m.status in ('SENT', 'DELIVERED') and m.sent_at + o.read_within <= now() then 'NOT_READ'
                            end as reason,
                       case when m.status in ('SENDING', 'UNCERTAIN') then now() + interval '1 minute'
+                           when m.status in ('SENT', 'DELIVERED') and m.channel <> 'WHATSAPP' then 'infinity'
                            when m.status = 'SENT' then m.sent_at + least(o.delivered_within, o.read_within)
                            when m.status = 'DELIVERED' then m.sent_at + o.read_within end as again_at
                  from over o join communications.messages m on m.tenant_id = o.tenant_id and m.id = o.message_id

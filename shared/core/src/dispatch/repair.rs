@@ -32,6 +32,8 @@ pub struct Repaired {
     pub expired: usize,
     /// Provider reports that had waited for their message.
     pub matched: usize,
+    /// Fallback timers that run from now on, of what waits for an account.
+    pub armed: usize,
     /// Fallback timers that were over.
     pub timers: usize,
     /// Due messages that got their turn: no repair, but this is where they get it when their sender is idle.
@@ -61,6 +63,7 @@ pub async fn repair(database: &Database, queues: &Queues) -> Result<Repaired, Da
         expired: scan.all("EXPIRED", Kind::Expired).await,
         matched: scan.all("STATUS_MATCHED", Kind::Reports).await,
         doubts_ended: scan.all("DOUBT_ENDED", Kind::Doubts).await,
+        armed: scan.all("PARKED", Kind::Parked).await,
         timers: scan.all("FALLBACK", Kind::Timers).await,
         resumed: scan.all("RESUMED", Kind::Holds).await,
         failed_over: scan.all("FAILED_OVER", Kind::Stranded).await,
@@ -82,6 +85,7 @@ enum Kind {
     Expired,
     Reports,
     Doubts,
+    Parked,
     Timers,
     Holds,
     Stranded,
@@ -156,6 +160,7 @@ async fn one(tx: &mut Tx, kind: Kind) -> Result<(usize, Vec<Hint>), DatabaseErro
             let resolved = doubts::resolve(tx, None, BATCH).await?;
             (resolved.messages, resolved.hints)
         }
+        Kind::Parked => (rows::arm_parked(tx, BATCH).await?, Vec::new()),
         Kind::Timers => fallback::fire(tx, BATCH).await?,
         Kind::Holds => (release::resume(tx, BATCH).await?, Vec::new()),
         Kind::Stranded => {

@@ -7,7 +7,7 @@
 use super::claim::Claimed;
 use super::policy::Decision;
 use crate::delivery;
-use crate::model::{MessageId, TenantId};
+use crate::model::{AccountId, MessageId, TenantId};
 use crate::platform::queue::{Hint, MAX_DELAY_SECONDS};
 use crate::platform::{DatabaseError, Tx};
 use comms_providers::SendOutcome;
@@ -30,15 +30,20 @@ impl Settlement<'_> {
     }
 }
 
-/// Writes all outcomes and answers the hints to publish: retries, fallbacks, the next message of each conversation, and
-/// what waited for its turn on the same accounts.
+/// What a settle leaves to do.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// To publish: retries, fallbacks, the next message of each conversation.
+    pub hints: Vec<Hint>,
+    /// Accounts of these messages on which others wait for their turn: for [`release`], in a transaction of its own.
+    pub waiting: Vec<(TenantId, AccountId)>,
+}
+
+/// Writes all outcomes.
 ///
 /// # Errors
 /// When the database does not answer; the lease then ends and the scan takes over.
-pub async fn settle(
-    tx: &mut Tx,
-    settlements: &[Settlement<'_>],
-) -> Result<Vec<Hint>, DatabaseError> {
+pub async fn settle(tx: &mut Tx, settlements: &[Settlement<'_>]) -> Result<Settled, DatabaseError> {
     let columns = Columns::of(settlements);
     let rows = sqlx::query!(
         r#"select kind as "kind!", tenant_id as "tenant!: TenantId", message_id as "message!: MessageId",
@@ -61,18 +66,48 @@ pub async fn settle(
     )
     .fetch_all(tx.conn())
     .await?;
-    let mut hints = Vec::new();
+    let mut settled = Settled::default();
     let mut reported = Vec::new();
     for row in rows {
-        if row.kind == "REPORTED" {
-            reported.push((row.tenant, row.message));
-        } else {
-            let seconds = row.hint_in.unwrap_or_default();
-            hints.extend(Hint::of_row(row.tenant, row.message, &row.lane, seconds));
+        match row.kind.as_str() {
+            "REPORTED" => reported.push((row.tenant, row.message)),
+            "WAITING" => settled.waiting.push((row.tenant, AccountId(row.message.0))),
+            _ => {
+                let seconds = row.hint_in.unwrap_or_default();
+                let hint = Hint::of_row(row.tenant, row.message, &row.lane, seconds);
+                settled.hints.extend(hint);
+            }
         }
     }
     delivery::match_waiting(tx, &reported).await?;
-    Ok(hints)
+    Ok(settled)
+}
+
+/// Gives what waits on these accounts its turn. Slots are locked first here as in the claim, so not while a settle's locks are held.
+///
+/// # Errors
+/// When the database does not answer; the scan does it then.
+pub async fn release(
+    tx: &mut Tx,
+    accounts: &[(TenantId, AccountId)],
+) -> Result<Vec<Hint>, DatabaseError> {
+    let (tenants, ids): (Vec<Uuid>, Vec<Uuid>) = accounts
+        .iter()
+        .map(|(tenant, account)| (tenant.0, account.0))
+        .unzip();
+    let released = sqlx::query!(
+        r#"select tenant_id as "tenant!: TenantId", message_id as "message!: MessageId", lane as "lane!",
+                  hint_in as "hint_in!"
+             from communications.release_waiting($1, $2, 0)"#,
+        &tenants,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(released
+        .into_iter()
+        .filter_map(|row| Hint::of_row(row.tenant, row.message, &row.lane, row.hint_in))
+        .collect())
 }
 
 /// What must be looked at after these messages ended: the next of each conversation they belong to.

@@ -4,10 +4,10 @@ use super::claim::{Claimed, claim};
 use super::metrics::Counts;
 use super::policy::{Decision, decide, grace};
 use super::send::Adapters;
-use super::settle::{Settlement, follow_ups, settle};
+use super::settle::{Settled, Settlement, follow_ups, release, settle};
 use super::{doubts, fallback};
 use crate::channels::vault::ProviderConfig;
-use crate::model::{DispatchMessageJob, Effect, MessageStatus};
+use crate::model::{AccountId, DispatchMessageJob, Effect, MessageStatus, TenantId};
 use crate::platform::queue::Hint;
 use crate::platform::{Database, DatabaseError, Queues, telemetry};
 use comms_providers::{OutcomeClass, Refusal, SendOutcome};
@@ -159,7 +159,28 @@ impl Worker {
         settlements: &[Settlement<'_>],
     ) -> Result<Vec<Hint>, DatabaseError> {
         let mut tx = self.database.begin().await?;
-        let hints = settle(&mut tx, settlements).await?;
+        let Settled { mut hints, waiting } = settle(&mut tx, settlements).await?;
+        tx.commit().await?;
+        if !waiting.is_empty() {
+            match self.next_in_line(&waiting).await {
+                Ok(next) => hints.extend(next),
+                Err(error) => {
+                    tracing::warn!(
+                        error = telemetry::chain(&error),
+                        "who is next is left to the scan"
+                    );
+                }
+            }
+        }
+        Ok(hints)
+    }
+
+    async fn next_in_line(
+        &self,
+        waiting: &[(TenantId, AccountId)],
+    ) -> Result<Vec<Hint>, DatabaseError> {
+        let mut tx = self.database.begin().await?;
+        let hints = release(&mut tx, waiting).await?;
         tx.commit().await?;
         Ok(hints)
     }

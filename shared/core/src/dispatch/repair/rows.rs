@@ -66,17 +66,23 @@ pub(super) async fn expire(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseErr
     Ok(usize::try_from(expired).unwrap_or_default())
 }
 
+/// How long a report is looked for: what comes in between is settled within minutes.
+const REPORT_DAYS: f64 = 2.0;
+
 /// Reports that came in the instant between a send's answer and its settle.
 pub(super) async fn match_waiting(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseError> {
     let waiting = sqlx::query!(
         r#"select distinct m.tenant_id as "tenant: TenantId", m.id as "message: MessageId"
-             from communications.message_status_events e
-             join communications.messages m
-               on m.tenant_id = e.tenant_id and m.account_id = e.account_id
-              and m.external_message_id = e.external_message_id and m.direction = 'OUTBOUND'
-            where e.message_id is null
+             from (select * from communications.message_status_events
+                    where message_id is null and received_at > now() - $2 * interval '1 day' offset 0) e
+            cross join lateral (
+                  select m.tenant_id, m.id from communications.messages m
+                   where m.tenant_id = e.tenant_id and m.account_id = e.account_id
+                     and m.external_message_id = e.external_message_id and m.direction = 'OUTBOUND'
+                   limit 1) m
             limit $1"#,
-        limit
+        limit,
+        REPORT_DAYS
     )
     .fetch_all(tx.conn())
     .await?;
@@ -85,6 +91,28 @@ pub(super) async fn match_waiting(tx: &mut Tx, limit: i64) -> Result<usize, Data
         .map(|row| (row.tenant, row.message))
         .collect();
     delivery::match_waiting(tx, &messages).await
+}
+
+/// What waits in line for an account that cannot send may wait for days: the clock of its fallback runs from when it was due. The claim
+/// starts it for what it looks at, and nobody looks at what waits for its turn.
+pub(super) async fn arm_parked(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseError> {
+    let armed = sqlx::query!(
+        "with parked as (
+             select f.tenant_id, f.message_id
+               from communications.channel_accounts a
+               join communications.messages m
+                 on m.tenant_id = a.tenant_id and m.account_id = a.id and m.queue_status = 'QUEUED' and m.hint_at = '-infinity'
+                and m.due_at <= now()
+               join communications.message_fallbacks f on f.tenant_id = m.tenant_id and f.message_id = m.id and f.due_at is null
+              where a.status <> 'ACTIVE' and communications.fallback_due(f.steps) is not null
+              limit $1 for no key update of m skip locked)
+         update communications.message_fallbacks f set due_at = communications.fallback_due(f.steps)
+           from parked p where f.tenant_id = p.tenant_id and f.message_id = p.message_id and f.due_at is null",
+        limit
+    )
+    .execute(tx.conn())
+    .await?;
+    Ok(usize::try_from(armed.rows_affected()).unwrap_or_default())
 }
 
 /// Due and hinted so long ago that the hint must be lost: marks them as hinted and answers the hints. What waits for an
