@@ -342,11 +342,25 @@ begin
                         where a.tenant_id = m.tenant_id and a.id = m.account_id
                           and (a.provider = 'SNS'
                                or a.provider = 'EUM_SMS' and coalesce(a.external_account_id, '') !~ '^[+]?[0-9]+$'))
-       and coalesce((select known.granted from communications.consents known
-                               where known.tenant_id = m.tenant_id and known.contact_id = m.contact_id
-                                 and known.channel = m.channel and known.category = c.category
-                               order by known.at desc, known.id desc limit 1), true)
+       and case when e.at is null
+                then coalesce((select known.granted from communications.consents known
+                                where known.tenant_id = m.tenant_id and known.contact_id = m.contact_id
+                                  and known.channel = m.channel and known.category = c.category
+                                order by known.at desc, known.id desc limit 1), true)
+                -- The same again.
+                else not exists (select from communications.consents known
+                                  where known.tenant_id = m.tenant_id and known.contact_id = m.contact_id
+                                    and known.channel = m.channel and known.category = c.category and not known.granted
+                                    and known.source = 'provider' and known.at = least(e.at, now())) end
      order by m.tenant_id, m.contact_id, m.channel, c.category, e.at desc nulls first;
+
+    perform communications.stop_what_was_given_back(jsonb_agg(jsonb_build_object(
+               'tenant_id', m.tenant_id, 'contact_id', m.contact_id, 'channel', m.channel, 'wish', 'STOP_MARKETING',
+               'basis', 'opt-out', 'source', 'provider', 'at', e.at)))
+       from unnest(p_tenants, p_ids, p_effects, p_at) as e (tenant_id, id, effect, at)
+       join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+      where e.effect = 'OPT_OUT_MARKETING' and e.at is not null
+     having count(*) > 0;
 
     insert into communications.channel_account_events (tenant_id, id, account_id, field, event, alert, occurred_at, raw, raw_hash)
     select distinct on (m.tenant_id, m.account_id, n.raw_hash)
@@ -448,7 +462,7 @@ begin
                               else c.new_content end,
                body = case c.kind when 'REVOKE' then '' else c.new_body end,
                media = case when c.kind <> 'REVOKE' then m.media end,
-               edited_at = case c.kind when 'EDIT' then c.at else m.edited_at end,
+               edited_at = case c.kind when 'EDIT' then c.at end,
                revoked_at = case c.kind when 'REVOKE' then c.at end
           from change c
          where m.tenant_id = c.tenant_id and m.id = c.id
@@ -1522,6 +1536,7 @@ begin
     perform pg_advisory_xact_lock(k.hash)
        from (select distinct communications.person_lock(v_tenant::text, s ->> 0, s ->> 1, s ->> 2) as hash
                from jsonb_array_elements(p -> 'aliases') as s order by 1) k;
+    perform pg_advisory_xact_lock(communications.reaction_lock(v_tenant, v_account, v_external));
 
     -- All that was said is known, of one contact; the other forms are theirs or nobody's; none had another owner before.
     select (array_agg(i.contact_id) filter (where i.contact_id is not null))[1] into v_contact
@@ -1627,6 +1642,9 @@ begin
        from (select distinct communications.person_lock(t.tenant_id::text, s ->> 0, s ->> 1, s ->> 2) as hash
                from unnest(v_texts, v_tenants) as t (value, tenant_id)
               cross join jsonb_array_elements(t.value -> 'aliases') as s order by 1) k;
+    perform pg_advisory_xact_lock(k.hash)
+       from (select communications.reaction_lock(t.tenant_id, t.account_id, t.value ->> 'external_message_id') as hash
+               from unnest(v_texts, v_tenants, v_accounts) as t (value, tenant_id, account_id) order by 1) k;
 
     -- All that was said is known, of one contact; the other forms are theirs or nobody's; none had another owner before. The threads are
     -- locked in one order, and what somebody says arrives in the order in which it came.
@@ -2115,6 +2133,7 @@ begin
                     new.content := '{"type": "revoked"}';
                     new.body := '';
                     new.media := null;
+                    new.edited_at := null;
                     new.revoked_at := v_change.at;
                 else
                     new.content := case when new.content ->> 'type' = v_change.content ->> 'type'
@@ -2132,7 +2151,7 @@ begin
                                       and (later.thread_at, later.id) > (coalesce(new.provider_timestamp, new.created_at), new.id));
             end if;
         end if;
-    -- What comes in and what reacts to it hold the locks of the same person.
+    -- Whoever inserts it holds its lock already.
     elsif exists (select from communications.message_reactions r
                    where r.tenant_id = new.tenant_id and r.account_id = new.account_id
                      and r.target_external_id = new.external_message_id) then
@@ -2434,23 +2453,7 @@ begin
         perform communications.note_wishes_at_once(v_wishes);
     end loop;
 
-    insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, address, at)
-    select distinct on (back.id) w.tenant_id, communications.uuid_v7(), w.contact_id, w.channel, 'MARKETING', false, w.basis, w.source,
-           lower(w.address), back.at
-      from jsonb_to_recordset(p) as w (tenant_id uuid, contact_id uuid, channel text, wish text, basis text, source text, at timestamptz,
-                                       address text)
-      join communications.consents back
-        on back.tenant_id = w.tenant_id and back.contact_id = w.contact_id and back.channel = w.channel
-       and back.category = 'MARKETING' and back.granted and back.at > w.at
-     where w.wish = 'STOP_MARKETING' and communications.is_given_back(back)
-       and not exists (select from communications.consents own
-                        where own.tenant_id = back.tenant_id and own.contact_id = back.contact_id and own.channel = back.channel
-                          and own.category = 'MARKETING' and own.granted and own.at > w.at and own.at <= back.at
-                          and not communications.is_given_back(own))
-       and not exists (select from communications.consents no
-                        where no.tenant_id = back.tenant_id and no.contact_id = back.contact_id and no.channel = back.channel
-                          and no.category = 'MARKETING' and not no.granted and no.at = back.at and no.id > back.id)
-     order by back.id, w.at desc;
+    perform communications.stop_what_was_given_back(p);
 
     insert into communications.address_wishes as w
            (tenant_id, channel, address, stop_at, stop_marketing_at, start_at, start_marketing_at)
@@ -3928,6 +3931,30 @@ begin
 end
 $$;
 
+CREATE FUNCTION communications.stop_what_was_given_back(p jsonb) RETURNS void
+    LANGUAGE sql
+    AS $$
+    insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, address, at)
+    select distinct on (back.id) w.tenant_id, communications.uuid_v7(), w.contact_id, w.channel, 'MARKETING', false, w.basis, w.source,
+           lower(w.address), back.at
+      from jsonb_to_recordset(p) as w (tenant_id uuid, contact_id uuid, channel text, wish text, basis text, source text, at timestamptz,
+                                       address text)
+      join communications.consents back
+        on back.tenant_id = w.tenant_id and back.contact_id = w.contact_id and back.channel = w.channel
+       and back.category = 'MARKETING' and back.granted and back.at > w.at
+     where w.wish = 'STOP_MARKETING' and communications.is_given_back(back)
+       and not exists (select from communications.consents own
+                        where own.tenant_id = back.tenant_id and own.contact_id = back.contact_id and own.channel = back.channel
+                          and own.category = 'MARKETING' and own.granted and own.at > w.at and own.at <= back.at
+                          and not communications.is_given_back(own))
+       and not exists (select from communications.consents no
+                        where no.tenant_id = back.tenant_id and no.contact_id = back.contact_id and no.channel = back.channel
+                          and no.category = 'MARKETING' and not no.granted and no.at = back.at and no.id > back.id)
+     order by back.id, w.at desc;
+$$;
+
+COMMENT ON FUNCTION communications.stop_what_was_given_back(p jsonb) IS 'Of wishes as note_wishes takes them: each "stop promotions" stops what a later START gave back, unless somebody said yes in between.';
+
 CREATE FUNCTION communications.store_account_notices(p jsonb) RETURNS integer
     LANGUAGE plpgsql
     AS $$
@@ -4019,6 +4046,10 @@ declare
     v_media     jsonb;
 begin
     p := communications.mute_blocked(p);
+    perform pg_advisory_xact_lock(k.hash)
+       from (select distinct communications.reaction_lock(r.tenant_id, r.account_id, r.external_message_id) as hash
+               from jsonb_to_recordset(p) as r (tenant_id uuid, account_id uuid, channel text, external_message_id text)
+              where r.channel = 'WHATSAPP' order by 1) k;
 
     -- New is what is not here, once, whatever the payload repeats.
     select array_agg(i.id), array_agg(i.tenant_id)
@@ -4072,7 +4103,8 @@ begin
                              then 'OPEN' else c.status end,
                snoozed_until = case when a.status = 'SNOOZED' and not (a.wakes and a.snoozed_until_reply) then c.snoozed_until end,
                inbound_count = c.inbound_count + a.inbound,
-               last_message_at = greatest(c.last_message_at, a.last_at),
+               last_message_at = case when c.preview = '' and c.inbound_count = 0 then coalesce(a.last_at, c.last_message_at)
+                                      else greatest(c.last_message_at, a.last_at) end,
                last_inbound_at = greatest(c.last_inbound_at, a.inbound_at),
                -- What came late does not become what was said last.
                last_inbound_channel = case when a.inbound_at >= coalesce(c.last_inbound_at, a.inbound_at)
@@ -4294,8 +4326,7 @@ begin
     on conflict on constraint message_revisions_pkey do nothing;
     perform pg_advisory_xact_lock(l.hash)
        from (select distinct communications.reaction_lock(r.tenant_id, r.account_id, r.target) as hash
-               from jsonb_to_recordset(p) as r (tenant_id uuid, account_id uuid, target text, actor_kind text)
-              where r.actor_kind = 'AGENT' order by 1) l;
+               from jsonb_to_recordset(p) as r (tenant_id uuid, account_id uuid, target text) order by 1) l;
     perform communications.apply_revisions(array_agg(r.tenant_id), array_agg(r.account_id), array_agg(r.target))
        from jsonb_to_recordset(p) as r (tenant_id uuid, account_id uuid, target text);
 end

@@ -360,6 +360,26 @@ async fn news_of_numbers_comes_in_any_order() {
     }
 }
 
+/// Of a number with two national forms: what comes late in the other one gives neither back.
+#[tokio::test]
+async fn a_number_is_given_up_in_all_its_forms() {
+    let world = World::new().await;
+    let (long, short) = ("5511960000001", "551160000001");
+    see(&world, &writes(1, long, "")).await;
+    let (before, after) = (person(long, ""), person(NEW, ""));
+    see(
+        &world,
+        &changes(20, PersonChangeKind::Number, before, after),
+    )
+    .await;
+    let first = contact_of(&world, "wa_id", NEW).await;
+    see(&world, &writes(10, short, "")).await;
+    assert_eq!(counted(&world).await, (1, 1, 0));
+    see(&world, &writes(30, long, "")).await;
+    assert_eq!(counted(&world).await, (2, 2, 0));
+    assert_ne!(contact_of(&world, "wa_id", long).await, first);
+}
+
 /// Who was known by that number alone had nothing else to be known by.
 #[tokio::test]
 async fn what_was_written_before_somebody_came_to_a_number_has_nobody_else() {

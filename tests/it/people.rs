@@ -499,6 +499,12 @@ async fn the_list_shows_what_somebody_said_and_no_notice_of_theirs() {
     assert_eq!(world.scalar::<String>(preview).await, "");
     see(&world, &writes(10, OLD, "ES.1")).await;
     assert_eq!(world.scalar::<String>(preview).await, "hola");
+    // Said before the notice, and told after it: the last of what was said.
+    see(&world, &writes(15, OLD, "ES.1")).await;
+    let last: OffsetDateTime = world
+        .scalar("select last_message_at from communications.conversations")
+        .await;
+    assert_eq!(last, STORY_BEGINS + Duration::seconds(15));
 }
 
 #[tokio::test]

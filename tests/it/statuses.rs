@@ -8,7 +8,7 @@ use comms_simulator::{SignedWebhook, StatusReport, StatusStep};
 use comms_tests::calls;
 use comms_tests::world::{APP_SECRET, World};
 use proptest::prelude::{ProptestConfig, Strategy};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -315,4 +315,37 @@ async fn what_fails_for_the_accounts_own_sake_is_a_notice_about_it() {
             .await,
         0
     );
+}
+
+/// That the send before failed is known: what is reported of it is not the next send's end.
+#[tokio::test]
+async fn a_failure_of_the_send_before_leaves_alone_what_waits_for_the_next() {
+    let world = World::new().await;
+    let [wamid, _] = &sent(&world, 1).await[..] else {
+        panic!("two messages");
+    };
+    // Nobody knew what had become of it, so it waits to be sent again.
+    sqlx::raw_sql(
+        "begin; set local session_replication_role = replica;
+         update communications.messages set status = 'QUEUED', external_message_id = null, sent_at = null where direction = 'OUTBOUND'; commit",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let before: Value = row(&world).await;
+    let failed = StatusStep::failed(131_026);
+    assert_eq!(world.provider_reports(wamid, &failed).await.status(), 200);
+    assert!(row(&world).await == before, "it has changed");
+    assert_eq!(
+        world
+            .count("message_status_events where status = 'FAILED' and message_id is not null")
+            .await,
+        1
+    );
+}
+
+async fn row(world: &World) -> Value {
+    world
+        .scalar("select jsonb_agg(to_jsonb(m) - 'updated_at' order by id) from communications.messages m")
+        .await
 }

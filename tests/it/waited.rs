@@ -184,3 +184,120 @@ async fn nobody_who_writes_waits_for_who_only_points_to_their_thread() {
     assert_eq!(world.count("messages").await, 6);
     tx.rollback().await.unwrap();
 }
+
+/// What somebody decides about at this moment is woken with the rest of the batch.
+#[tokio::test]
+async fn resuming_wakes_what_was_in_doubt_while_it_rested() {
+    let world = World::new().await;
+    let message = planted::one(&world).await;
+    let batch = Uuid::now_v7();
+    let doubt = format!(
+        "begin; set local session_replication_role = replica;
+         insert into communications.batches (tenant_id, id, source, idempotency_key, body_hash, trigger_event, request, run_id, status)
+         select tenant_id, '{batch}', 'test', 'x', '', 'x', '{{}}', run_id, 'PAUSED' from communications.messages;
+         update communications.trigger_runs set source = 'batch', idempotency_key = '{batch}';
+         update communications.messages set status = 'UNCERTAIN', attempts = 1, fence = 1; commit"
+    );
+    sqlx::raw_sql(AssertSqlSafe(doubt))
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let decided = format!(
+        "update communications.messages set status = 'QUEUED', due_at = now() where id = '{message}'"
+    );
+    let resumed = "with awake as (update communications.batches set status = 'RUNNING' returning tenant_id)
+                   select communications.hold_run(tenant_id, (select run_id from communications.messages), false) from awake";
+    behind(&world, &decided, resumed).await;
+    assert_eq!(
+        world
+            .count("messages where status = 'QUEUED' and due_at <= now() and held_due_at is null")
+            .await,
+        1
+    );
+}
+
+/// Claims lock slots before a month's spending, settles the other way round.
+#[tokio::test]
+async fn a_settle_does_not_wait_for_who_gives_out_slots() {
+    let world = World::new().await;
+    let message = planted::one(&world).await;
+    planted::more(&world, message, 1).await;
+    world
+        .execute("update communications.messages set hint_at = '-infinity' where run_id is null")
+        .await;
+    let claim = format!(
+        "select communications.claim_messages(array['{}'::uuid], array['{message}'::uuid], 60)",
+        world.iberia.tenant
+    );
+    sqlx::query(AssertSqlSafe(claim))
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let mut slots = world.pool.begin().await.unwrap();
+    sqlx::query("select from communications.rate_buckets for update")
+        .execute(&mut *slots)
+        .await
+        .unwrap();
+    let settle = format!(
+        "select kind from communications.settle_messages(array['{}'::uuid], array['{message}'::uuid], array[1], array['SENT'], array['ACCEPTED'],
+                array[null], array[null], array['wamid.1'], array[0], array[false], array[''], array[0], array[null]::integer[], 900)",
+        world.iberia.tenant
+    );
+    let mut session = world.pool.begin().await.unwrap();
+    sqlx::query("set local lock_timeout = '5s'")
+        .execute(&mut *session)
+        .await
+        .unwrap();
+    let left: Vec<String> = sqlx::query_scalar(AssertSqlSafe(settle))
+        .fetch_all(&mut *session)
+        .await
+        .unwrap();
+    assert!(left.contains(&"WAITING".to_owned()), "{left:?}");
+    session.commit().await.unwrap();
+    slots.rollback().await.unwrap();
+}
+
+/// A deletion by another of somebody's ids, or somebody else's reaction in a group, while the message itself is on its way.
+#[tokio::test]
+async fn what_changes_a_message_waits_for_who_makes_it_known() {
+    let world = World::new().await;
+    two(&world).await;
+    let (ana, other) = (of(&world, ANA).await, of(&world, ANNA).await);
+    let (tenant, account) = (world.iberia.tenant, account(&world).await);
+    for (n, way) in ["inbound_text", "inbound_texts", "store_messages"]
+        .into_iter()
+        .enumerate()
+    {
+        let id = format!("wamid.{way}");
+        let text = json!({
+            "number": world.iberia.phone_number_id, "waba_id": world.iberia.waba_id, "said": 1, "name": null, "id": Uuid::now_v7(),
+            "aliases": [["wa_id", "", ANA]], "address": "+34600111222", "content": {"type": "text", "body": "hola"}, "body": "hola",
+            "preview": "hola", "external_message_id": id, "reply_to": null, "context": null, "sent_at": "2026-11-01T10:00:00Z",
+            "channel": "WHATSAPP", "tenant_id": tenant, "account_id": account, "contact_id": ana, "direction": "INBOUND", "wakes": true,
+            "opens_window": true, "muted": false, "media": []
+        });
+        let arrives = match way {
+            "inbound_text" => call(way, &text),
+            "inbound_texts" => call(way, &json!({"channel": "WHATSAPP", "texts": [text]})),
+            _ => call(way, &json!([text])),
+        };
+        let revoke = json!([{"tenant_id": tenant, "account_id": account, "external_message_id": format!("{id}-gone"), "target": id,
+                             "contact_id": ana, "actor_kind": "CONTACT", "kind": "REVOKE", "content": null, "body": null,
+                             "at": "2026-11-01T10:00:01Z"}]);
+        let reaction = json!([{"tenant_id": tenant, "account_id": account, "external_message_id": format!("{id}-liked"), "target": id,
+                               "contact_id": other, "actor_kind": "CONTACT", "emoji": "👍", "at": "2026-11-01T10:00:01Z"}]);
+        let change = if n == 1 {
+            call("store_reactions", &reaction)
+        } else {
+            call("store_revisions", &revoke)
+        };
+        behind(&world, &arrives, &change).await;
+    }
+    let changed: (i64, i64) = sqlx::query_as(
+        "select count(*) filter (where revoked_at is not null), count(*) filter (where reactions is not null) from communications.messages",
+    )
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(changed, (2, 1));
+}

@@ -291,6 +291,37 @@ async fn promotions_that_were_stopped_before_a_start_stay_stopped_in_any_order()
     }
 }
 
+/// What Meta says of a failed message, too, counts by its own time: after a no that is older, and before what START gave back.
+#[tokio::test]
+async fn a_wish_that_a_report_tells_of_counts_by_its_time_in_any_order() {
+    let world = World::new().await;
+    planted::one(&world).await;
+    world.step_dispatch().await;
+    let wamid = world.simulator.calls()[0].wamid.clone().unwrap();
+    for (last, expected) in [("start promotions", 0), ("START", 0)] {
+        for order in orders(3) {
+            for n in order {
+                match n {
+                    0 => says(&world, "stop promotions", T + 10).await,
+                    1 => {
+                        world
+                            .execute("delete from communications.message_status_events")
+                            .await;
+                        no_marketing_is_reported(&world, &wamid, T + 30).await;
+                    }
+                    _ => says(&world, last, T + if last == "START" { 40 } else { 20 }).await,
+                }
+            }
+            let marketing = "current_consents where category = 'MARKETING' and granted";
+            assert_eq!(world.count(marketing).await, expected, "{last}");
+            world.execute("delete from communications.consents").await;
+            world
+                .execute("delete from communications.messages where direction = 'INBOUND'")
+                .await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_reported_late_does_not_outlast_what_was_said_after_it() {
     let world = World::new().await;

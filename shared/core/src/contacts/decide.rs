@@ -354,9 +354,10 @@ impl Room {
                     continue;
                 }
                 Owns::Now(owner) => owner,
-                Owns::Nobody { .. } if form == *alias => contact,
-                // Told before, or a form that nobody used; or whoever has it came to it later, or back to it.
-                Owns::Then(_) | Owns::Nobody { .. } | Owns::Since(_) => continue,
+                // Also in a form that nobody used: what comes late may name it so.
+                Owns::Nobody { .. } => contact,
+                // Told before; or whoever has it came to it later, or back to it.
+                Owns::Then(_) | Owns::Since(_) => continue,
             };
             self.leave(tenant, form, owner, at, false);
         }
