@@ -640,6 +640,20 @@ async fn the_first_request_finds_the_connection_that_was_prepared() {
     assert_eq!(world.count("messages").await, 1);
 }
 
+/// Where many requests come at once, every lane has its own.
+#[tokio::test]
+async fn many_requests_at_once_find_a_connection_for_each_lane() {
+    let mut world = World::new().await;
+    let before = connections(&world).await;
+    world.webhook.at_once = 32;
+    world.webhook.prepare().await;
+    let prepared = connections(&world).await;
+    assert_eq!(prepared.len(), before.len() + 3);
+    let requests = texts(&world, &["0", "1", "2", "3"]);
+    all_taken(&at_once(&world, &requests).await);
+    assert_eq!(connections(&world).await, prepared);
+}
+
 #[tokio::test]
 async fn without_a_database_the_function_starts_nevertheless() {
     let mut world = World::new().await;

@@ -441,6 +441,7 @@ fn webhook(database: &Database, media: MediaQueue) -> meta_webhook::Deps {
         app_secrets: secret("META_APP_SECRETS", APP_SECRET),
         verify_tokens: secret("META_VERIFY_TOKENS", APP_TOKEN),
         media,
+        at_once: 1,
     }
 }
 

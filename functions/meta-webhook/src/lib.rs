@@ -30,6 +30,8 @@ pub struct Deps {
     pub verify_tokens: Secret,
     /// Hears of the files that messages name.
     pub media: MediaQueue,
+    /// Requests that this process serves at a time: one, or as many as Lambda Managed Instances say.
+    pub at_once: usize,
 }
 
 impl Deps {
@@ -42,6 +44,10 @@ impl Deps {
             app_secrets: settings.secret("META_APP_SECRETS", &aws),
             verify_tokens: settings.secret("META_VERIFY_TOKENS", &aws),
             media: MediaQueue::from_settings(&mut settings, &aws),
+            at_once: settings
+                .or("AWS_LAMBDA_MAX_CONCURRENCY", "1")
+                .parse()
+                .unwrap_or(1),
         };
         settings.done().map(|()| deps)
     }
@@ -50,7 +56,7 @@ impl Deps {
     /// first request would make TLS handshakes with a fraction of one. What cannot be had, the first request asks for again.
     pub async fn prepare(&self) {
         let secrets = async { Ok(self.app_secrets.list().await.map(drop)?) };
-        let ready = async { tokio::try_join!(secrets, self.reception.prepare()) };
+        let ready = async { tokio::try_join!(secrets, self.reception.prepare(self.at_once)) };
         match timeout(START, Box::pin(ready)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {

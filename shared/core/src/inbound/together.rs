@@ -17,6 +17,7 @@ use super::{InboundError, Ingested, kept};
 use crate::platform::{Database, DatabaseError};
 use comms_providers::event::{EventKind, ProviderEvent};
 use comms_providers::whatsapp::VerifiedWebhook;
+use futures_util::future::try_join_all;
 use serve::serve;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -103,13 +104,15 @@ impl Reception {
         }
     }
 
-    /// Connects, and has the database read what reports and messages need, which takes it longer than any of them: no request then waits
-    /// for that. The first one finds out for itself what could not be done.
+    /// Connects as often as so many requests at once need it, and has the database read what reports and messages need, which takes it
+    /// longer than any of them: no request then waits for that. The first one finds out for itself what could not be done.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn prepare(&self) -> Result<(), DatabaseError> {
-        whatsapp::ask_nothing(&self.lanes).await
+    pub async fn prepare(&self, at_once: usize) -> Result<(), DatabaseError> {
+        let lanes = at_once.clamp(1, REPORTS + MESSAGES);
+        let connections = (0..lanes).map(|_| whatsapp::ask_nothing(&self.lanes));
+        try_join_all(connections).await.map(drop)
     }
 
     /// Stores everything in the payload for its owners. Accounts in any state still ingest.

@@ -1,6 +1,6 @@
 //! Meta's webhook: the handshake, and the payload.
 
-use super::known::{Asked, Door, Entrance, Loaded};
+use super::known::{Asked, Door, Entrance};
 use super::pending::Pending;
 use super::sorted::Source;
 use super::text::{self, Text};
@@ -16,6 +16,7 @@ use comms_providers::whatsapp::VerifiedWebhook;
 use comms_providers::whatsapp::webhook::{self, ParseError};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, de::IgnoredAny};
+use serde_json::json;
 use std::collections::BTreeSet;
 
 /// The name in quarantine.
@@ -213,17 +214,24 @@ pub(super) async fn statuses(
     }))
 }
 
-/// Asks what is asked with reports, and with messages, about none.
+/// Asks on one connection what is asked with reports, and with messages, about none.
 pub(super) async fn ask_nothing(database: &Database) -> Result<(), DatabaseError> {
-    let entrance = Entrance::one(Door::App);
-    let statuses = Statuses {
-        channel: Channel::WhatsApp,
-        entrance: entrance.into(),
-        reports: Vec::new(),
-    };
-    let _: IgnoredAny = database.call("inbound_statuses", &statuses).await?;
-    text::store_known(database, Channel::WhatsApp, entrance, &[]).await?;
-    let (tx, _) = Loaded::begin(database, Channel::WhatsApp, entrance, &[], Vec::new()).await?;
+    let channel = Channel::WhatsApp;
+    let questions = [
+        (
+            "inbound_statuses",
+            json!({"channel": channel, "reports": []}),
+        ),
+        ("inbound_texts", json!({"channel": channel, "texts": []})),
+        (
+            "inbound_load",
+            json!({"channel": channel, "numbers": [], "wabas": [], "people": []}),
+        ),
+    ];
+    let mut tx = database.begin().await?;
+    for (function, question) in questions {
+        let _: IgnoredAny = tx.call(function, &question).await?;
+    }
     tx.rollback().await
 }
 
