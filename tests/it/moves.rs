@@ -360,6 +360,30 @@ async fn news_of_numbers_comes_in_any_order() {
     }
 }
 
+/// Who is known by an id of their own is not taken for whoever has the number that they wrote from, or come to.
+#[tokio::test]
+async fn an_id_of_their_own_keeps_people_apart_who_had_one_number() {
+    let world = World::new().await;
+    see(&world, &writes(1, OLD, "ES.1")).await;
+    let moved = (person(OLD, "ES.1"), person(NEW, "ES.1"));
+    let number = PersonChangeKind::Number;
+    see(&world, &changes(10, number, moved.0, moved.1)).await;
+    // Whoever had it before; told late.
+    see(&world, &writes(5, NEW, "ES.2")).await;
+    let (first, second) = (
+        contact_of(&world, "bsuid", "ES.1").await,
+        contact_of(&world, "bsuid", "ES.2").await,
+    );
+    assert_ne!(first, second);
+    assert_eq!(contact_of(&world, "wa_id", NEW).await, first);
+    // Somebody nobody has heard of comes to it.
+    let moved = (person("34600777666", "ES.3"), person(NEW, "ES.3"));
+    see(&world, &changes(30, number, moved.0, moved.1)).await;
+    let third = contact_of(&world, "bsuid", "ES.3").await;
+    assert!(third != first && third != second);
+    assert_eq!(contact_of(&world, "wa_id", NEW).await, third);
+}
+
 /// Of a number with two national forms: what comes late in the other one gives neither back.
 #[tokio::test]
 async fn a_number_is_given_up_in_all_its_forms() {

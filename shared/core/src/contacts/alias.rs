@@ -20,7 +20,7 @@ pub struct Sighting {
     pub given_up: Vec<Alias>,
     /// Of `aliases`: the numbers that they have by the provider's news, and nobody else any more.
     pub gained: Vec<Alias>,
-    /// What they say is theirs, and nobody else says: theirs if it is nobody's, and never proof of who they are.
+    /// What they say is theirs, and nobody else says: a question to people where it is somebody's, and nothing more.
     pub claimed: Vec<Alias>,
     /// By the provider's clock. `None` for what others tell us of the person, which may be long out of date.
     pub at: Option<OffsetDateTime>,

@@ -162,7 +162,8 @@ impl Room {
             None => (None, host),
         };
         let contact = found.unwrap_or_else(ContactId::generate);
-        self.doubt(sighting.tenant, contact, &evidence);
+        let doubtful = [evidence, self.hearsay(sighting)].concat();
+        self.doubt(sighting.tenant, contact, &doubtful);
         self.note_facts(sighting, contact, found);
         for alias in &sighting.gained {
             self.take_over(sighting, contact, alias, anchor.as_deref());
@@ -180,9 +181,6 @@ impl Room {
         for alias in given_up {
             self.give_up(sighting, contact, alias);
         }
-        for alias in &sighting.claimed {
-            self.claim(sighting, contact, alias, anchor.as_deref());
-        }
         for alias in &sighting.gained {
             self.note_gained(sighting, contact, alias);
         }
@@ -198,7 +196,10 @@ impl Room {
     fn evidence(&self, sighting: &Sighting) -> Vec<Pointer> {
         let (now, before) = (&sighting.aliases, &sighting.formerly);
         let ids = |alias: &&Alias| !alias.kind.is_number() && alias.kind != AliasKind::Email;
-        let numbers = |alias: &&Alias| alias.kind.is_number();
+        let has_ids = now.iter().any(|alias| ids(&alias));
+        // Whoever has ids is not known by a number that they come to with this news.
+        let is_new = |alias: &&Alias| has_ids && sighting.gained.contains(alias);
+        let numbers = |alias: &&Alias| alias.kind.is_number() && !is_new(alias);
         let proofs = || {
             let all = now.iter().filter(ids).chain(before.iter().filter(ids));
             let all = all.chain(before.iter().filter(numbers));
@@ -208,11 +209,21 @@ impl Room {
         let all = proofs().cloned().chain(others);
         let owned = all.filter_map(|alias| self.owned(sighting, alias));
         let (since, then): (Vec<_>, Vec<_>) = owned.partition(|(_, since)| *since);
-        // Who came to a number later had it not yet, but whoever wrote from it may be nobody else. That somebody left it is not about them.
-        let nobody_else = then.is_empty() && before.is_empty();
+        // Who came to a number later had it not yet, but whoever wrote from it without an id may be nobody else. That somebody left it is not
+        // about them.
+        let nobody_else = then.is_empty() && before.is_empty() && !has_ids;
         let since = since.into_iter().filter(|_| nobody_else);
         let proofs = then.into_iter().chain(since);
         proofs.map(|(pointer, _)| pointer).collect()
+    }
+
+    /// Whose what proves nothing is, in any form: what they say is theirs, and the numbers that they come to. They may be the same person.
+    fn hearsay(&self, sighting: &Sighting) -> Vec<Pointer> {
+        let all = sighting.claimed.iter().chain(&sighting.gained);
+        let owned = all
+            .flat_map(variants::forms)
+            .filter_map(|form| self.owned(sighting, form));
+        owned.map(|(pointer, _)| pointer).collect()
     }
 
     /// Whose it was at the sighting's own time, and whether they are known to have it only since.
@@ -305,26 +316,6 @@ impl Room {
             return;
         }
         self.have(tenant, contact, alias, from);
-    }
-
-    /// A number that nobody has in any form becomes the contact's; whoever has it may be the same person.
-    fn claim(
-        &mut self,
-        sighting: &Sighting,
-        contact: ContactId,
-        alias: &Alias,
-        from: Option<&str>,
-    ) {
-        let forms = variants::forms(alias).into_iter();
-        let owned = forms
-            .filter_map(|form| self.owned(sighting, form))
-            .map(|(pointer, _)| pointer);
-        let owned: Vec<Pointer> = owned.collect();
-        if owned.is_empty() {
-            self.learn(sighting, contact, alias, from);
-        } else {
-            self.doubt(sighting.tenant, contact, &owned);
-        }
     }
 
     fn have(&mut self, tenant: TenantId, contact: ContactId, alias: &Alias, from: Option<&str>) {

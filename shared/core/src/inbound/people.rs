@@ -122,14 +122,14 @@ fn gained(event: &ProviderEvent, formerly: &[Alias], given_up: &[Alias]) -> Vec<
 
 /// Whoever shows no number may give one, asked for it: their word alone, for all that we know.
 fn claimed(kind: &EventKind) -> Vec<Alias> {
-    let EventKind::Message(message) = kind else {
-        return Vec::new();
+    let given = match kind {
+        EventKind::Message(message) if phone(&message.sender).is_none() => {
+            message.given_phone.as_deref()
+        }
+        _ => None,
     };
-    let phone = message.given_phone.as_deref();
-    phone
-        .map(|phone| Alias::new(AliasKind::Phone, phone))
-        .into_iter()
-        .collect()
+    let alias = given.map(|phone| Alias::new(AliasKind::Phone, phone));
+    alias.into_iter().collect()
 }
 
 /// The recipient's ids of a report that names more than one kind: which belong together.

@@ -20,12 +20,18 @@ pub(super) fn given_phone(message: &Value) -> Option<String> {
             account.or_else(|| international(&json::text(phone, "/phone")?))
         })
         .collect();
-    let vcard = json::text(card, "/vcard").unwrap_or_default();
+    let vcard = unfolded(&json::text(card, "/vcard").unwrap_or_default());
     numbers.extend(vcard.lines().filter_map(telephone));
     numbers.sort();
     numbers.dedup();
     // Of several it is not said which one is on WhatsApp.
     <[String; 1]>::try_from(numbers).ok().map(|[number]| number)
+}
+
+/// A long line goes on below, behind a blank (RFC 6350, 3.2).
+fn unfolded(vcard: &str) -> String {
+    let vcard = vcard.replace("\r\n", "\n");
+    vcard.replace("\n ", "").replace("\n\t", "")
 }
 
 /// `TEL;type=CELL;waid=34600111222:+34 600 11 12 22` (RFC 6350, and WhatsApp's own parameter).
@@ -41,7 +47,10 @@ fn telephone(line: &str) -> Option<String> {
         key.eq_ignore_ascii_case("waid").then_some(digits)
     });
     let value = value.trim();
-    let value = value.strip_prefix("tel:").unwrap_or(value);
+    let is_uri = value
+        .get(..4)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"));
+    let value = if is_uri { &value[4..] } else { value };
     account.and_then(e164).or_else(|| international(value))
 }
 
@@ -76,7 +85,8 @@ mod tests {
             "TEL:+34600111222",
             "TEL;type=CELL;waid=34600111222:600 11 12 22",
             "item1.tel;type=VOICE:+34 (600) 11-12.22",
-            "TEL;VALUE=uri:tel:+34-600-111-222",
+            "TEL;VALUE=uri:Tel:+34-600-111-222",
+            "TEL;VALUE=uri;TYPE=cell:tel:+34600\r\n 111222",
             "TEL:+34600111222\r\nTEL;waid=34600111222:600111222",
         ] {
             let vcard = format!("BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ana\r\n{tel}\r\nEND:VCARD");
