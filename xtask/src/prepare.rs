@@ -42,7 +42,9 @@ pub fn prepare(project: &Project, mode: Mode) -> Result<()> {
         &format!("drop database {scratch} with (force)"),
     )?;
     let (schema, fresh) = result?;
-    schema::keep(project, mode, &schema)?;
+    if let Some(schema) = schema {
+        schema::keep(project, mode, &schema)?;
+    }
     match mode {
         Mode::Write => replace(project, &fresh),
         Mode::Check => compare(project, &fresh),
@@ -54,9 +56,9 @@ fn made_and_described(
     project: &Project,
     server: &Postgres,
     database: &str,
-) -> Result<(String, PathBuf)> {
+) -> Result<(Option<String>, PathBuf)> {
     apply_migrations(project, server, database)?;
-    let made = schema::read(server, database)?;
+    let made = schema::read(project, server, database)?;
     apply_host_views(project, server, database)?;
     Ok((made, describe(project, database)?))
 }

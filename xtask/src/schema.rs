@@ -16,8 +16,15 @@ const FILE: &str = "docs/schema.sql";
 const HEAD: &str =
     "-- The schema as all migrations make it, for reading. Written by: cargo xtask sqlx\n";
 
-/// The schema of a database to which nothing but the migrations has been applied.
-pub fn read(server: &Postgres, database: &str) -> Result<String> {
+/// The schema of a database to which nothing but the migrations has been applied. `None` where it is on another server than the project's own,
+/// which may write the same in other words.
+pub fn read(project: &Project, server: &Postgres, database: &str) -> Result<Option<String>> {
+    if project.own_database_url.is_some() {
+        say::warn(&format!(
+            "{FILE} is left alone: DATABASE_URL names a Postgres of your own"
+        ));
+        return Ok(None);
+    }
     let mut command = server.program("pg_dump");
     command.args(["--schema-only", "--no-owner", "--no-privileges"]);
     command.arg(format!("--schema={DATABASE}")).arg(database);
@@ -29,7 +36,7 @@ pub fn read(server: &Postgres, database: &str) -> Result<String> {
             text.push('\n');
         }
     }
-    Ok(format!("{}\n", text.trim_end()))
+    Ok(Some(format!("{}\n", text.trim_end())))
 }
 
 /// Neither the session's settings nor a heading, which repeats what follows it.
@@ -46,14 +53,8 @@ fn says_something(line: &str) -> bool {
     line != "--" && !noise.iter().any(|start| line.starts_with(start))
 }
 
-/// Replaces the file, or compares with it. Another server than the project's own may write the same in other words.
+/// Replaces the file, or compares with it.
 pub fn keep(project: &Project, mode: Mode, schema: &str) -> Result<()> {
-    if project.own_database_url.is_some() {
-        say::warn(&format!(
-            "{FILE} is left alone: DATABASE_URL names a Postgres of your own"
-        ));
-        return Ok(());
-    }
     let file = project.root.join(FILE);
     match mode {
         Mode::Write => {

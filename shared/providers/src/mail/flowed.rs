@@ -26,7 +26,8 @@ fn joined(text: &str, without_space: bool) -> String {
         let depth = line.len() - said.len();
         // A space before what would look like a quote, or like a mailbox's own line.
         let said = said.strip_prefix(' ').unwrap_or(said);
-        if goes_on != Some(depth) || said == SIGNATURE {
+        // An empty line ends a paragraph, also where a space was left at the end of the one before.
+        if goes_on != Some(depth) || said == SIGNATURE || said.is_empty() {
             if n > 0 {
                 whole.push('\n');
             }
@@ -63,6 +64,11 @@ mod tests {
             joined(flowed, true),
             "https://example.org/a/very/long/way?to=it\n>> quoted deeply\n> and less\nFrom here"
         );
+    }
+
+    #[test]
+    fn an_empty_line_ends_a_paragraph() {
+        assert_eq!(joined("Hola \n\nQuiero \nir", false), "Hola \n\nQuiero ir");
     }
 
     #[test]

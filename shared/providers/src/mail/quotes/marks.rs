@@ -18,6 +18,8 @@ pub(super) enum Mark {
 const WROTE_LINES: usize = 4;
 /// Bytes; longer lines are somebody's sentence.
 const WROTE_LENGTH: usize = 400;
+/// Of those that Outlook writes above what it quotes; people write fewer.
+const OUTLOOKS_RULE: usize = 20;
 /// How far below `From:` the others stand.
 const HEADER_LINES: usize = 6;
 
@@ -138,8 +140,8 @@ pub(super) fn at(lines: &[&str]) -> Option<Mark> {
     } else {
         header_block(lines)
     };
-    // Outlook's own line is of underscores, and is all that shows it where it names people alone.
-    let is_outlooks = line.starts_with('_') && is_rule(&line);
+    // Outlook's own line is of 32 underscores, and is all that shows it where it names people alone.
+    let is_outlooks = line.starts_with('_') && is_rule(&line) && line.len() >= OUTLOOKS_RULE;
     if block == Some(Block::OfAMail) || is_outlooks && block.is_some() {
         return Some(Mark::History);
     }

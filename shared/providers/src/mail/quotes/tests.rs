@@ -147,6 +147,7 @@ fn sentences_that_only_look_like_it() {
         "Am 12.05.2026 schrieb der Fahrer:\nIch komme nicht.",
         "From: Madrid\nTo: Sevilla\nTwo tickets please.",
         "De: Madrid\nPara: Sevilla\nDos billetes.",
+        "Quiero reservar:\n_____\nDe: Madrid\nA: Sevilla\nFecha: 12/05",
         "Quiero reservar:\n-----\nDe: Madrid\nA: Sevilla\nFecha: 12/05\n-----\nGracias",
         "Hola, quiero reservar:\nDe: Aeropuerto\nA: Hotel Sol\nFecha: 12/05\nPasajeros: 3",
         "Please book:\nFrom: Airport\nTo: Hotel Sol\nDate: 12 May",
