@@ -361,19 +361,6 @@ begin
        join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
       where e.effect = 'OPT_OUT_MARKETING' and e.at is not null
      having count(*) > 0;
-
-    insert into communications.channel_account_events (tenant_id, id, account_id, field, event, alert, occurred_at, raw, raw_hash)
-    select distinct on (m.tenant_id, m.account_id, n.raw_hash)
-           m.tenant_id, communications.uuid_v7(), m.account_id, 'messages', e.code, true, n.at,
-           jsonb_build_object('code', e.code, 'message_id', m.id), n.raw_hash
-      from unnest(p_tenants, p_ids, p_codes, p_effects, p_at) as e (tenant_id, id, code, effect, at)
-      join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
-     cross join lateral (select least(coalesce(e.at, now()), now()) as at) t
-     cross join lateral (select t.at, sha256(convert_to(concat_ws(' ', 'refused', e.code, (t.at at time zone 'UTC')::date), 'UTF8'))
-                                as raw_hash) n
-     where e.effect = 'NOTICE'
-     order by m.tenant_id, m.account_id, n.raw_hash, n.at
-    on conflict on constraint channel_account_events_key do nothing;
 end
 $_$;
 
@@ -2070,6 +2057,7 @@ begin
     end if;
     perform communications.project_reports(v_tenants, v_ids, v_statuses, v_externals, v_at, v_codes, v_reasons);
     perform communications.apply_reported(v_tenants, v_ids, v_codes, v_effects, v_at);
+    perform communications.note_refusals(v_tenants, v_ids, v_codes, v_effects, v_at);
     perform communications.store_prices(v_tenants, v_ids, v_accounts, v_at, v_prices);
     return cardinality(v_ids);
 end
@@ -2438,6 +2426,33 @@ CREATE FUNCTION communications.mute_blocked(p jsonb) RETURNS jsonb
         on c.tenant_id = (m.value ->> 'tenant_id')::uuid and c.id = (m.value ->> 'contact_id')::uuid
        and c.blocked_at is not null and m.value ->> 'direction' = 'INBOUND';
 $$;
+
+CREATE FUNCTION communications.note_refusals(p_tenants uuid[], p_ids uuid[], p_codes text[], p_effects text[], p_at timestamp with time zone[]) RETURNS TABLE(tenant_id uuid, account_id uuid)
+    LANGUAGE plpgsql
+    AS $$
+#variable_conflict use_column
+begin
+    if not p_effects @> array ['NOTICE'] then
+        return;
+    end if;
+    return query
+    insert into communications.channel_account_events (tenant_id, id, account_id, field, event, alert, occurred_at, raw, raw_hash)
+    select distinct on (m.tenant_id, m.account_id, n.raw_hash)
+           m.tenant_id, communications.uuid_v7(), m.account_id, 'messages', e.code, true, n.at,
+           jsonb_build_object('code', e.code, 'message_id', m.id), n.raw_hash
+      from unnest(p_tenants, p_ids, p_codes, p_effects, p_at) as e (tenant_id, id, code, effect, at)
+      join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
+     cross join lateral (select least(coalesce(e.at, now()), now()) as at) t
+     cross join lateral (select t.at, sha256(convert_to(concat_ws(' ', 'refused', e.code, (t.at at time zone 'UTC')::date), 'UTF8'))
+                                as raw_hash) n
+     where e.effect = 'NOTICE'
+     order by m.tenant_id, m.account_id, n.raw_hash, n.at
+    on conflict on constraint channel_account_events_key do nothing
+    returning tenant_id, account_id;
+end
+$$;
+
+COMMENT ON FUNCTION communications.note_refusals(p_tenants uuid[], p_ids uuid[], p_codes text[], p_effects text[], p_at timestamp with time zone[]) IS 'Notes that a provider refused messages for their account''s own sake, once a day for each account and code; answers what is new.';
 
 CREATE FUNCTION communications.note_wishes(p jsonb) RETURNS void
     LANGUAGE plpgsql
@@ -3164,10 +3179,10 @@ begin
 
     if exists (select from unnest(v_effects) as e (effect) where e.effect <> '') then
         perform communications.apply_reported(v_tenants, v_ids, v_codes, v_effects, v_at);
-        select coalesce(jsonb_agg(e.id) filter (where e.effect = 'PARK_HOLD' and communications.reported_hold(e.at) > now()), '[]'),
-               count(*) filter (where e.effect = 'NOTICE')
-          into v_parked, v_alerts
-          from unnest(v_ids, v_effects, v_at) as e (id, effect, at);
+        select count(*) into v_alerts from communications.note_refusals(v_tenants, v_ids, v_codes, v_effects, v_at);
+        select coalesce(jsonb_agg(e.id), '[]') into v_parked
+          from unnest(v_ids, v_effects, v_at) as e (id, effect, at)
+         where e.effect = 'PARK_HOLD' and communications.reported_hold(e.at) > now();
     end if;
 
     perform communications.store_prices(v_tenants, v_ids, v_accounts, v_at, v_prices)
@@ -3767,6 +3782,8 @@ begin
     if exists (select from unnest(p_effects) as e where e <> '') then
         perform communications.apply_effects(p_tenants, p_ids, p_codes, p_reasons, p_pauses, p_effects, p_credentials);
         perform communications.fail_over(p_tenants, p_ids);
+        return query select 'ALERT', n.tenant_id, n.account_id, '', null::double precision
+                       from communications.note_refusals(p_tenants, p_ids, p_codes, p_effects, null) n;
     end if;
 
     if v_failed_ids is not null then

@@ -1,3 +1,6 @@
+-- Reports that never find a message (another program's number, messages from before) pile up; the scan looks at the new ones alone.
+create index message_status_events_waiting_since on communications.message_status_events (received_at) where message_id is null;
+
 -- Claims take an account's slots before a tenant's spending and a recipient's pace, settles the other way round: what waits for a slot gets its
 -- turn in a transaction of its own, after the settle, which only says where something waits. The row goes as one without a lane, of which a
 -- worker from before makes nothing.
@@ -125,13 +128,9 @@ end
 $$;
 
 -- What the provider took over and then reports as failed costs what its price says: not given back a second time.
-drop trigger cap_sms on communications.messages;
-create trigger cap_sms before update of lease_until on communications.messages
+create or replace trigger cap_sms before update of lease_until on communications.messages
     for each row
     when (new.channel = 'SMS' and new.direction = 'OUTBOUND'
           and (new.status = 'SENDING' and old.status = 'QUEUED'
                or old.status = 'SENDING' and (new.status = 'QUEUED' or new.status = 'FAILED' and new.external_message_id is null)))
     execute function communications.cap_sms();
-
--- Reports that never find a message (another program's number, messages from before) pile up; the scan looks at the new ones alone.
-create index message_status_events_waiting_since on communications.message_status_events (received_at) where message_id is null;

@@ -60,7 +60,7 @@ pub struct Recorded {
     pub waiting: usize,
     /// Messages whose account a report has parked.
     parked: Vec<MessageId>,
-    /// Failures for an account's own sake.
+    /// Accounts for whose own sake a message failed, as it did not before on that day.
     alerts: u32,
 }
 
@@ -113,7 +113,7 @@ impl Recorded {
         }
         if self.alerts > 0 {
             tracing::warn!(
-                reports = self.alerts,
+                accounts = self.alerts,
                 "messages fail for their account's own sake"
             );
             telemetry::metric("AccountNotice", f64::from(self.alerts), &[]);

@@ -88,10 +88,8 @@ impl Counts {
                 *count,
                 &[("Lane", lane.as_str()), ("Class", class)],
             );
-            match *class {
-                "UNKNOWN" => telemetry::metric("UnknownCode", *count, &[]),
-                "ACCOUNT_CONFIG" => telemetry::metric("AccountNotice", *count, &[]),
-                _ => {}
+            if *class == "UNKNOWN" {
+                telemetry::metric("UnknownCode", *count, &[]);
             }
         }
         if self.parked > 0.0 {

@@ -37,6 +37,8 @@ pub struct Settled {
     pub hints: Vec<Hint>,
     /// Accounts of these messages on which others wait for their turn: for [`release`], in a transaction of its own.
     pub waiting: Vec<(TenantId, AccountId)>,
+    /// Accounts for whose own sake a message was refused, as it was not before on that day.
+    pub refused: Vec<(TenantId, AccountId)>,
 }
 
 /// Writes all outcomes.
@@ -72,6 +74,7 @@ pub async fn settle(tx: &mut Tx, settlements: &[Settlement<'_>]) -> Result<Settl
         match row.kind.as_str() {
             "REPORTED" => reported.push((row.tenant, row.message)),
             "WAITING" => settled.waiting.push((row.tenant, AccountId(row.message.0))),
+            "ALERT" => settled.refused.push((row.tenant, AccountId(row.message.0))),
             _ => {
                 let seconds = row.hint_in.unwrap_or_default();
                 let hint = Hint::of_row(row.tenant, row.message, &row.lane, seconds);
@@ -83,7 +86,7 @@ pub async fn settle(tx: &mut Tx, settlements: &[Settlement<'_>]) -> Result<Settl
     Ok(settled)
 }
 
-/// Gives what waits on these accounts its turn. Slots are locked first here as in the claim, so not while a settle's locks are held.
+/// Gives what waits on these accounts its turn. Here as in the claim slots are locked before what a settle locks: a month's spending, pairs.
 ///
 /// # Errors
 /// When the database does not answer; the scan does it then.

@@ -159,8 +159,16 @@ impl Worker {
         settlements: &[Settlement<'_>],
     ) -> Result<Vec<Hint>, DatabaseError> {
         let mut tx = self.database.begin().await?;
-        let Settled { mut hints, waiting } = settle(&mut tx, settlements).await?;
+        let Settled {
+            mut hints,
+            waiting,
+            refused,
+        } = settle(&mut tx, settlements).await?;
         tx.commit().await?;
+        for (tenant, account) in refused {
+            tracing::warn!(tenant.id = %tenant, account.id = %account, "messages fail for their account's own sake");
+            telemetry::metric("AccountNotice", 1.0, &[]);
+        }
         if !waiting.is_empty() {
             match self.next_in_line(&waiting).await {
                 Ok(next) => hints.extend(next),
@@ -190,8 +198,8 @@ impl Worker {
 fn decided(claimed: &Claimed, outcome: &SendOutcome) -> Decision {
     let decision = decide(outcome, claimed.lane, claimed.attempt, jitter());
     let is_canary = |config: &ProviderConfig| config.is_canary(claimed.message);
-    if decision.effect == Effect::ParkAuth && claimed.sender.config.as_ref().is_some_and(is_canary)
-    {
+    let accuses = matches!(decision.effect, Effect::ParkAuth | Effect::Notice);
+    if accuses && claimed.sender.config.as_ref().is_some_and(is_canary) {
         return Decision::end(MessageStatus::Failed);
     }
     decision
