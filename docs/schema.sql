@@ -417,7 +417,7 @@ begin
               from unnest(p_tenants, p_accounts, p_targets) as t (tenant_id, account_id, external_id)
               join communications.messages m
                 on m.tenant_id = t.tenant_id and m.account_id = t.account_id and m.external_message_id = t.external_id)
-      order by v.tenant_id, v.id
+      order by v.tenant_id, v.contact_id, v.id
         for no key update;
     with target as (
         select distinct m.tenant_id, m.id, m.account_id, m.contact_id, m.external_message_id, m.content, m.body, m.conversation_id,
@@ -861,7 +861,7 @@ begin
                     when g.next in ('PARKED', 'ASLEEP') then null
                     when g.tripped then
                         case when row_number() over (partition by g.tenant_id, g.account_id, g.next order by g.id) = 1
-                             then greatest(g.open_until, now() + interval '1 second') end
+                             then greatest(g.open_until, g.pair_free, now() + interval '1 second') end
                     else greatest(g.open_until, g.pair_free) end as again_at
           from gated g
           left join slots s on s.tenant_id = g.tenant_id and s.id = g.id),
@@ -1464,6 +1464,15 @@ begin
     if p ? 'people' then
         perform communications.people_store(p -> 'people');
     end if;
+    -- Each of them locks its own in order; together they need one.
+    if (p ? 'messages')::integer + (p ? 'reactions')::integer + (p ? 'revisions')::integer > 1 then
+        perform pg_advisory_xact_lock(k.hash)
+           from (select distinct communications.reaction_lock(r.tenant_id, r.account_id, coalesce(r.target, r.external_message_id)) as hash
+                   from (values ('messages'), ('reactions'), ('revisions')) as kind (name)
+                  cross join jsonb_to_recordset(coalesce(p -> kind.name, '[]')) as r (tenant_id uuid, account_id uuid, target text,
+                                                                                      external_message_id text)
+                  order by 1) k;
+    end if;
     if p ? 'messages' then
         v_answer := communications.store_messages(p -> 'messages');
     end if;
@@ -1540,7 +1549,7 @@ begin
 
     select v.id into v_thread
       from communications.contacts c
-      join communications.conversations v on v.tenant_id = c.tenant_id and v.contact_id = c.id and v.status = 'OPEN'
+      join communications.conversations v on v.tenant_id = c.tenant_id and v.contact_id = c.id and v.status = 'OPEN' and v.preview <> ''
      where c.tenant_id = v_tenant and c.id = v_contact and c.merged_into is null and c.blocked_at is null
        and (v_nameless or c.display_name is not null)
        -- Not here yet, nothing came ahead of it, and nothing else joins the thread with it.
@@ -1665,7 +1674,7 @@ begin
             limit 1) c
      cross join lateral (
            select v.id from communications.conversations v
-            where v.tenant_id = t.tenant_id and v.contact_id = t.contact_id and v.status = 'OPEN'
+            where v.tenant_id = t.tenant_id and v.contact_id = t.contact_id and v.status = 'OPEN' and v.preview <> ''
               -- Not here yet, nothing came ahead of it, and nothing else joins the thread with it.
               and not exists (select from communications.messages m
                                where m.tenant_id = t.tenant_id and m.account_id = t.account_id and m.external_message_id = t.external_id)
@@ -3718,6 +3727,24 @@ declare
     v_accounts uuid[];
     v_account_tenants uuid[];
 begin
+    if exists (select from unnest(p_statuses, p_effects) as r (status, effect) where r.status = 'SENT' or r.effect <> '') then
+        perform from communications.breakers k
+          where (k.tenant_id, k.account_id) in (
+                select m.tenant_id, m.account_id from unnest(p_tenants, p_ids) as p (tenant_id, id)
+                  join communications.messages m on m.tenant_id = p.tenant_id and m.id = p.id)
+          order by k.tenant_id, k.account_id
+            for update;
+    end if;
+    if 'THROTTLE_PROVIDER' = any(p_effects) then
+        perform from communications.rate_buckets b
+          where b.tenant_id = communications.platform_tenant() and b.account_id = communications.platform_tenant()
+            and b.subject in (
+                select a.provider from unnest(p_tenants, p_ids) as p (tenant_id, id)
+                  join communications.messages m on m.tenant_id = p.tenant_id and m.id = p.id
+                  join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id)
+          order by b.tenant_id, b.account_id, b.kind, b.subject
+            for update;
+    end if;
     with result as materialized (
         select *
           from unnest(p_tenants, p_ids, p_fences, p_statuses, p_classes, p_codes, p_reasons, p_external_ids, p_retry_in,
@@ -4103,11 +4130,13 @@ begin
          where r.id = any(v_ids)
          group by r.tenant_id, r.contact_id),
     latest as (
-        select a.*, c.id, c.status, c.snoozed_until_reply
+        select a.*, c.id, c.status, c.snoozed_until_reply,
+               c.preview = '' and not exists (select from communications.messages m
+                                               where m.tenant_id = a.tenant_id and m.conversation_id = c.id and not m.muted) as unspoken
           from (select * from arrived order by tenant_id, contact_id) a
           left join communications.tenant_settings s on s.tenant_id = a.tenant_id
          cross join lateral (
-             select c.id, c.status, c.snoozed_until_reply from communications.conversations c
+             select c.id, c.status, c.snoozed_until_reply, c.preview from communications.conversations c
               where c.tenant_id = a.tenant_id and c.contact_id = a.contact_id
                 -- What was resolved too long ago is history: a new thread continues it.
                 and (c.status <> 'RESOLVED' or not a.wakes or s.reopen_within_days is null or c.resolved_at is null
@@ -4120,7 +4149,7 @@ begin
                              then 'OPEN' else c.status end,
                snoozed_until = case when a.status = 'SNOOZED' and not (a.wakes and a.snoozed_until_reply) then c.snoozed_until end,
                inbound_count = c.inbound_count + a.inbound,
-               last_message_at = case when c.preview = '' and c.inbound_count = 0 then coalesce(a.last_at, c.last_message_at)
+               last_message_at = case when a.unspoken then coalesce(a.last_at, c.last_message_at)
                                       else greatest(c.last_message_at, a.last_at) end,
                last_inbound_at = greatest(c.last_inbound_at, a.inbound_at),
                -- What came late does not become what was said last.
@@ -4128,7 +4157,7 @@ begin
                                            then a.channel else c.last_inbound_channel end,
                last_inbound_account = case when a.inbound_at >= coalesce(c.last_inbound_at, a.inbound_at)
                                            then a.account_id else c.last_inbound_account end,
-               preview = case when a.last_at >= c.last_message_at or c.preview = '' then coalesce(a.preview, c.preview) else c.preview end
+               preview = case when a.last_at >= c.last_message_at or a.unspoken then coalesce(a.preview, c.preview) else c.preview end
           from latest a
          where c.tenant_id = a.tenant_id and c.id = a.id
         returning c.tenant_id, c.contact_id, c.id, a.status as before, c.status as after),

@@ -410,6 +410,33 @@ async fn what_stands_in_line_for_a_parked_account_goes_on_to_the_next_channel_to
     assert_eq!(column(&world, "failed_code", &job).await, "fallback");
 }
 
+/// A short pause of its sender, and a line that is longer than the wait: what is about to go is not withdrawn.
+#[tokio::test]
+async fn what_waits_behind_others_is_not_withdrawn_once_its_account_sends_again() {
+    let world = World::new().await;
+    let job = message(&world, &json!({"not_delivered_within_seconds": 1800})).await;
+    world
+        .execute("update communications.messages set hint_at = '-infinity'")
+        .await;
+    world.execute("update communications.channel_accounts set status = 'SUSPENDED' where channel = 'WHATSAPP'").await;
+    scan(&world).await;
+    world
+        .execute("update communications.channel_accounts set status = 'ACTIVE' where status = 'SUSPENDED'")
+        .await;
+    later(&world, 1801.0).await;
+    scan(&world).await;
+    assert_eq!(status(&world, &job).await, "QUEUED");
+    hinted(&world).await;
+    assert_eq!(chain(&world).await, [row("WHATSAPP", "SENT", None)]);
+    // The clock runs from the send.
+    later(&world, 1801.0).await;
+    scan(&world).await;
+    assert_eq!(
+        chain(&world).await[1],
+        row("EMAIL", "QUEUED", Some("NOT_DELIVERED"))
+    );
+}
+
 /// Nobody reports that an email was delivered: its clock, which ran while its account was parked, says nothing once it is sent.
 #[tokio::test]
 async fn the_clock_of_what_was_parked_ends_with_the_send_where_nobody_reports_deliveries() {

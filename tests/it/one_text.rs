@@ -181,6 +181,10 @@ async fn what_is_more_than_one_text_of_somebody_known_goes_the_long_way() {
              select tenant_id, 'wa_id', '5511987654321', id, now() from communications.contacts",
         ),
         (
+            "a thread in which notices alone stand",
+            "update communications.conversations set preview = ''",
+        ),
+        (
             "an automated message without a thread",
             "update communications.messages set conversation_id = null",
         ),
@@ -206,7 +210,7 @@ async fn takes(world: &World, several: bool) -> bool {
                     jsonb_build_array('phone', '', '+5511987654321'), jsonb_build_array('wa_id', '', '551187654321'),
                     jsonb_build_array('phone', '', '+551187654321')),
                 'id', gen_random_uuid(), 'external_message_id', 'wamid.NEW' || $2, 'address', '+5511987654321', 'content', '{}'::jsonb,
-                'body', '', 'preview', '', 'sent_at', now()) as text)
+                'body', 'hola', 'preview', 'hola', 'sent_at', now()) as text)
          select coalesce(case when $2 then communications.inbound_texts(entrance || jsonb_build_object('texts', jsonb_build_array(text)))
                               else communications.inbound_text(entrance || text) end, '[]')
            from entrance, text",

@@ -71,8 +71,8 @@ pub struct Ended {
     pub status: MessageStatus,
 }
 
-/// Claims what is due among the jobs. On the way, what must not be sent any more ends as EXPIRED, SUPPRESSED or
-/// SIMULATED. Order within a conversation and a lane: a message waits for every earlier one that is queued or
+/// Claims what is due among the jobs. On the way, what must not be sent any more ends as EXPIRED, SUPPRESSED, SIMULATED or
+/// CANCELLED. Order within a conversation and a lane: a message waits for every earlier one that is queued or
 /// being sent; an agent's answer does not wait for a notification.
 ///
 /// # Errors

@@ -59,9 +59,11 @@ pub async fn fire(tx: &mut Tx, limit: i64) -> Result<(usize, Vec<Hint>), Databas
                 order by f.due_at limit $1 for update skip locked),
            judged as (
                select o.tenant_id, o.message_id,
+                      -- Its account sends again, and this is about to go: the clock runs anew once it has.
+                      m.status = 'QUEUED' and a.status = 'ACTIVE' as goes,
                       case when m.status = 'FAILED' then 'FAILED'
-                           when m.status = 'QUEUED' then 'NOT_DELIVERED'
-                           -- Where nobody reports deliveries, it would be said of everything: only a failure goes on then.
+                           when m.status = 'QUEUED' then case when a.status <> 'ACTIVE' then 'NOT_DELIVERED' end
+                           -- Not every account's deliveries are reported: it would be said of everything. Only a failure goes on then.
                            when m.channel <> 'WHATSAPP' then null
                            when m.status = 'SENT' and m.sent_at + o.delivered_within <= now() then 'NOT_DELIVERED'
                            when m.status in ('SENT', 'DELIVERED') and m.sent_at + o.read_within <= now() then 'NOT_READ'
@@ -71,6 +73,7 @@ pub async fn fire(tx: &mut Tx, limit: i64) -> Result<(usize, Vec<Hint>), Databas
                            when m.status = 'SENT' then m.sent_at + least(o.delivered_within, o.read_within)
                            when m.status = 'DELIVERED' then m.sent_at + o.read_within end as again_at
                  from over o join communications.messages m on m.tenant_id = o.tenant_id and m.id = o.message_id
+                 join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
                   -- Who holds the message decides about it; its timer stays over until then.
                   for no key update of m skip locked),
            withdrawn as (
@@ -83,10 +86,13 @@ pub async fn fire(tx: &mut Tx, limit: i64) -> Result<(usize, Vec<Hint>), Databas
                  from judged j
                 where j.reason is null and j.again_at is not null
                   and f.tenant_id = j.tenant_id and f.message_id = j.message_id),
+           stopped as (
+               update communications.message_fallbacks f set due_at = null
+                 from judged j where j.goes and f.tenant_id = j.tenant_id and f.message_id = j.message_id),
            reached as (
                delete from communications.message_fallbacks f
                 using judged j
-                where j.reason is null and j.again_at is null
+                where j.reason is null and j.again_at is null and not j.goes
                   and f.tenant_id = j.tenant_id and f.message_id = j.message_id)
            select tenant_id as "tenant: TenantId", message_id as "message: MessageId", reason from judged"#,
         limit

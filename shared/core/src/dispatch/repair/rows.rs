@@ -66,7 +66,7 @@ pub(super) async fn expire(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseErr
     Ok(usize::try_from(expired).unwrap_or_default())
 }
 
-/// How long a report is looked for: what comes in between is settled within minutes.
+/// How long a report's message is looked for: it is settled within minutes, and reports about nobody's messages pile up.
 const REPORT_DAYS: f64 = 2.0;
 
 /// Reports that came in the instant between a send's answer and its settle.
@@ -93,8 +93,8 @@ pub(super) async fn match_waiting(tx: &mut Tx, limit: i64) -> Result<usize, Data
     delivery::match_waiting(tx, &messages).await
 }
 
-/// What waits in line for an account that cannot send may wait for days: the clock of its fallback runs from when it was due. The claim
-/// starts it for what it looks at, and nobody looks at what waits for its turn.
+/// What waits in line for an account that cannot send may wait for days: the clock of its fallback runs from now on. The claim starts it for
+/// what it looks at, and nobody looks at what waits for its turn.
 pub(super) async fn arm_parked(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseError> {
     let armed = sqlx::query!(
         "with parked as (
