@@ -2066,7 +2066,6 @@ begin
     end if;
     perform communications.project_reports(v_tenants, v_ids, v_statuses, v_externals, v_at, v_codes, v_reasons);
     perform communications.apply_reported(v_tenants, v_ids, v_codes, v_effects, v_at);
-    perform communications.note_refusals(v_tenants, v_ids, v_codes, v_effects, v_at);
     perform communications.store_prices(v_tenants, v_ids, v_accounts, v_at, v_prices);
     return cardinality(v_ids);
 end
@@ -3728,6 +3727,11 @@ declare
     v_account_tenants uuid[];
 begin
     if exists (select from unnest(p_statuses, p_effects) as r (status, effect) where r.status = 'SENT' or r.effect <> '') then
+        -- A claim that came too late may hold one of them, until it has its breaker.
+        perform from unnest(p_tenants, p_ids) as p (tenant_id, id)
+           join communications.messages m on m.tenant_id = p.tenant_id and m.id = p.id
+          order by m.tenant_id, m.id
+            for no key update of m;
         perform from communications.breakers k
           where (k.tenant_id, k.account_id) in (
                 select m.tenant_id, m.account_id from unnest(p_tenants, p_ids) as p (tenant_id, id)

@@ -59,11 +59,6 @@ $f$        select count(*) into v_alerts from communications.note_refusals(v_ten
           from unnest(v_ids, v_effects, v_at) as e (id, effect, at)
          where e.effect = 'PARK_HOLD' and communications.reported_hold(e.at) > now();
 $f$),
-            ('match_reports', $f$    perform communications.apply_reported(v_tenants, v_ids, v_codes, v_effects, v_at);
-$f$,
-$f$    perform communications.apply_reported(v_tenants, v_ids, v_codes, v_effects, v_at);
-    perform communications.note_refusals(v_tenants, v_ids, v_codes, v_effects, v_at);
-$f$),
             ('settle_messages', $f$        perform communications.fail_over(p_tenants, p_ids);
 $f$,
 $f$        perform communications.fail_over(p_tenants, p_ids);

@@ -1,5 +1,5 @@
--- One order of locks for all: of an account its breaker, then slots, then a month's spending, as the claim takes them; of several threads by
--- their contact; of several messages by their lock, whether they come in, change or are reacted to.
+-- One order of locks for all: messages, then an account's breaker, then slots, then a month's spending, as the claim takes them; of several
+-- threads by their contact; of several messages that come in, change or are reacted to in one payload by their lock.
 do $$
 declare
     f     record;
@@ -12,6 +12,11 @@ begin
     with result as materialized ($f$,
 $f$begin
     if exists (select from unnest(p_statuses, p_effects) as r (status, effect) where r.status = 'SENT' or r.effect <> '') then
+        -- A claim that came too late may hold one of them, until it has its breaker.
+        perform from unnest(p_tenants, p_ids) as p (tenant_id, id)
+           join communications.messages m on m.tenant_id = p.tenant_id and m.id = p.id
+          order by m.tenant_id, m.id
+            for no key update of m;
         perform from communications.breakers k
           where (k.tenant_id, k.account_id) in (
                 select m.tenant_id, m.account_id from unnest(p_tenants, p_ids) as p (tenant_id, id)

@@ -382,6 +382,57 @@ async fn an_id_of_their_own_keeps_people_apart_who_had_one_number() {
     let third = contact_of(&world, "bsuid", "ES.3").await;
     assert!(third != first && third != second);
     assert_eq!(contact_of(&world, "wa_id", NEW).await, third);
+    // The news may name the id of before alone.
+    let moved = (person("34600555444", "ES.5"), person(NEW, ""));
+    see(&world, &changes(40, number, moved.0, moved.1)).await;
+    let fifth = contact_of(&world, "bsuid", "ES.5").await;
+    assert!(fifth.is_some() && fifth != third);
+    assert_eq!(contact_of(&world, "wa_id", NEW).await, fifth);
+}
+
+/// They have written from it, and it is somebody else's by now.
+#[tokio::test]
+async fn an_answer_does_not_go_to_a_number_that_somebody_else_has() {
+    let world = World::new().await;
+    see(&world, &writes(1, OLD, "ES.1")).await;
+    let moved = (person(OLD, "ES.1"), person(NEW, "ES.1"));
+    see(
+        &world,
+        &changes(10, PersonChangeKind::Number, moved.0, moved.1),
+    )
+    .await;
+    see(&world, &writes(5, NEW, "ES.2")).await;
+    world
+        .execute(
+            "update communications.whatsapp_windows set open_until = now() + interval '1 hour'",
+        )
+        .await;
+    sqlx::query("update communications.conversations set assigned_to = $1")
+        .bind(world.iberia.agent)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let thread: Value = world
+        .scalar(
+            "select to_jsonb(v.id) from communications.conversations v join communications.contact_identities i on i.contact_id = v.contact_id
+              where i.value = 'ES.2'",
+        )
+        .await;
+    let answer =
+        json!({"conversation_id": thread, "client_message_id": "1", "content": {"text": "hola"}});
+    world
+        .agent_acts(
+            world.iberia.tenant,
+            world.iberia.agent,
+            "sendAgentMessage",
+            &answer,
+        )
+        .await
+        .unwrap();
+    let to: String = world
+        .scalar("select address from communications.messages where direction = 'OUTBOUND'")
+        .await;
+    assert_eq!(to, "ES.2");
 }
 
 /// Of a number with two national forms: what comes late in the other one gives neither back.

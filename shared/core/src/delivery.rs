@@ -60,7 +60,7 @@ pub struct Recorded {
     pub waiting: usize,
     /// Messages whose account a report has parked.
     parked: Vec<MessageId>,
-    /// Accounts for whose own sake a message failed, as it did not before on that day.
+    /// New notices about accounts for whose own sake a message failed: one a day for each account and code.
     alerts: u32,
 }
 
@@ -113,7 +113,7 @@ impl Recorded {
         }
         if self.alerts > 0 {
             tracing::warn!(
-                accounts = self.alerts,
+                notices = self.alerts,
                 "messages fail for their account's own sake"
             );
             telemetry::metric("AccountNotice", f64::from(self.alerts), &[]);

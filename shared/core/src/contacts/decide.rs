@@ -196,8 +196,8 @@ impl Room {
     fn evidence(&self, sighting: &Sighting) -> Vec<Pointer> {
         let (now, before) = (&sighting.aliases, &sighting.formerly);
         let ids = |alias: &&Alias| !alias.kind.is_number() && alias.kind != AliasKind::Email;
-        let has_ids = now.iter().any(|alias| ids(&alias));
-        // Whoever has ids is not known by a number that they come to with this news.
+        let has_ids = now.iter().chain(before).any(|alias| ids(&alias));
+        // Whoever has ids, or had, is not known by a number that they come to with this news.
         let is_new = |alias: &&Alias| has_ids && sighting.gained.contains(alias);
         let numbers = |alias: &&Alias| alias.kind.is_number() && !is_new(alias);
         let proofs = || {

@@ -60,9 +60,9 @@ pub async fn fire(tx: &mut Tx, limit: i64) -> Result<(usize, Vec<Hint>), Databas
            judged as (
                select o.tenant_id, o.message_id,
                       -- Its account sends again, and this is about to go: the clock runs anew once it has.
-                      m.status = 'QUEUED' and a.status = 'ACTIVE' as goes,
+                      m.status = 'QUEUED' and s.sends as goes,
                       case when m.status = 'FAILED' then 'FAILED'
-                           when m.status = 'QUEUED' then case when a.status <> 'ACTIVE' then 'NOT_DELIVERED' end
+                           when m.status = 'QUEUED' then case when not s.sends then 'NOT_DELIVERED' end
                            -- Not every account's deliveries are reported: it would be said of everything. Only a failure goes on then.
                            when m.channel <> 'WHATSAPP' then null
                            when m.status = 'SENT' and m.sent_at + o.delivered_within <= now() then 'NOT_DELIVERED'
@@ -74,6 +74,9 @@ pub async fn fire(tx: &mut Tx, limit: i64) -> Result<(usize, Vec<Hint>), Databas
                            when m.status = 'DELIVERED' then m.sent_at + o.read_within end as again_at
                  from over o join communications.messages m on m.tenant_id = o.tenant_id and m.id = o.message_id
                  join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
+                 left join communications.breakers k on k.tenant_id = m.tenant_id and k.account_id = m.account_id
+                cross join lateral (
+                     select a.status = 'ACTIVE' and not coalesce(k.failures >= 5 and k.open_until > now(), false) as sends) s
                   -- Who holds the message decides about it; its timer stays over until then.
                   for no key update of m skip locked),
            withdrawn as (
