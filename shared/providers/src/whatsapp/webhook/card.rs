@@ -1,6 +1,7 @@
 //! The card by which somebody without a number gives us theirs, asked for it (`request_contact_info`).
 
 use super::json;
+use crate::sms;
 use serde_json::Value;
 
 /// In E.164. A card that its sender chose to send may be anybody's: only the answer to our question is theirs (`origin`).
@@ -16,7 +17,7 @@ pub(super) fn given_phone(message: &Value) -> Option<String> {
         .into_iter()
         .flatten()
         .filter_map(|phone| {
-            let account = json::text(phone, "/wa_id").and_then(|digits| e164(&digits));
+            let account = sms::phone(phone, "/wa_id");
             account.or_else(|| international(&json::text(phone, "/phone")?))
         })
         .collect();
@@ -54,19 +55,16 @@ fn telephone(line: &str) -> Option<String> {
     account.and_then(e164).or_else(|| international(value))
 }
 
+fn e164(digits: &str) -> Option<String> {
+    sms::phone(&digits.into(), "")
+}
+
 /// Without a country's code nobody knows whose it is.
 fn international(number: &str) -> Option<String> {
     let number = number.trim().strip_prefix('+')?;
     let written = |c: char| c.is_ascii_digit() || " -.()\u{a0}".contains(c);
     let digits: String = number.chars().filter(char::is_ascii_digit).collect();
     number.chars().all(written).then(|| e164(&digits))?
-}
-
-fn e164(digits: &str) -> Option<String> {
-    let plausible = (7..=15).contains(&digits.len())
-        && digits.bytes().all(|byte| byte.is_ascii_digit())
-        && !digits.starts_with('0');
-    plausible.then(|| format!("+{digits}"))
 }
 
 #[cfg(test)]
