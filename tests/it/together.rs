@@ -654,6 +654,48 @@ async fn many_requests_at_once_find_a_connection_for_each_lane() {
     assert_eq!(connections(&world).await, prepared);
 }
 
+/// Counts the rows that were inserted, also those that were taken back: sequences know of no rollback.
+const COUNT_ROWS: &str = "do $$
+    declare v_table text;
+    begin
+        create function communications.count_row() returns trigger language plpgsql as
+            'begin perform nextval(''communications.rows_of_'' || tg_table_name); return null; end';
+        foreach v_table in array array ['contacts', 'conversations', 'messages', 'message_status_events', 'message_prices'] loop
+            execute format('create sequence communications.rows_of_%s', v_table);
+            execute format('create trigger count_row after insert on communications.%s
+                            for each row execute function communications.count_row()', v_table);
+        end loop;
+    end $$";
+const ROWS: &str = "select string_agg(substr(sequencename, 9) || ' ' || coalesce(last_value, 0), ', ' order by sequencename)
+                      from pg_sequences where sequencename like 'rows_of_%'";
+
+/// Before many come at once, every lane has once stored what they bring, and taken it back.
+#[tokio::test]
+async fn what_many_requests_need_is_rehearsed_on_each_lane_and_leaves_nothing() {
+    let mut world = World::new().await;
+    world.execute(COUNT_ROWS).await;
+    world.webhook.prepare().await;
+    let written: String = world.scalar(ROWS).await;
+    assert_eq!(
+        written,
+        "contacts 0, conversations 0, message_prices 0, message_status_events 0, messages 0"
+    );
+    world.webhook.at_once = 32;
+    world.webhook.prepare().await;
+    let written: String = world.scalar(ROWS).await;
+    assert_eq!(
+        written,
+        "contacts 3, conversations 3, message_prices 3, message_status_events 9, messages 12"
+    );
+    for table in [
+        "channel_accounts where display_name = 'rehearsal'",
+        "messages",
+        "contacts",
+    ] {
+        assert_eq!(world.count(table).await, 0, "{table}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_database_the_function_starts_nevertheless() {
     let mut world = World::new().await;

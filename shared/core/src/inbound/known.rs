@@ -175,8 +175,9 @@ impl Place {
     }
 }
 
+/// What `communications.inbound_load` takes.
 #[derive(Debug, Serialize)]
-struct Question<'a> {
+pub(super) struct Question<'a> {
     channel: Channel,
     #[serde(flatten)]
     entrance: Asked<'a>,
@@ -192,17 +193,15 @@ pub(super) struct PersonSeen<'a> {
     pub aliases: Vec<Alias>,
 }
 
-impl Loaded {
-    /// Begins the transaction that the payload is stored in, finds the owners, and locks and finds the people.
-    pub(super) async fn begin(
-        database: &Database,
+impl<'a> Question<'a> {
+    pub(super) fn of(
         channel: Channel,
-        entrance: Entrance<'_>,
-        events: &[ProviderEvent],
-        people: Vec<PersonSeen<'_>>,
-    ) -> Result<(Tx, Self), DatabaseError> {
+        entrance: Entrance<'a>,
+        events: &'a [ProviderEvent],
+        people: Vec<PersonSeen<'a>>,
+    ) -> Self {
         let accounts = || events.iter().filter_map(|event| event.account.as_ref());
-        let question = Question {
+        Self {
             channel,
             entrance: entrance.into(),
             numbers: accounts()
@@ -214,7 +213,20 @@ impl Loaded {
                 .filter_map(|account| account.waba_id.as_deref())
                 .collect(),
             people,
-        };
+        }
+    }
+}
+
+impl Loaded {
+    /// Begins the transaction that the payload is stored in, finds the owners, and locks and finds the people.
+    pub(super) async fn begin(
+        database: &Database,
+        channel: Channel,
+        entrance: Entrance<'_>,
+        events: &[ProviderEvent],
+        people: Vec<PersonSeen<'_>>,
+    ) -> Result<(Tx, Self), DatabaseError> {
+        let question = Question::of(channel, entrance, events, people);
         database.begin_with("inbound_load", &question).await
     }
 

@@ -40,7 +40,7 @@ pub(super) struct Text<'a> {
 
 /// What `communications.inbound_text` takes.
 #[derive(Debug, Serialize)]
-struct One<'a> {
+pub(super) struct One<'a> {
     channel: Channel,
     #[serde(flatten)]
     entrance: Asked<'a>,
@@ -52,7 +52,7 @@ struct One<'a> {
 
 /// What `communications.inbound_texts` takes.
 #[derive(Debug, Serialize)]
-struct Many<'a> {
+pub(super) struct Many<'a> {
     channel: Channel,
     #[serde(flatten)]
     entrance: Asked<'a>,
@@ -70,11 +70,7 @@ pub(super) async fn store_known(
     entrance: Entrance<'_>,
     texts: &[Text<'_>],
 ) -> Result<Vec<usize>, DatabaseError> {
-    let texts = Many {
-        channel,
-        entrance: entrance.into(),
-        texts,
-    };
+    let texts = Many::of(channel, entrance, texts);
     match database.call("inbound_texts", &texts).await {
         Err(error) if error.is_undefined_function() => Ok(Vec::new()),
         stored => stored,
@@ -143,12 +139,7 @@ impl<'a> Text<'a> {
         events: &[ProviderEvent],
         source: Source,
     ) -> Result<Option<Stored>, DatabaseError> {
-        let text = One {
-            channel: source.channel,
-            entrance: entrance.into(),
-            text: self,
-            or_known: true,
-        };
+        let text = One::of(source.channel, entrance, self);
         match database.call("inbound_text", &text).await? {
             None => Ok(None),
             Some(Answer::Stored(stored)) => Ok(Some(stored)),
@@ -156,6 +147,27 @@ impl<'a> Text<'a> {
                 // Seldom, and large.
                 Box::pin(text.decide(database, events, source, &known)).await
             }
+        }
+    }
+}
+
+impl<'a> Many<'a> {
+    pub(super) fn of(channel: Channel, entrance: Entrance<'a>, texts: &'a [Text<'a>]) -> Self {
+        Self {
+            channel,
+            entrance: entrance.into(),
+            texts,
+        }
+    }
+}
+
+impl<'a> One<'a> {
+    pub(super) fn of(channel: Channel, entrance: Entrance<'a>, text: &'a Text<'a>) -> Self {
+        Self {
+            channel,
+            entrance: entrance.into(),
+            text,
+            or_known: true,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! not as usual (a number that is not the door's, something for quarantine, whatever the database refuses, somebody who is locked for
 //! longer) sends everybody of the transaction on their own way, on which nothing has happened yet.
 
+mod rehearsal;
 mod serve;
 
 use super::known::{Door, Entrance};
@@ -18,6 +19,7 @@ use crate::platform::{Database, DatabaseError};
 use comms_providers::event::{EventKind, ProviderEvent};
 use comms_providers::whatsapp::VerifiedWebhook;
 use futures_util::future::try_join_all;
+use rehearsal::rehearse;
 use serve::serve;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -105,13 +107,21 @@ impl Reception {
     }
 
     /// Connects as often as so many requests at once need it, and has the database read what reports and messages need, which takes it
-    /// longer than any of them: no request then waits for that. The first one finds out for itself what could not be done.
+    /// longer than any of them; where many wait for one another, what it compiles and plans for them, too. No request then waits for
+    /// that. The first one finds out for itself what could not be done.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn prepare(&self, at_once: usize) -> Result<(), DatabaseError> {
         let lanes = at_once.clamp(1, REPORTS + MESSAGES);
-        let connections = (0..lanes).map(|_| whatsapp::ask_nothing(&self.lanes));
+        let connections = (0..lanes).map(|_| async {
+            let mut tx = self.lanes.begin().await?;
+            whatsapp::ask_nothing(&mut tx).await?;
+            if at_once > 1 {
+                rehearse(&mut tx).await?;
+            }
+            tx.rollback().await
+        });
         try_join_all(connections).await.map(drop)
     }
 

@@ -8,7 +8,7 @@ use super::{InboundError, Ingested, kept, people, taken_in};
 use crate::channels::accounts;
 use crate::delivery::{Recorded, StatusReport};
 use crate::model::{Channel, TenantId};
-use crate::platform::{Database, DatabaseError};
+use crate::platform::{Database, DatabaseError, Tx};
 use crate::quarantine;
 use aws_lc_rs::{constant_time, digest};
 use comms_providers::event::{EventKind, ProviderEvent};
@@ -164,12 +164,37 @@ struct Named<'a> {
     waba_id: Option<&'a str>,
 }
 
+/// What `communications.inbound_statuses` takes.
 #[derive(Debug, Serialize)]
-struct Statuses<'a> {
+pub(super) struct Statuses<'a> {
     channel: Channel,
     #[serde(flatten)]
     entrance: Asked<'a>,
     reports: Vec<StatusReport<Named<'a>>>,
+}
+
+impl<'a> Statuses<'a> {
+    /// `None`: there is something else among the events.
+    pub(super) fn of(entrance: Entrance<'a>, events: &'a [ProviderEvent]) -> Option<Self> {
+        let report = |event: &'a ProviderEvent| {
+            let EventKind::Status(update) = &event.kind else {
+                return None;
+            };
+            let account = event.account.as_ref()?;
+            let named = Named {
+                number: account.external_account_id.as_deref()?,
+                waba_id: account.waba_id.as_deref(),
+            };
+            let aliases = people::pair(update);
+            let update = update.as_ref().clone();
+            Some(StatusReport::new(named, update, aliases, event.raw.clone()))
+        };
+        Some(Self {
+            channel: Channel::WhatsApp,
+            entrance: entrance.into(),
+            reports: events.iter().map(report).collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// Most payloads are one status. Statuses need no people, so the database finds their owners itself, in one round trip.
@@ -179,31 +204,12 @@ pub(super) async fn statuses(
     entrance: Entrance<'_>,
     events: &[ProviderEvent],
 ) -> Result<Option<Ingested>, InboundError> {
-    let report = |event| {
-        let event: &ProviderEvent = event;
-        let EventKind::Status(update) = &event.kind else {
-            return None;
-        };
-        let account = event.account.as_ref()?;
-        let named = Named {
-            number: account.external_account_id.as_deref()?,
-            waba_id: account.waba_id.as_deref(),
-        };
-        let aliases = people::pair(update);
-        let update = update.as_ref().clone();
-        Some(StatusReport::new(named, update, aliases, event.raw.clone()))
-    };
-    let Some(reports) = events.iter().map(report).collect::<Option<Vec<_>>>() else {
+    let Some(statuses) = Statuses::of(entrance, events) else {
         return Ok(None);
     };
-    if reports.is_empty() {
+    if statuses.reports.is_empty() {
         return Ok(Some(Ingested::default()));
     }
-    let statuses = Statuses {
-        channel: Channel::WhatsApp,
-        entrance: entrance.into(),
-        reports,
-    };
     let recorded: Option<Recorded> = database.call("inbound_statuses", &statuses).await?;
     Ok(recorded.map(|recorded| {
         recorded.tell();
@@ -214,8 +220,8 @@ pub(super) async fn statuses(
     }))
 }
 
-/// Asks on one connection what is asked with reports, and with messages, about none.
-pub(super) async fn ask_nothing(database: &Database) -> Result<(), DatabaseError> {
+/// Asks what is asked with reports, and with messages, about none.
+pub(super) async fn ask_nothing(tx: &mut Tx) -> Result<(), DatabaseError> {
     let channel = Channel::WhatsApp;
     let questions = [
         (
@@ -228,11 +234,10 @@ pub(super) async fn ask_nothing(database: &Database) -> Result<(), DatabaseError
             json!({"channel": channel, "numbers": [], "wabas": [], "people": []}),
         ),
     ];
-    let mut tx = database.begin().await?;
     for (function, question) in questions {
         let _: IgnoredAny = tx.call(function, &question).await?;
     }
-    tx.rollback().await
+    Ok(())
 }
 
 /// Meta's GET handshake (`hub.mode`, `hub.verify_token`).
