@@ -2,6 +2,7 @@
 
 use crate::early_reports::held_before_settle;
 use crate::faults::messages;
+use crate::webhook::ana;
 use comms_core::channels::Vault;
 use comms_core::channels::vault::{Credentials, Owner};
 use comms_core::model::DispatchMessageJob;
@@ -301,4 +302,18 @@ async fn credentials_that_are_replaced_while_in_use_do_not_park_their_successor(
     assert_eq!(account(&world).await, "ACTIVE");
     let ends = world.everything_ends(Reports::Withheld).await;
     assert!(ends.iter().all(sent_once), "{ends:?}");
+}
+
+/// Whoever ends a session may say so before: the next request finds that on the connection, and not an answer.
+#[tokio::test]
+async fn connections_that_break_while_nobody_asks_cost_no_webhook() {
+    let world = World::new().await;
+    for n in 0..3 {
+        let said = world.customer_writes(&ana(&format!("{n}"))).await;
+        assert_eq!(said.status(), 200);
+        let told = world.aws_tells(&[json!({"eventType": "Delivery"})]).await;
+        assert!(told.is_empty(), "{told:?}");
+        world.connections_break().await;
+    }
+    assert_eq!(world.count("messages").await, 3);
 }

@@ -214,7 +214,7 @@ impl Database {
         let kept = kept.filter(|(_, since)| since.elapsed() < IDLE);
         let begun = match kept {
             Some((connection, _)) => match asked(connection, sql.clone()).await {
-                Err(error) if error.as_database_error().is_none() => None,
+                Err(error) if has_ended_session(&error) => None,
                 begun => Some(begun?),
             },
             None => None,
@@ -286,6 +286,16 @@ impl Database {
             .map(ConnectOptions::disable_statement_logging)
             .map_err(|_| DatabaseError::Config(self.url.invalid("it must be a Postgres URL")))
     }
+}
+
+/// Was it the session that failed, and not what was asked of it? A database that restarts or loses patience may say so (class 57P, and 08 of
+/// what stands between) before it hangs up.
+fn has_ended_session(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else {
+        return true;
+    };
+    let code = error.code();
+    code.is_some_and(|code| code.starts_with("57P") || code.starts_with("08"))
 }
 
 fn is_refused_login(error: &sqlx::Error) -> bool {
