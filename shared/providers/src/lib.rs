@@ -23,6 +23,7 @@ mod filename;
 pub mod http;
 mod json;
 pub mod mail;
+pub mod national;
 #[cfg(feature = "adapters")]
 pub mod orchestrator;
 pub mod outcome;

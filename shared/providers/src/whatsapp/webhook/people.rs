@@ -5,6 +5,7 @@
 
 use super::json;
 use crate::event::Person;
+use crate::national;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashMap};
@@ -102,11 +103,23 @@ impl<'a> Contacts<'a> {
         named(item, ids).map(|person| self.complete(person))
     }
 
+    /// The contact of this number, also where it stands there in another of its national forms.
+    fn at(&self, wa_id: &str) -> Option<usize> {
+        let exact = || self.by_wa_id.get(wa_id).copied();
+        let another = || {
+            let forms = national::forms(wa_id);
+            forms
+                .iter()
+                .find_map(|form| self.by_wa_id.get(form).copied())
+        };
+        exact().or_else(another)
+    }
+
     pub fn complete(&self, person: Person) -> Person {
         let found =
             |index: &HashMap<String, usize>, id: &Option<String>| index.get(id.as_ref()?).copied();
         let contact = found(&self.by_user_id, &person.user_id)
-            .or_else(|| found(&self.by_wa_id, &person.wa_id))
+            .or_else(|| self.at(person.wa_id.as_deref()?))
             .or_else(|| found(&self.by_parent, &person.parent_user_id))
             .and_then(|at| self.people.get(at));
         let Some(contact) = contact else {

@@ -306,3 +306,27 @@ fn a_list_that_is_null_is_none() {
     assert_eq!(events.len(), 1);
     assert_eq!(message(&events[0]).body, "hola");
 }
+
+/// Meta may write one number of Brazil with and without its ninth digit, in the same payload.
+#[test]
+fn the_contact_beside_a_message_is_found_in_another_form_of_its_number() {
+    for (from, wa_id) in [
+        ("551198765432", "5511998765432"),
+        ("5215512345678", "525512345678"),
+        ("5491123456789", "541123456789"),
+    ] {
+        let mut text = text_from_ana("wamid.X");
+        text["from"] = json!(from);
+        text.as_object_mut().unwrap().remove("from_user_id");
+        let body = payload(
+            json!({"contacts": [{"wa_id": "34999888777", "user_id": "ES.7"},
+                                {"wa_id": wa_id, "user_id": "BR.1", "profile": {"name": "Bruna"}}],
+                   "messages": [text]}),
+        );
+        let events = parse_json(&body);
+        let sender = &message(&events[0]).sender;
+        assert_eq!(sender.wa_id.as_deref(), Some(from));
+        assert_eq!(sender.user_id.as_deref(), Some("BR.1"));
+        assert_eq!(sender.name.as_deref(), Some("Bruna"));
+    }
+}
