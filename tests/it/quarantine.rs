@@ -131,3 +131,46 @@ async fn a_selection_must_say_something_that_is_understood() {
         assert!(world.tries_to_replay(&bad).await.is_err(), "{bad}");
     }
 }
+
+/// A text has no time of its own: it is kept with the topic's.
+#[tokio::test]
+async fn a_text_that_waited_for_its_number_was_said_when_the_topic_had_it() {
+    let world = World::new().await;
+    let text = |id: &str, body: &str| {
+        json!({"originationNumber": "+34600999000", "destinationNumber": format!("+{}", world.iberia.display_number),
+               "messageBody": body, "inboundMessageId": id})
+    };
+    world
+        .aws_tells(&[text("s-1", "STOP"), text("s-2", "hola")])
+        .await;
+    assert_eq!(world.count("quarantine").await, 2);
+    world.iberia.connect_sms(&world.pool).await.unwrap();
+    let replayed = world.replays(&json!({"reason": "UNKNOWN_ACCOUNT"})).await;
+    assert_eq!(replayed.messages, 2);
+    // As the envelope of these has it.
+    let then = "thread_at = '2026-11-23 10:00:00Z' and sent_at = thread_at";
+    assert_eq!(world.count(&format!("messages where {then}")).await, 2);
+    assert_eq!(
+        world
+            .count("consents where at <> '2026-11-23 10:00:00Z'")
+            .await,
+        0
+    );
+}
+
+/// It would come again twice, and then be a dead letter.
+#[tokio::test]
+async fn an_event_of_the_log_that_is_none_is_kept() {
+    let world = World::new().await;
+    for event in [
+        json!({"awslogs": {"data": "AAAA"}}),
+        json!({"awslogs": {"data": "!!"}}),
+        json!({"awslogs": {}}),
+    ] {
+        assert_eq!(world.sms_log(&event).await.quarantined, 1);
+    }
+    let kept = "quarantine where source = 'SMS_LOG' and reason = 'UNREADABLE' and payload like '%awslogs%'::bytea";
+    assert_eq!(world.count(kept).await, 3);
+    let replayed = world.replays(&json!({"source": "SMS_LOG"})).await;
+    assert_eq!((replayed.matched, replayed.replayed), (3, 0));
+}

@@ -1,27 +1,17 @@
 //! What became of text messages that SNS sent: it says so in CloudWatch Logs, and nowhere else.
 //!
-//! Lambda calls asynchronously: an error makes it call again, twice, and then the event goes to the dead-letter queue. So a line that the
-//! database never takes goes into quarantine, and its neighbours are taken in.
+//! Lambda calls asynchronously: an error makes it call again, twice, and then the event goes to the dead-letter queue. So what will never be
+//! a log goes into quarantine, and so does a line that the database never takes; its neighbours are taken in.
 
 use comms_core::inbound::aws::{self, SMS_LOG};
 use comms_core::inbound::{InboundError, Ingested};
 use comms_core::platform::{Aws, ConfigError, Database, Settings};
-use comms_providers::sns::log::{self, LogError};
+use comms_providers::sns::log;
 use serde_json::Value;
 
 #[derive(Debug)]
 pub struct Deps {
     pub database: Database,
-}
-
-/// Why an event was not taken in.
-#[derive(Debug, thiserror::Error)]
-pub enum ReceiptsError {
-    /// It is no log at all, and will be none next time.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    #[error(transparent)]
-    Inbound(#[from] InboundError),
 }
 
 impl Deps {
@@ -37,9 +27,15 @@ impl Deps {
 /// Takes in all lines of one event.
 ///
 /// # Errors
-/// [`ReceiptsError`]; nothing is then stored.
-pub async fn handle(deps: &Deps, event: &Value) -> Result<Ingested, ReceiptsError> {
-    let read = log::read(event)?;
+/// When the database does not answer; nothing is then stored.
+pub async fn handle(deps: &Deps, event: &Value) -> Result<Ingested, InboundError> {
+    let read = match log::read(event) {
+        Ok(read) => read,
+        Err(error) => {
+            tracing::error!(%error, "an event that is no log");
+            return aws::no_log(&deps.database, event).await;
+        }
+    };
     if read.lines.is_empty() {
         return Ok(Ingested::default());
     }

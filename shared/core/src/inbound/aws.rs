@@ -21,6 +21,7 @@ use comms_providers::event::{EventKind, ProviderEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 /// The name in quarantine of what came as a message of SNS.
@@ -32,12 +33,31 @@ pub const SMS_LOG: &str = "SMS_LOG";
 const TEXTS: Source = Source {
     channel: Channel::Sms,
     name: NOTIFICATIONS,
-    again,
+    again: text_again,
 };
+
+/// The member of a kept text that says when its topic had it: the text does not.
+const TOPIC_HAD_IT: &str = "topic_had_it_at";
 
 /// The provider's JSON, which reads again as the same event.
 fn again(event: &ProviderEvent) -> Vec<u8> {
     event.raw.to_string().into_bytes()
+}
+
+fn text_again(event: &ProviderEvent) -> Vec<u8> {
+    let mut raw = event.raw.clone();
+    if let (EventKind::Message(message), Some(members)) = (&event.kind, raw.as_object_mut())
+        && let Ok(at) = message.sent_at.format(&Rfc3339)
+    {
+        members.insert(TOPIC_HAD_IT.to_owned(), at.into());
+    }
+    raw.to_string().into_bytes()
+}
+
+/// When the topic had what quarantine keeps, where that is known.
+pub(super) fn topic_had_it(payload: &[u8]) -> Option<OffsetDateTime> {
+    let payload: Value = serde_json::from_slice(payload).ok()?;
+    OffsetDateTime::parse(payload[TOPIC_HAD_IT].as_str()?, &Rfc3339).ok()
 }
 
 /// The account that our tag in the report names; nothing else is known of the owner yet.
@@ -97,6 +117,15 @@ pub async fn reports_one_by_one(
         }
     }
     Ok(ingested)
+}
+
+/// An event of the log that is none, and will be none next time.
+///
+/// # Errors
+/// When the database does not answer.
+pub async fn no_log(database: &Database, event: &Value) -> Result<Ingested, InboundError> {
+    let payload = event.to_string().into_bytes();
+    kept(database, SMS_LOG, Door::App, UNREADABLE, payload).await
 }
 
 pub(super) async fn pending_reports(

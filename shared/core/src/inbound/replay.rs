@@ -254,7 +254,8 @@ async fn pending(
 
 fn notification(row: &Row) -> Option<Notification> {
     let message = String::from_utf8_lossy(&row.payload);
-    (row.source == aws::NOTIFICATIONS).then(|| aws_inbound::read(&message, row.first_seen_at))
+    let sent_at = || aws::topic_had_it(&row.payload).unwrap_or(row.first_seen_at);
+    (row.source == aws::NOTIFICATIONS).then(|| aws_inbound::read(&message, sent_at()))
 }
 
 /// A report about a message of ours.
