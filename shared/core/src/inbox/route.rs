@@ -86,7 +86,8 @@ async fn came_by(
                                  where f.tenant_id = $1 and f.contact_id = $2 and f.value in (m.address, ltrim(m.address, '+')))
                         -- Or never theirs by more than having written from it, and somebody else's now.
                         or exists (select from communications.contact_identities o
-                                    where o.tenant_id = $1 and o.kind in ('phone', 'wa_id') and o.value in (m.address, ltrim(m.address, '+'))
+                                    where o.tenant_id = $1 and o.kind in ('phone', 'wa_id') and o.scope = ''
+                                      and o.value in (m.address, ltrim(m.address, '+'))
                                       and o.contact_id <> $2))
                        -- Given up, and taken again.
                        and not exists (select from communications.contact_identities i

@@ -54,7 +54,7 @@ pub(super) async fn resume(tx: &mut Tx, limit: i64) -> Result<usize, DatabaseErr
         r#"with due as (
                select tenant_id, id from communications.channel_accounts
                 where status = 'SUSPENDED' and resume_at <= now()
-                order by resume_at limit $1 for update skip locked),
+                order by resume_at limit $1 for no key update skip locked),
            resumed as (
                update communications.channel_accounts a
                   set status = 'ACTIVE', status_reason = null, resume_at = null
