@@ -2066,6 +2066,7 @@ begin
     end if;
     perform communications.project_reports(v_tenants, v_ids, v_statuses, v_externals, v_at, v_codes, v_reasons);
     perform communications.apply_reported(v_tenants, v_ids, v_codes, v_effects, v_at);
+    perform communications.note_refusals(v_tenants, v_ids, v_codes, v_effects, v_at);
     perform communications.store_prices(v_tenants, v_ids, v_accounts, v_at, v_prices);
     return cardinality(v_ids);
 end
@@ -2854,7 +2855,7 @@ declare
     v_ids      uuid[];
     v_statuses text[];
     v_sent     timestamptz[];
-    v_doubted  boolean[];
+    v_failing  boolean[];
 begin
     with best as (
         select r.tenant_id, r.id,
@@ -2867,28 +2868,27 @@ begin
                min(r.at) as sent_at,
                min(r.at) filter (where r.status in ('DELIVERED', 'READ')) as delivered_at,
                min(r.at) filter (where r.status = 'READ') as read_at,
-               min(r.at) filter (where r.status = 'FAILED') as failed_at,
-               (array_agg(r.code) filter (where r.status = 'FAILED'))[1] as code,
-               (array_agg(r.reason) filter (where r.status = 'FAILED'))[1] as reason
+               bool_or(r.status = 'FAILED' and r.code = 'Bounce/Transient/General') as may_be_an_answer
           from unnest(p_tenants, p_ids, p_statuses, p_externals, p_at, p_codes, p_reasons)
                as r (tenant_id, id, status, external, at, code, reason)
          where r.status <> 'UNKNOWN'
          group by r.tenant_id, r.id),
     locked as (
-        select m.tenant_id, m.id, m.status, m.external_message_id, m.sent_at, m.delivered_at, m.read_at, m.failed_at,
-               communications.projected_status(m.status, m.attempts, case when f.counts then b.status else b.status_else end) as projected,
-               b.status as reported,
-               b.external as new_external, case when f.counts or b.status_else is not null then b.sent_at end as new_sent, b.delivered_at as new_delivered, b.read_at as new_read,
-               case when f.counts then b.failed_at end as new_failed,
-               case when f.counts then b.code end as code, case when f.counts then b.reason end as reason
+        select m.tenant_id, m.id, m.status, m.external_message_id, m.sent_at, m.delivered_at, m.read_at,
+               -- What waits as QUEUED was not refused: it leaves by what says that somebody has it, and only then can have failed.
+               communications.projected_status(m.status, m.attempts, case when f.counts and m.status <> 'QUEUED' then b.status
+                                                                          else b.status_else end) as projected,
+               b.external as new_external, case when f.counts or b.status_else is not null then b.sent_at end as new_sent,
+               b.delivered_at as new_delivered, b.read_at as new_read, b.failed is not null and f.counts as refused,
+               -- Then the log says why and when.
+               b.failed is not null or m.status = 'QUEUED' or num_nonnulls(m.failed_at, m.failed_code, m.failed_reason) > 0 as failing
           from best b join communications.messages m on m.tenant_id = b.tenant_id and m.id = b.id
          -- A message that was sent again has another id at the provider: that the earlier send failed says nothing about it.
          cross join lateral (select coalesce(m.external_message_id = any(b.failed), true)
                                     -- What SES says of an automatic answer, too, and of no other.
-                                    and not (b.code = 'Bounce/Transient/General'
+                                    and not (b.may_be_an_answer
                                              and (m.status in ('DELIVERED', 'READ') or b.delivered_at is not null)) as counts) f
          where m.attempts > 0 and m.status not in ('SUPPRESSED', 'SIMULATED', 'CANCELLED', 'EXPIRED')
-           and not (m.status = 'QUEUED' and b.status_else is null)
          order by m.tenant_id, m.id
            for no key update of m),
     changed as (
@@ -2898,46 +2898,51 @@ begin
                lease_until = case when l.projected = 'SENDING' then m.lease_until end,
                sent_at = least(m.sent_at, l.new_sent),
                delivered_at = least(m.delivered_at, l.new_delivered),
-               read_at = least(m.read_at, l.new_read),
-               -- What we noted in doubt is forgotten once the provider has it; what the provider reported stays.
-               failed_at = case when l.projected not in ('SENT', 'DELIVERED', 'READ') then coalesce(m.failed_at, l.new_failed)
-                                when m.failed_at is null then l.new_failed
-                                else (select min(e.occurred_at) from communications.message_status_events e
-                                       where e.tenant_id = m.tenant_id and e.message_id = m.id and e.status = 'FAILED') end,
-               failed_code = case when l.projected not in ('SENT', 'DELIVERED', 'READ') then coalesce(l.code, m.failed_code)
-                                  when m.failed_code is null then l.code
-                                  else (select min(e.failure_code) from communications.message_status_events e
-                                         where e.tenant_id = m.tenant_id and e.message_id = m.id and e.status = 'FAILED') end,
-               failed_reason = case when l.projected not in ('SENT', 'DELIVERED', 'READ') then coalesce(l.reason, m.failed_reason)
-                                    when m.failed_reason is null then l.reason
-                                    else (select min(e.failure_reason) from communications.message_status_events e
-                                           where e.tenant_id = m.tenant_id and e.message_id = m.id and e.status = 'FAILED') end
+               read_at = least(m.read_at, l.new_read)
           from locked l
          where m.tenant_id = l.tenant_id and m.id = l.id
+           and not (l.status = 'QUEUED' and l.projected = 'QUEUED')
            -- sent_at is exact to a second: providers count in seconds, and our own settle saw it first.
-           and (l.projected <> l.status or l.external_message_id is null or l.new_failed is not null
+           and (l.projected <> l.status or l.external_message_id is null or l.refused
                 or l.sent_at is null or l.new_sent <= l.sent_at - interval '1 second'
                 or l.new_delivered < coalesce(l.delivered_at, 'infinity') or l.new_read < coalesce(l.read_at, 'infinity')
-                or l.failed_at is not null and l.projected in ('SENT', 'DELIVERED', 'READ'))
-        returning m.tenant_id, m.id, m.status, m.sent_at, l.failed_at is not null as doubted)
-    select array_agg(c.tenant_id), array_agg(c.id), array_agg(c.status), array_agg(c.sent_at), array_agg(c.doubted)
-      into v_tenants, v_ids, v_statuses, v_sent, v_doubted
+                or l.failing and l.projected in ('SENT', 'DELIVERED', 'READ'))
+        returning m.tenant_id, m.id, m.status, m.sent_at, l.failing)
+    select array_agg(c.tenant_id), array_agg(c.id), array_agg(c.status), array_agg(c.sent_at), array_agg(c.failing)
+      into v_tenants, v_ids, v_statuses, v_sent, v_failing
       from changed c;
 
     if v_ids is null then
         return;
     end if;
 
-    -- Whoever waited above for the FAILED of another transaction did not see its report there; this statement does.
-    if true = any(v_doubted) then
+    -- Why it failed, and when: by the first of all reports that say so of this send, whichever came first, those that were waited for above
+    -- included. What we noted in doubt is forgotten once the provider has it; what the provider reported stays, unless it was an
+    -- automatic answer.
+    if true = any(v_failing) then
+        with told as (
+            select m.tenant_id, m.id, m.status, e.at, e.code, e.reason
+              from unnest(v_tenants, v_ids, v_failing) as d (tenant_id, id, failing)
+              join communications.messages m on m.tenant_id = d.tenant_id and m.id = d.id
+              left join lateral (
+                   select e.occurred_at as at, e.failure_code as code, e.failure_reason as reason
+                     from communications.message_status_events e
+                    where e.tenant_id = m.tenant_id and e.message_id = m.id and e.status = 'FAILED'
+                      and e.external_message_id = m.external_message_id
+                      and not (e.failure_code is not distinct from 'Bounce/Transient/General' and m.status in ('DELIVERED', 'READ'))
+                    order by e.occurred_at, e.failure_code, e.failure_reason
+                    limit 1) e on true
+             where d.failing and (e.at is not null or m.status in ('SENT', 'DELIVERED', 'READ')))
         update communications.messages m
-           set failed_at = e.failed_at, failed_code = e.code, failed_reason = e.reason
-          from unnest(v_tenants, v_ids, v_doubted) as d (tenant_id, id, doubted)
-         cross join lateral (
-               select min(e.occurred_at) as failed_at, min(e.failure_code) as code, min(e.failure_reason) as reason
-                 from communications.message_status_events e
-                where e.tenant_id = d.tenant_id and e.message_id = d.id and e.status = 'FAILED') e
-         where d.doubted and m.tenant_id = d.tenant_id and m.id = d.id and m.failed_at is null and e.failed_at is not null;
+           set status = case when m.status = 'SENT' and t.at is not null then 'FAILED' else m.status end,
+               sent_at = least(m.sent_at, t.at), failed_at = t.at, failed_code = t.code, failed_reason = t.reason
+          from told t
+         where m.tenant_id = t.tenant_id and m.id = t.id;
+        select array_agg(m.tenant_id order by d.n), array_agg(m.id order by d.n), array_agg(m.status order by d.n),
+               array_agg(m.sent_at order by d.n)
+          into v_tenants, v_ids, v_statuses, v_sent
+          from unnest(v_tenants, v_ids) with ordinality as d (tenant_id, id, n)
+          join communications.messages m on m.tenant_id = d.tenant_id and m.id = d.id;
     end if;
 
     -- Its chain: the next channel's turn, or the clock of the first wait; none once it arrived.

@@ -1,10 +1,13 @@
 //! Nobody knows whether it was sent: the evidence decides, then its category, and never an endless repetition.
 
 use crate::flow::{account, column, dispatch, hinted, later, queue, scan, status, whatsapp};
+use crate::matrix::{T, post};
+use crate::shown::orders;
 use comms_core::model::DispatchMessageJob;
 use comms_simulator::{Script, StatusStep};
 use comms_tests::world::World;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// One that was accepted, and whose answer was lost.
 async fn doubtful(world: &World, category: &str) -> DispatchMessageJob {
@@ -252,5 +255,66 @@ async fn that_an_earlier_send_failed_says_nothing_about_the_later_one() {
         world.count("message_status_events").await,
         2,
         "both are kept"
+    );
+}
+
+/// A doubtful send that is to be sent again, of which the provider then says that it had it, and that it failed: in any order, and at once.
+#[tokio::test]
+async fn what_is_told_of_a_doubtful_send_before_the_next_one_comes_out_alike_in_any_order() {
+    let told = [("sent", 1), ("delivered", 2), ("failed", 3)];
+    let world = World::new().await;
+    let mut ends = BTreeSet::new();
+    let mut choices: Vec<Vec<usize>> = orders(3);
+    choices.extend([vec![0, 2], vec![2, 0], vec![2, 1], vec![1, 2]]);
+    for order in choices {
+        for together in [false, true] {
+            let job = doubtful(&world, "TRANSACTIONAL").await;
+            later(&world, 125.0).await;
+            scan(&world).await;
+            assert_eq!(status(&world, &job).await, "QUEUED");
+            let report = |place: &usize| {
+                let (status, second) = told[*place];
+                let errors = if status == "failed" {
+                    json!([{"code": 131_026, "title": "undeliverable"}])
+                } else {
+                    json!(null)
+                };
+                json!({"id": format!("wamid.{}", job.message_id), "status": status, "timestamp": (T + second).to_string(),
+                       "recipient_id": "34600111222", "biz_opaque_callback_data": job.message_id, "errors": errors})
+            };
+            let reports: Vec<Value> = order.iter().map(report).collect();
+            let payloads: Vec<&[Value]> = if together {
+                vec![&reports]
+            } else {
+                reports.chunks(1).collect()
+            };
+            for statuses in payloads {
+                post(&world, "messages", &json!({"statuses": statuses})).await;
+            }
+            let row: String = sqlx::query_scalar(
+                "select concat_ws(' ', status, failed_code, extract(epoch from failed_at)::bigint - $2,
+                                  extract(epoch from sent_at)::bigint - $2, extract(epoch from delivered_at)::bigint - $2)
+                   from communications.messages where id = $1",
+            )
+            .bind(job.message_id)
+            .bind(T)
+            .fetch_one(&world.pool)
+            .await
+            .unwrap();
+            hinted(&world).await;
+            assert_eq!(world.simulator.calls().len(), 1, "it is not sent again");
+            let delivered = order.contains(&1);
+            ends.insert((delivered, order.contains(&0), row));
+            world.forget_messages().await;
+        }
+    }
+    let ends: Vec<_> = ends.into_iter().collect();
+    assert_eq!(
+        ends,
+        [
+            (false, true, "FAILED 131026 3 1".to_owned()),
+            (true, false, "DELIVERED 131026 3 2 2".to_owned()),
+            (true, true, "DELIVERED 131026 3 1 2".to_owned()),
+        ]
     );
 }

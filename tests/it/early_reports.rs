@@ -236,3 +236,22 @@ async fn what_is_changed_ahead_of_the_settle_is_changed_after_it() {
     let kept = "message_revisions where kind = 'ORIGINAL' and body <> ''";
     assert_eq!(world.count(kept).await, 2, "what was said at first is kept");
 }
+
+/// Of the account's own sake: noted and told as if the report had come after the settle.
+#[tokio::test]
+async fn a_refusal_for_the_accounts_sake_that_waits_for_its_message_is_noted() {
+    let world = World::new().await;
+    let jobs = messages(&world, 1).await;
+    let ahead = async {
+        let wamid = world.simulator.calls()[0].wamid.clone().unwrap();
+        // By the provider's id alone, as of a send without an echo.
+        let status = json!({"id": wamid, "status": "failed", "timestamp": T.to_string(), "recipient_id": "34600111222",
+                            "errors": [{"code": 131_042, "title": "payment"}]});
+        post(&world, "messages", &json!({"statuses": [status]})).await;
+        assert_eq!(world.count("channel_account_events").await, 0);
+    };
+    Box::pin(held_before_settle(&world, &jobs, ahead)).await;
+    assert_eq!(row(&world, jobs[0].message_id).await.0, "FAILED");
+    let noted = "channel_account_events where alert and field = 'messages' and event = '131042'";
+    assert_eq!(world.count(noted).await, 1);
+}

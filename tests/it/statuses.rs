@@ -349,3 +349,25 @@ async fn row(world: &World) -> Value {
         .scalar("select jsonb_agg(to_jsonb(m) - 'updated_at' order by id) from communications.messages m")
         .await
 }
+
+/// Whose credentials they were, those of now or those before, a report does not say: people hear of it, and the account goes on until a send
+/// is refused.
+#[tokio::test]
+async fn refused_credentials_that_a_report_tells_of_are_a_notice() {
+    let world = World::new().await;
+    let [first, second] = &sent(&world, 1).await[..] else {
+        panic!("two messages");
+    };
+    let now = clock::now().unix_timestamp();
+    failure_is_reported(&world, first, 190, now).await;
+    failure_is_reported(&world, second, 10, now).await;
+    let notices =
+        "channel_account_events where alert and field = 'messages' and event in ('190', '10')";
+    assert_eq!(world.count(notices).await, 2);
+    assert_eq!(
+        world
+            .count("channel_accounts where status <> 'ACTIVE'")
+            .await,
+        0
+    );
+}

@@ -5,7 +5,7 @@
 //! then.
 
 use crate::contacts::Alias;
-use crate::model::{Effect, MessageId, Owner, TenantId};
+use crate::model::{AccountId, Effect, MessageId, Owner, TenantId};
 use crate::platform::{DatabaseError, Tx, telemetry};
 use comms_providers::event::{DeliveryFailure, DeliveryStatus, DeliveryUpdate, Price};
 use comms_providers::{OptOut, OutcomeClass, Scope};
@@ -139,9 +139,18 @@ fn effect(failure: &DeliveryFailure) -> Effect {
         (Some(OptOut::Marketing), _) => Effect::OptOutMarketing,
         (Some(OptOut::Everything), _) => Effect::OptOut,
         (None, OutcomeClass::Hold(scope)) if scope != Scope::Template => Effect::ParkHold,
-        (None, OutcomeClass::AccountConfig) => Effect::Notice,
+        // Whose credentials were refused, those of now or of then, a report does not say: people look, and the next send finds out.
+        (None, OutcomeClass::AccountConfig | OutcomeClass::Auth) => Effect::Notice,
         _ => Effect::None,
     }
+}
+
+/// What came of reports that had waited for their message.
+#[derive(Debug, Default)]
+pub struct Matched {
+    pub reports: usize,
+    /// Accounts for whose own sake they say that messages failed, if nobody has heard of it that day.
+    pub refused: Vec<(TenantId, AccountId)>,
 }
 
 /// Gives waiting reports to messages whose provider id has just become known, with all that they mean.
@@ -151,9 +160,41 @@ fn effect(failure: &DeliveryFailure) -> Effect {
 pub async fn match_waiting(
     tx: &mut Tx,
     messages: &[(TenantId, MessageId)],
-) -> Result<usize, DatabaseError> {
+) -> Result<Matched, DatabaseError> {
     if messages.is_empty() {
-        return Ok(0);
+        return Ok(Matched::default());
     }
-    tx.call("match_reports", &messages).await
+    let reports = tx.call("match_reports", &messages).await?;
+    let (tenants, ids): (Vec<Uuid>, Vec<Uuid>) = messages
+        .iter()
+        .map(|(tenant, message)| (tenant.0, message.0))
+        .unzip();
+    // Noted by this very transaction.
+    let refused = sqlx::query!(
+        r#"select distinct e.tenant_id as "tenant: TenantId", e.account_id as "account: AccountId"
+             from unnest($1::uuid[], $2::uuid[]) as p (tenant_id, id)
+             join communications.messages m on m.tenant_id = p.tenant_id and m.id = p.id
+             join communications.channel_account_events e
+               on e.tenant_id = m.tenant_id and e.account_id = m.account_id and e.field = 'messages' and e.event = m.failed_code
+              and e.alert and e.received_at = now()"#,
+        &tenants,
+        &ids
+    )
+    .fetch_all(tx.conn())
+    .await?;
+    Ok(Matched {
+        reports,
+        refused: refused
+            .into_iter()
+            .map(|row| (row.tenant, row.account))
+            .collect(),
+    })
+}
+
+/// Says that messages fail for an account's own sake.
+pub(crate) fn tell_of_refusals(accounts: &[(TenantId, AccountId)]) {
+    for (tenant, account) in accounts {
+        tracing::warn!(tenant.id = %tenant, account.id = %account, "messages fail for their account's own sake");
+        telemetry::metric("AccountNotice", 1.0, &[]);
+    }
 }

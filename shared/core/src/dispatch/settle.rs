@@ -82,7 +82,11 @@ pub async fn settle(tx: &mut Tx, settlements: &[Settlement<'_>]) -> Result<Settl
             }
         }
     }
-    delivery::match_waiting(tx, &reported).await?;
+    for account in delivery::match_waiting(tx, &reported).await?.refused {
+        if !settled.refused.contains(&account) {
+            settled.refused.push(account);
+        }
+    }
     Ok(settled)
 }
 

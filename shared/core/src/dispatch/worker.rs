@@ -7,6 +7,7 @@ use super::send::Adapters;
 use super::settle::{Settled, Settlement, follow_ups, release, settle};
 use super::{doubts, fallback};
 use crate::channels::vault::ProviderConfig;
+use crate::delivery;
 use crate::model::{AccountId, DispatchMessageJob, Effect, MessageStatus, TenantId};
 use crate::platform::queue::Hint;
 use crate::platform::{Database, DatabaseError, Queues, telemetry};
@@ -165,10 +166,7 @@ impl Worker {
             refused,
         } = settle(&mut tx, settlements).await?;
         tx.commit().await?;
-        for (tenant, account) in refused {
-            tracing::warn!(tenant.id = %tenant, account.id = %account, "messages fail for their account's own sake");
-            telemetry::metric("AccountNotice", 1.0, &[]);
-        }
+        delivery::tell_of_refusals(&refused);
         if !waiting.is_empty() {
             match self.next_in_line(&waiting).await {
                 Ok(next) => hints.extend(next),

@@ -90,7 +90,9 @@ pub(super) async fn match_waiting(tx: &mut Tx, limit: i64) -> Result<usize, Data
         .into_iter()
         .map(|row| (row.tenant, row.message))
         .collect();
-    delivery::match_waiting(tx, &messages).await
+    let matched = delivery::match_waiting(tx, &messages).await?;
+    delivery::tell_of_refusals(&matched.refused);
+    Ok(matched.reports)
 }
 
 /// What waits in line for an account that cannot send may wait for days: the clock of its fallback runs from now on. The claim starts it for
