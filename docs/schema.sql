@@ -1227,6 +1227,26 @@ begin
 end
 $$;
 
+CREATE FUNCTION communications.give_back_what_was_said(p jsonb) RETURNS void
+    LANGUAGE sql
+    AS $$
+    insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, address, at)
+    select distinct on (start.id) start.tenant_id, communications.uuid_v7(), start.contact_id, start.channel, 'MARKETING', true,
+           start.basis, start.source, start.address, start.at
+      from jsonb_to_recordset(p) as w (tenant_id uuid, contact_id uuid, channel text, wish text, at timestamptz)
+      join communications.consents start
+        on start.tenant_id = w.tenant_id and start.contact_id = w.contact_id and start.channel = w.channel
+       and start.category = 'TRANSACTIONAL' and start.granted and start.at > w.at
+     where w.wish = 'START_MARKETING'
+       and communications.marketing_before(start.tenant_id, start.contact_id, start.channel, start.at)
+       and not exists (select from communications.consents said
+                        where said.tenant_id = start.tenant_id and said.contact_id = start.contact_id and said.channel = start.channel
+                          and said.category = 'MARKETING' and said.at between start.at and start.at + interval '1 microsecond')
+     order by start.id;
+$$;
+
+COMMENT ON FUNCTION communications.give_back_what_was_said(p jsonb) IS 'Of wishes as note_wishes takes them: each yes to marketing is given back by the STARTs after it, as if it had been told first.';
+
 CREATE FUNCTION communications.hold_run(p_tenant uuid, p_run uuid, p_hold boolean) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -2027,6 +2047,12 @@ $$;
 
 COMMENT ON FUNCTION communications.mails_with(p_tenant uuid, p_ids jsonb) IS 'Of a tenant: the mails that go by one of these ids, with SES (ours alone) or in their own Message-ID.';
 
+CREATE FUNCTION communications.marketing_before(p_tenant uuid, p_contact uuid, p_channel text, p_at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN (SELECT before.granted FROM communications.consents before WHERE ((before.tenant_id = marketing_before.p_tenant) AND (before.contact_id = marketing_before.p_contact) AND (before.channel = marketing_before.p_channel) AND (before.category = 'MARKETING'::text) AND (before.at <= marketing_before.p_at) AND (before.granted OR (NOT (EXISTS (SELECT FROM communications.consents stop WHERE ((stop.tenant_id = before.tenant_id) AND (stop.contact_id = before.contact_id) AND (stop.channel = before.channel) AND (stop.category = 'TRANSACTIONAL'::text) AND (NOT stop.granted) AND (stop.at = before.at) AND (stop.source = before.source))))))) ORDER BY before.at DESC, before.id DESC LIMIT 1);
+
+COMMENT ON FUNCTION communications.marketing_before(p_tenant uuid, p_contact uuid, p_channel text, p_at timestamp with time zone) IS 'What somebody had said of marketing by then, full stops left out: what a START of then gives back. Null: nothing.';
+
 CREATE FUNCTION communications.match_reports(p jsonb) RETURNS integer
     LANGUAGE plpgsql
     SET enable_seqscan TO 'off'
@@ -2477,6 +2503,7 @@ begin
         perform communications.note_wishes_at_once(v_wishes);
     end loop;
 
+    perform communications.give_back_what_was_said(p);
     perform communications.stop_what_was_given_back(p);
 
     insert into communications.address_wishes as w
@@ -2533,15 +2560,7 @@ CREATE FUNCTION communications.note_wishes_at_once(p jsonb) RETURNS void
                           and known.at = least(w.at, now()))
        -- What was there before a full stop, and nothing that was never agreed to.
        and (w.wish <> 'START' or c.category <> 'MARKETING'
-            or (select before.granted from communications.consents before
-                 where before.tenant_id = w.tenant_id and before.contact_id = w.contact_id
-                   and before.channel = w.channel and before.category = 'MARKETING' and before.at <= w.at
-                   and (before.granted
-                        or not exists (select from communications.consents stop
-                                        where stop.tenant_id = before.tenant_id and stop.contact_id = before.contact_id
-                                          and stop.channel = before.channel and stop.category = 'TRANSACTIONAL'
-                                          and not stop.granted and stop.at = before.at and stop.source = before.source))
-                 order by before.at desc, before.id desc limit 1))
+            or communications.marketing_before(w.tenant_id, w.contact_id, w.channel, w.at))
      order by w.tenant_id, w.contact_id, w.channel, c.category, c.granted;
 $$;
 
@@ -3989,7 +4008,7 @@ CREATE FUNCTION communications.stop_what_was_given_back(p jsonb) RETURNS void
     AS $$
     insert into communications.consents (tenant_id, id, contact_id, channel, category, granted, basis, source, address, at)
     select distinct on (back.id) w.tenant_id, communications.uuid_v7(), w.contact_id, w.channel, 'MARKETING', false, w.basis, w.source,
-           lower(w.address), back.at
+           lower(w.address), back.at + interval '1 microsecond'
       from jsonb_to_recordset(p) as w (tenant_id uuid, contact_id uuid, channel text, wish text, basis text, source text, at timestamptz,
                                        address text)
       join communications.consents back
@@ -4002,7 +4021,7 @@ CREATE FUNCTION communications.stop_what_was_given_back(p jsonb) RETURNS void
                           and not communications.is_given_back(own))
        and not exists (select from communications.consents no
                         where no.tenant_id = back.tenant_id and no.contact_id = back.contact_id and no.channel = back.channel
-                          and no.category = 'MARKETING' and not no.granted and no.at = back.at and no.id > back.id)
+                          and no.category = 'MARKETING' and not no.granted and no.at = back.at + interval '1 microsecond')
      order by back.id, w.at desc;
 $$;
 

@@ -367,3 +367,39 @@ async fn what_is_written_to_a_group_is_stored_and_means_nothing_for_its_writer_a
     assert_eq!(world.count("whatsapp_windows").await, 1);
     assert_eq!(consents(&world).await.len(), 3);
 }
+
+/// "start promotions", STOP and START: the last gives back what the first said, whenever that is told.
+#[tokio::test]
+async fn a_yes_that_is_told_late_is_given_back_by_the_start_after_it() {
+    let world = World::new().await;
+    let said = [("start promotions", 10), ("STOP", 20), ("START", 30)];
+    for order in orders(said.len()) {
+        for place in &order {
+            let (text, second) = said[*place];
+            says(&world, text, T + second).await;
+        }
+        let now = world
+            .count("current_consents where granted and category = 'MARKETING'")
+            .await;
+        assert_eq!(now, 1, "{order:?}");
+        forget_everything(&world).await;
+    }
+    // And a no in between is one, in any order.
+    let said = [
+        ("start promotions", 10),
+        ("STOP", 20),
+        ("stop promotions", 25),
+        ("START", 30),
+    ];
+    for order in orders(said.len()) {
+        for place in &order {
+            let (text, second) = said[*place];
+            says(&world, text, T + second).await;
+        }
+        let now = world
+            .count("current_consents where granted and category = 'MARKETING'")
+            .await;
+        assert_eq!(now, 0, "{order:?}");
+        forget_everything(&world).await;
+    }
+}
