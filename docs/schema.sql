@@ -370,27 +370,27 @@ CREATE FUNCTION communications.apply_reported(p_tenants uuid[], p_ids uuid[], p_
 begin
     if p_effects && array ['BOUNCE', 'COMPLAINT'] then
         insert into communications.suppressions (tenant_id, channel, address, reason, source, at)
-        select distinct on (m.tenant_id, m.channel, m.address) m.tenant_id, m.channel, m.address, e.effect, 'provider', least(coalesce(e.at, now()), now())
+        select distinct on (m.tenant_id, m.channel, m.address, e.effect) m.tenant_id, m.channel, m.address, e.effect, 'provider', least(coalesce(e.at, now()), now())
           from unnest(p_tenants, p_ids, p_effects, p_at) as e (tenant_id, id, effect, at)
           join communications.messages m on m.tenant_id = e.tenant_id and m.id = e.id
          where e.effect in ('BOUNCE', 'COMPLAINT') and m.address <> ''
-           and case e.effect
-               when 'COMPLAINT' then not exists (
+           and not exists (
                    select from communications.who_reads(m.tenant_id, m.contact_id, m.channel, m.address) who
                      join communications.consents c
                        on c.tenant_id = m.tenant_id and c.contact_id = who and c.channel = m.channel
                     where c.category = 'TRANSACTIONAL' and c.granted and c.at > e.at)
-               else not exists (
+           -- Said there by somebody who is not known to read there.
+           and not exists (
+                   select from communications.address_wishes w
+                    where w.tenant_id = m.tenant_id and w.channel = m.channel and w.address = lower(m.address) and w.start_at > e.at)
+           and (e.effect = 'COMPLAINT' or not exists (
                    select from communications.who_reads(m.tenant_id, m.contact_id, m.channel, m.address) who
                     cross join lateral communications.messages_of(m.tenant_id, who) later
                     where later.direction = 'INBOUND' and later.channel = m.channel and lower(communications.alias_of_message(later.direction, later.address, later.context)) = lower(m.address)
-                      and communications.is_written(later.content, later.context) and later.thread_at > e.at) end
+                      and communications.is_written(later.content, later.context) and later.thread_at > e.at))
          order by m.tenant_id, m.channel, m.address, e.effect desc, e.at desc
         on conflict on constraint suppressions_pkey do update
-           -- COMPLAINT is the greater word, and either counts from the later of the two.
-           set reason = greatest(suppressions.reason, excluded.reason),
-               at = greatest(suppressions.at, excluded.at)
-         where suppressions.reason <> excluded.reason or suppressions.at < excluded.at;
+           set at = excluded.at where suppressions.at < excluded.at;
     end if;
 
     perform communications.apply_effects(
@@ -5602,7 +5602,8 @@ CREATE TABLE communications.suppressions (
     source text NOT NULL,
     at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT suppressions_address_check CHECK ((address <> ''::text)),
-    CONSTRAINT suppressions_channel_check CHECK ((channel = ANY (ARRAY['WHATSAPP'::text, 'EMAIL'::text, 'SMS'::text, 'WEBCHAT'::text])))
+    CONSTRAINT suppressions_channel_check CHECK ((channel = ANY (ARRAY['WHATSAPP'::text, 'EMAIL'::text, 'SMS'::text, 'WEBCHAT'::text]))),
+    CONSTRAINT suppressions_reason_check CHECK ((reason = ANY (ARRAY['BOUNCE'::text, 'COMPLAINT'::text])))
 );
 
 CREATE TABLE communications.trigger_runs (
@@ -5802,7 +5803,7 @@ ALTER TABLE ONLY communications.sms_spend
     ADD CONSTRAINT sms_spend_pkey PRIMARY KEY (tenant_id, month);
 
 ALTER TABLE ONLY communications.suppressions
-    ADD CONSTRAINT suppressions_pkey PRIMARY KEY (tenant_id, channel, address);
+    ADD CONSTRAINT suppressions_pkey PRIMARY KEY (tenant_id, channel, address, reason);
 
 ALTER TABLE ONLY communications.tenant_settings
     ADD CONSTRAINT tenant_settings_pkey PRIMARY KEY (tenant_id);

@@ -1,5 +1,6 @@
 //! What AWS reports about emails and texts finds its message by our tag or its id, and has all its effects.
 
+use crate::shown::orders;
 use comms_core::model::{AccountId, MessageId, TenantId};
 use comms_core::platform::config::Secret;
 use comms_core::platform::{Database, clock};
@@ -264,7 +265,9 @@ async fn a_late_report_outlasts_nothing_that_was_said_since() {
             .await;
         world.aws_tells(&[report]).await;
         world
-            .scalar::<Option<String>>("select max(reason || to_char(at at time zone 'UTC', ' HH24')) from communications.suppressions")
+            .scalar::<Option<String>>(
+                "select string_agg(reason || to_char(at at time zone 'UTC', ' HH24'), ', ' order by reason) from communications.suppressions",
+            )
             .await
     };
     sqlx::query(
@@ -280,8 +283,8 @@ async fn a_late_report_outlasts_nothing_that_was_said_since() {
     let bounce = tells(bounced(datetime!(2026-11-23 13:00 UTC))).await;
     assert_eq!(bounce.as_deref(), Some("BOUNCE 13"));
     let complaint = tells(complained(datetime!(2026-11-23 11:00 UTC))).await;
-    // The bounce came later, and is not undone by what was said between the two.
-    assert_eq!(complaint.as_deref(), Some("COMPLAINT 13"));
+    // Each ends by itself.
+    assert_eq!(complaint.as_deref(), Some("BOUNCE 13, COMPLAINT 11"));
     writes("start", datetime!(2026-11-23 14:00 UTC)).await;
     assert_eq!(
         tells(complained(datetime!(2026-11-23 11:00 UTC))).await,
@@ -752,4 +755,121 @@ async fn a_record_without_a_message_is_kept_whole() {
         kept(&world).await,
         [whole(&by_ses), whole(&no_envelope), whole(&no_body)]
     );
+}
+
+/// A complaint, a START, a bounce and a mail after it, told in any order: nothing is left, as in the order in which they happened.
+#[tokio::test]
+async fn a_complaint_and_a_bounce_end_each_by_what_came_after_it_in_any_order() {
+    let world = World::new().await;
+    let account = world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let at = |minute: i32| format!("2026-11-23T11:{minute:02}:00.000Z");
+    for order in orders(4) {
+        let sent = sent(&world, account, "EMAIL", "eva@example.org").await;
+        sqlx::query(
+            "insert into communications.contact_identities (tenant_id, kind, value, contact_id)
+             select tenant_id, 'email', address, contact_id from communications.messages where id = $1",
+        )
+        .bind(sent.id)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+        let mail = mail_of(&sent, world.iberia.tenant);
+        for place in &order {
+            match place {
+                0 => {
+                    let complaint = json!({"complainedRecipients": [{"emailAddress": "eva@example.org"}], "timestamp": at(1),
+                                           "feedbackId": "c-1", "complaintFeedbackType": "abuse"});
+                    let told =
+                        json!({"eventType": "Complaint", "mail": mail, "complaint": complaint});
+                    world.aws_tells(&[told]).await;
+                }
+                2 => {
+                    let mut told = bounce(&mail, "Permanent", "General");
+                    told["bounce"]["timestamp"] = json!(at(3));
+                    world.aws_tells(&[told]).await;
+                }
+                _ => {
+                    let (text, minute) = if *place == 1 {
+                        ("start", 2)
+                    } else {
+                        ("hola", 4)
+                    };
+                    let mut letter = Letter::new("Eva <eva@example.org>", &to, "Hola", text);
+                    letter.receipt = json!({"timestamp": at(minute)});
+                    world.mail_arrives(&letter).await;
+                }
+            }
+        }
+        assert_eq!(world.count("suppressions").await, 0, "{order:?}");
+        let refused = "current_consents where not granted and category = 'TRANSACTIONAL'";
+        assert_eq!(world.count(refused).await, 0, "{order:?}");
+        crate::people::forget_everything(&world).await;
+        world.execute("truncate communications.consents, communications.address_wishes, communications.message_status_events").await;
+    }
+}
+
+/// Two mailboxes of one person: START from one is for what is told late of the other.
+#[tokio::test]
+async fn start_counts_for_a_bounce_of_another_address_that_is_told_late() {
+    let world = World::new().await;
+    let account = world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let sent = sent(&world, account, "EMAIL", "eva@example.org").await;
+    sqlx::query(
+        "insert into communications.contact_identities (tenant_id, kind, value, contact_id)
+         select m.tenant_id, 'email', a, m.contact_id from communications.messages m
+          cross join unnest(array ['eva@example.org', 'eva@work.example']) a where m.id = $1",
+    )
+    .bind(sent.id)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let mut letter = Letter::new("Eva <eva@work.example>", &to, "Hola", "start");
+    letter.receipt = json!({"timestamp": "2026-11-23T11:00:00.000Z"});
+    world.mail_arrives(&letter).await;
+    let mail = mail_of(&sent, world.iberia.tenant);
+    // Of 10:00.
+    world
+        .aws_tells(&[bounce(&mail, "Permanent", "General")])
+        .await;
+    assert_eq!(world.count("suppressions").await, 0);
+}
+
+/// Of two failures the first one counts, and an automatic answer is none, whichever is told first.
+#[tokio::test]
+async fn why_a_mail_failed_does_not_depend_on_which_is_told_first() {
+    let world = World::new().await;
+    let account = world.iberia.connect_email(&world.pool).await.unwrap();
+    let why = async |reports: fn(&Value) -> [Value; 2], turned: bool| {
+        let sent = sent(&world, account, "EMAIL", "eva@example.org").await;
+        let mut told = reports(&mail_of(&sent, world.iberia.tenant));
+        if turned {
+            told.reverse();
+        }
+        for report in told {
+            world.aws_tells(&[report]).await;
+        }
+        let row: String = sqlx::query_scalar(
+            "select concat_ws(' ', status, failed_code, to_char(failed_at at time zone 'UTC', 'SS')) from communications.messages where id = $1",
+        )
+        .bind(sent.id)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        row
+    };
+    let twice = |mail: &Value| {
+        let mut second = bounce(mail, "Permanent", "General");
+        second["bounce"]["timestamp"] = json!("2026-11-23T10:00:09.000Z");
+        [bounce(mail, "Undetermined", "Undetermined"), second]
+    };
+    let answered = |mail: &Value| [delivery(mail), bounce(mail, "Transient", "General")];
+    for turned in [false, true] {
+        assert_eq!(
+            why(twice, turned).await,
+            "FAILED Bounce/Undetermined/Undetermined 02"
+        );
+        assert_eq!(why(answered, turned).await, "DELIVERED");
+    }
 }
