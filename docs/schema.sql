@@ -1120,8 +1120,15 @@ begin
     with late as (
         select a.tenant_id, a.id, m.id as answered
           from communications.messages a
-          join communications.messages m
-            on m.tenant_id = a.tenant_id and m.account_id = a.account_id and m.external_message_id = a.reply_to
+         cross join lateral (
+               select m.id from communications.messages m
+                where m.tenant_id = a.tenant_id and m.account_id = a.account_id and m.external_message_id = a.reply_to
+                  and (a.channel <> 'EMAIL' or m.contact_id = a.contact_id)
+               union all
+               select m.id from communications.messages m
+                where m.tenant_id = a.tenant_id and m.rfc_message_id = case a.channel when 'EMAIL' then a.reply_to end
+                  and m.contact_id = a.contact_id
+               limit 1) m
          where a.reply_to is not null and a.replied_to is null and a.created_at > now() - interval '1 hour'
          order by a.created_at
          limit p_most
@@ -1983,22 +1990,26 @@ begin
       from owners o
       left join lateral (
           select m.id as message_id, m.account_id, m.contact_id, m.address, m.external_message_id, m.direction = 'OUTBOUND' as ours
-            from (select o.message_id as id union select communications.mails_with(o.tenant_id, p -> 'answers')) named
+            from (select o.message_id as id, 0 as n
+                  union all
+                  select m.id, a.n from jsonb_array_elements_text(p -> 'answers') with ordinality as a (id, n)
+                   cross join lateral communications.mails_with(o.tenant_id, jsonb_build_array(a.id)) as m (id)) named
            cross join lateral (
                  select m.* from communications.messages m
                   where m.tenant_id = o.tenant_id and m.id = named.id and m.channel = 'EMAIL'
                   limit 1) m
-           order by (m.id = o.message_id) desc nulls last, (m.direction = 'OUTBOUND') desc, m.thread_at desc, m.id desc
+           order by (m.id = o.message_id) desc nulls last, (m.direction = 'OUTBOUND') desc, named.n, m.id desc
            limit 1) answered on true
       left join lateral (
           select m.id as message_id, m.account_id, m.contact_id, m.address, m.external_message_id, m.direction = 'OUTBOUND' as ours
-            from communications.mails_with(o.tenant_id, p -> 'answers') named (id)
+            from (select m.id, a.n from jsonb_array_elements_text(p -> 'answers') with ordinality as a (id, n)
+                   cross join lateral communications.mails_with(o.tenant_id, jsonb_build_array(a.id)) as m (id)) named
            cross join lateral (
                  select m.* from communications.messages m
                   where m.tenant_id = o.tenant_id and m.id = named.id and m.channel = 'EMAIL'
                   limit 1) m
            where o.message_id is not null
-           order by (m.direction = 'OUTBOUND') desc, m.thread_at desc, m.id desc
+           order by (m.direction = 'OUTBOUND') desc, named.n, m.id desc
            limit 1) by_headers on true;
 
     if v_owners is not null and jsonb_array_length(p -> 'aliases') > 0 then
@@ -2022,6 +2033,18 @@ begin
           into v_owners
           from jsonb_array_elements(v_owners) with ordinality as o (value, n);
     end if;
+    select jsonb_agg(o.value || jsonb_build_object('nearest', coalesce((
+               select jsonb_agg(jsonb_build_object(
+                          'message', m.id, 'external', m.external_message_id,
+                          'contact', communications.living_contact(m.tenant_id, m.contact_id)) order by a.n, m.id)
+                 from jsonb_array_elements_text(p -> 'answers') with ordinality as a (id, n)
+                cross join lateral communications.mails_with((o.value ->> 'tenant_id')::uuid, jsonb_build_array(a.id)) as named (id)
+                cross join lateral (
+                      select m.* from communications.messages m
+                       where m.tenant_id = (o.value ->> 'tenant_id')::uuid and m.id = named.id and m.channel = 'EMAIL'
+                       limit 1) m), '[]')) order by o.n)
+      into v_owners
+      from jsonb_array_elements(v_owners) with ordinality as o (value, n);
     return jsonb_build_object('owners', coalesce(v_owners, '[]'), 'people', coalesce(v_people, 'null'));
 end
 $$;
@@ -2124,10 +2147,23 @@ declare
 begin
     if new.reply_to is not null and new.replied_to is null then
         select m.id into new.replied_to from communications.messages m
-         where m.tenant_id = new.tenant_id and m.account_id = new.account_id and m.external_message_id = new.reply_to;
+         where m.tenant_id = new.tenant_id and m.account_id = new.account_id and m.external_message_id = new.reply_to
+           and (new.channel <> 'EMAIL' or m.contact_id = new.contact_id);
         if not found and new.channel = 'EMAIL' then
-            new.replied_to := communications.mail_with(new.tenant_id, new.reply_to);
+            select m.id into new.replied_to from communications.messages m
+             where m.tenant_id = new.tenant_id and m.rfc_message_id = new.reply_to and m.contact_id = new.contact_id
+             order by m.id limit 1;
         end if;
+    end if;
+    if new.channel = 'EMAIL' and new.rfc_message_id is not null then
+        update communications.messages m set replied_to = new.id
+         where (m.tenant_id, m.id) in (
+               select a.tenant_id, a.id
+                 from communications.channel_accounts c
+                 join communications.messages a
+                   on a.tenant_id = c.tenant_id and a.account_id = c.id and a.reply_to = new.rfc_message_id and a.replied_to is null
+                where c.tenant_id = new.tenant_id and c.channel = 'EMAIL' and a.contact_id = new.contact_id and a.id <> new.id
+                  for no key update of a skip locked);
     end if;
     if new.external_message_id is null then
         return new;
@@ -2182,11 +2218,13 @@ begin
     end if;
     if exists (select from communications.messages m
                 where m.tenant_id = new.tenant_id and m.account_id = new.account_id
-                  and m.reply_to = new.external_message_id and m.replied_to is null) then
+                  and m.reply_to = new.external_message_id and m.replied_to is null
+                  and (new.channel <> 'EMAIL' or m.contact_id = new.contact_id)) then
         update communications.messages m set replied_to = new.id
          where (m.tenant_id, m.id) in (select a.tenant_id, a.id from communications.messages a
                                         where a.tenant_id = new.tenant_id and a.account_id = new.account_id
                                           and a.reply_to = new.external_message_id and a.replied_to is null
+                                          and (new.channel <> 'EMAIL' or a.contact_id = new.contact_id)
                                           for no key update skip locked);
     end if;
     return new;
@@ -4122,6 +4160,18 @@ begin
        from (select distinct communications.reaction_lock(r.tenant_id, r.account_id, r.external_message_id) as hash
                from jsonb_to_recordset(p) as r (tenant_id uuid, account_id uuid, channel text, external_message_id text)
               where r.channel = 'WHATSAPP' order by 1) k;
+    if p @? '$[*] ? (@.channel == "EMAIL")' then
+        perform pg_advisory_xact_lock(k.hash)
+           from (select distinct communications.reaction_lock(r.tenant_id, r.tenant_id, r.external_message_id) as hash
+                   from jsonb_to_recordset(p) as r (tenant_id uuid, channel text, external_message_id text)
+                  where r.channel = 'EMAIL' order by 1) k;
+        select coalesce(jsonb_agg(r.value order by r.n), '[]') into p
+          from jsonb_array_elements(p) with ordinality as r (value, n)
+         where not exists (select from communications.channel_accounts a
+                             join communications.messages m on m.tenant_id = a.tenant_id and m.account_id = a.id
+                            where a.tenant_id = (r.value ->> 'tenant_id')::uuid and a.channel = r.value ->> 'channel'
+                              and r.value ->> 'channel' = 'EMAIL' and m.external_message_id = r.value ->> 'external_message_id');
+    end if;
 
     -- New is what is not here, once, whatever the payload repeats.
     select array_agg(i.id), array_agg(i.tenant_id)
@@ -4245,7 +4295,7 @@ begin
 
     insert into communications.messages
         (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, address, content, body, context,
-         status, lane, category, attempts, external_message_id, reply_to, rfc_message_id, sent_at, delivered_at,
+         status, lane, category, attempts, external_message_id, reply_to, replied_to, rfc_message_id, sent_at, delivered_at,
          provider_timestamp, muted)
     select r.tenant_id, r.id, r.direction, r.channel, r.account_id, r.contact_id, t.id,
            case r.direction when 'INBOUND' then 'CONTACT' else 'AGENT' end, r.address, r.content, r.body, r.context,
@@ -4253,11 +4303,11 @@ begin
            case r.direction when 'OUTBOUND' then 'INTERACTIVE' end, case r.direction when 'OUTBOUND' then 'SERVICE' end,
            -- Sent once, elsewhere: reports about it count.
            case r.direction when 'OUTBOUND' then 1 else 0 end,
-           r.external_message_id, r.reply_to, r.rfc_message_id, r.sent_at,
+           r.external_message_id, r.reply_to, r.replied_to, r.rfc_message_id, r.sent_at,
            case r.direction when 'INBOUND' then now() end, r.sent_at, coalesce(r.muted, false)
       from jsonb_to_recordset(p) as r (
                id uuid, tenant_id uuid, account_id uuid, channel text, contact_id uuid, direction text, address text,
-               content jsonb, body text, context jsonb, external_message_id text, reply_to text, rfc_message_id text,
+               content jsonb, body text, context jsonb, external_message_id text, reply_to text, replied_to uuid, rfc_message_id text,
                sent_at timestamptz, muted boolean)
       join unnest(v_owners, v_contacts, v_threads) as t (tenant_id, contact_id, id)
         on t.tenant_id = r.tenant_id and t.contact_id = r.contact_id

@@ -703,3 +703,184 @@ async fn what_is_kept_of_mails_is_found_by_its_domain() {
     let selection = json!({"reason": "UNKNOWN_ACCOUNT", "external_account_id": "shop.example", "dry_run": true});
     assert_eq!(world.replays(&selection).await.matched, 1);
 }
+
+/// Two mails of one person, the answer first; and an answer that comes before the settle of what it answers.
+#[tokio::test]
+async fn what_a_mail_answers_is_found_also_when_it_comes_later() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let first = Letter::new(EVA, &to, "Viaje", "¿A qué hora?");
+    let answers = format!("In-Reply-To: <{}@mail.example>", first.id);
+    let second = Letter::new(EVA, &to, "Re: Viaje", "¿Y de dónde?").with_header(&answers);
+    // Of somebody else it shows nothing.
+    let strangers = Letter::new("leo@example.org", &to, "Re: Viaje", "¿?").with_header(&answers);
+    for letter in [&second, &strangers, &first] {
+        world.mail_arrives(letter).await;
+    }
+    let answered = |body: &'static str| {
+        let world = &world;
+        async move {
+            sqlx::query_scalar::<_, Option<String>>(
+                "select o.body from communications.messages a left join communications.messages o on o.id = a.replied_to where a.body = $1",
+            )
+            .bind(body)
+            .fetch_one(&world.pool)
+            .await
+            .unwrap()
+        }
+    };
+    assert_eq!(
+        answered("¿Y de dónde?").await.as_deref(),
+        Some("¿A qué hora?")
+    );
+    assert_eq!(answered("¿?").await, None);
+
+    let (message, _) = written_to(&world, "eva@example.org").await;
+    world
+        .execute(
+            "update communications.messages m set external_message_id = null, body = 'ours', contact_id = i.contact_id
+               from communications.contact_identities i where m.direction = 'OUTBOUND' and i.value = 'eva@example.org'",
+        )
+        .await;
+    let by_token = Letter::new(
+        "eva@example.org",
+        &reply_address(&world.iberia, message),
+        "Re: s",
+        "token",
+    );
+    let header = format!(
+        "In-Reply-To: <ses-{}@eu-west-1.amazonses.com>",
+        message.simple()
+    );
+    let by_id = Letter::new("eva@example.org", &to, "Re: s", "id").with_header(&header);
+    world.mails_arrive(&[by_token, by_id]).await;
+    assert_eq!(answered("token").await.as_deref(), Some("ours"));
+    sqlx::query("update communications.messages set external_message_id = $2 where id = $1")
+        .bind(message)
+        .bind(format!("ses-{}", message.simple()))
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(answered("id").await.as_deref(), Some("ours"));
+}
+
+#[tokio::test]
+async fn of_all_that_a_mail_names_the_nearest_is_what_it_answers() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let (older, contact) = written_to(&world, "eva@example.org").await;
+    let (newer, _) = written_to(&world, "eva@example.org").await;
+    sqlx::query("update communications.messages set contact_id = $1")
+        .bind(contact)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let id = |message: Uuid| format!("<ses-{}@eu-west-1.amazonses.com>", message.simple());
+    let names = |text: &str, in_reply_to: &str, references: &str| {
+        Letter::new("eva@example.org", &to, "Re: s", text).with_header(&format!(
+            "In-Reply-To: {in_reply_to}\r\nReferences: {references}"
+        ))
+    };
+    let (o, n) = (id(older), id(newer));
+    let first = names("uno", &o, &format!("{n} {o}"));
+    let own = format!("<{}@mail.example>", first.id);
+    world.mail_arrives(&first).await;
+    world
+        .mail_arrives(&names("dos", &own, &format!("{n} {o} {own}")))
+        .await;
+    let answered: Vec<(String, Uuid, Uuid)> = sqlx::query_as(
+        "select body, replied_to, contact_id from communications.messages where direction = 'INBOUND' order by thread_at, id",
+    )
+    .fetch_all(&world.pool)
+    .await
+    .unwrap();
+    let uno: Uuid = world
+        .scalar("select id from communications.messages where body = 'uno'")
+        .await;
+    assert_eq!(
+        answered,
+        [
+            ("uno".to_owned(), older, contact),
+            ("dos".to_owned(), uno, contact)
+        ]
+    );
+}
+
+/// By a rule for each of them, or because the domain is the tenant's by now.
+#[tokio::test]
+async fn a_mail_to_two_accounts_of_one_operator_is_one_message() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    sqlx::query(
+        "insert into communications.channel_accounts
+             (tenant_id, id, channel, provider, status, display_name, sender, external_account_id)
+         values ($1, gen_random_uuid(), 'EMAIL', 'SES', 'ACTIVE', 'Rail', 'hola@rail.example', 'rail.example')",
+    )
+    .bind(world.iberia.tenant)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    let here = Letter::new(EVA, &to, "Viaje", "hola");
+    let there = Letter {
+        recipients: vec!["hola@rail.example".to_owned()],
+        ..here.clone()
+    };
+    futures_util::join!(world.mail_arrives(&here), world.mail_arrives(&there));
+    world.mails_arrive(&[there, here]).await;
+    assert_eq!(rows(&world).await.len(), 1);
+    let unread: i64 = world
+        .scalar("select inbound_count from communications.conversations")
+        .await;
+    assert_eq!(unread, 1);
+}
+
+/// Whoever writes to people as well says something.
+#[tokio::test]
+async fn a_mail_to_unsubscribe_and_to_people_is_both() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let (message, contact) = written_to(&world, "eva@example.org").await;
+    let domain = world.iberia.mail_domain();
+    let mut letter = Letter::new(
+        "leo@example.org",
+        &format!("info@{domain}"),
+        "Equipaje",
+        "Mi equipaje se ha perdido",
+    );
+    letter
+        .recipients
+        .push(format!("unsubscribe+{}@{domain}", message.simple()));
+    world.mail_arrives(&letter).await;
+    let said: Vec<(Uuid, String, bool)> =
+        sqlx::query_as("select contact_id, category, granted from communications.consents")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(said, [(contact, "MARKETING".to_owned(), false)]);
+    let written: (String, bool, Option<Uuid>) = sqlx::query_as(
+        "select address, contact_id = $1, replied_to from communications.messages where direction = 'INBOUND'",
+    )
+    .bind(contact)
+    .fetch_one(&world.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        written,
+        ("leo@example.org".to_owned(), false, None),
+        "the address to unsubscribe at joins nobody"
+    );
+    // Of a message that is nobody's it is a mail like any other.
+    let unknown = format!("unsubscribe+{}@{domain}", Uuid::now_v7().simple());
+    world
+        .mail_arrives(&Letter::new(
+            "mia@example.org",
+            &unknown,
+            "unsubscribe",
+            "x",
+        ))
+        .await;
+    assert_eq!(rows(&world).await.len(), 2);
+}

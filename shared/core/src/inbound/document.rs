@@ -105,7 +105,11 @@ pub struct NewMessage {
     pub body: String,
     pub preview: String,
     pub external_message_id: String,
+    /// What it answers: the provider's id of it, or of a mail its own.
     pub reply_to: Option<String>,
+    /// That message, where it is known already; else the database finds it by its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replied_to: Option<MessageId>,
     pub rfc_message_id: Option<String>,
     pub context: Option<Value>,
     #[serde(with = "time::serde::rfc3339")]
@@ -157,6 +161,7 @@ impl NewMessage {
             content: message.content,
             external_message_id: message.external_message_id,
             reply_to: message.reply_to,
+            replied_to: None,
             rfc_message_id: None,
             context: message.context,
             media: files(message.media, message.sent_at),
@@ -182,6 +187,7 @@ impl NewMessage {
             content: echo.content,
             external_message_id: echo.external_message_id,
             reply_to: echo.reply_to,
+            replied_to: None,
             rfc_message_id: None,
             context: echo.context,
             media: files(echo.media, echo.sent_at),

@@ -23,7 +23,6 @@ use claims::{Loaded, Question, Thread};
 use comms_providers::event::mail::{MailNotice, Verdict, is_of};
 use comms_providers::mail::{self, Automatic, Mail, Mailbox};
 use secrecy::SecretString;
-use time::OffsetDateTime;
 
 /// A mail and what its provider said of it.
 #[derive(Debug, Clone, Copy)]
@@ -120,7 +119,7 @@ pub(super) async fn pending(
         &loaded,
         &threads,
         &sender,
-        arrived.notice.received_at,
+        arrived.notice,
         &mut pending.document,
     );
     for (thread, contact) in threads.iter().zip(contacts) {
@@ -245,22 +244,24 @@ fn is_our_domain(notice: &MailNotice, address: &str) -> bool {
     ours.any(|ours| is_of(ours, address) || is_of(address, ours))
 }
 
-/// The contact in each tenant. People who share a mailbox are told apart by the message of ours that they answer from the very address it
-/// went to.
+/// The contact in each tenant where people read it. People who share a mailbox are told apart by the message of ours that they answer from the
+/// very address it went to.
 fn decide(
     loaded: &Loaded,
     threads: &[Thread],
     sender: &Sender,
-    at: OffsetDateTime,
+    notice: &MailNotice,
     document: &mut Document,
-) -> Vec<ContactId> {
+) -> Vec<Option<ContactId>> {
+    let read = |thread: &&Thread| thread.is_written_to(notice);
     let unknown: Vec<Sighting> = threads
         .iter()
+        .filter(read)
         .filter(|thread| thread.addressee(&sender.address).is_none())
         .map(|thread| Sighting {
             aliases: vec![sender.alias()],
             display_name: sender.name.clone(),
-            at: Some(at),
+            at: Some(notice.received_at),
             ..Sighting::new(thread.owner.tenant_id)
         })
         .collect();
@@ -269,7 +270,10 @@ fn decide(
     let mut decided = decisions.contacts.clone().into_iter();
     let contacts = threads
         .iter()
-        .filter_map(|thread| thread.addressee(&sender.address).or_else(|| decided.next()))
+        .map(|thread| {
+            let thread = Some(thread).filter(read)?;
+            thread.addressee(&sender.address).or_else(|| decided.next())
+        })
         .collect();
     document.people = (!decisions.is_empty()).then_some(decisions);
     contacts
@@ -277,39 +281,35 @@ fn decide(
 
 fn file(
     thread: &Thread,
-    contact: ContactId,
+    contact: Option<ContactId>,
     notice: &MailNotice,
     mail: &Mail,
     sender: &Sender,
     document: &mut Document,
 ) {
-    let unsubscribes = thread.unsubscribes(notice);
-    let wish = if unsubscribes.is_some() {
-        Some(Wish::StopMarketing)
-    } else {
-        // A no is taken of anybody whom From names; of somebody behind it, nobody knows who says it.
-        let is_heard = |wish: &Wish| sender.is_proven(notice) || sender.named && wish.is_a_no();
-        wish(mail).filter(is_heard)
+    let wished = |contact, wish, address: &String| NewWish {
+        tenant_id: thread.owner.tenant_id,
+        contact_id: contact,
+        channel: Channel::Email,
+        wish,
+        basis: "said so",
+        source: "message",
+        address: Some(address.clone()),
+        at: notice.received_at,
     };
-    if let Some(wish) = wish {
-        document.wishes.push(NewWish {
-            tenant_id: thread.owner.tenant_id,
-            contact_id: unsubscribes.unwrap_or(contact),
-            channel: Channel::Email,
-            wish,
-            basis: "said so",
-            source: "message",
-            address: Some(match (&thread.answered, unsubscribes) {
-                (Some(answered), Some(_)) => answered.address.clone(),
-                _ => sender.address.clone(),
-            }),
-            at: notice.received_at,
-        });
+    if let Some(of) = thread.unsubscribes(notice) {
+        let wish = wished(of.contact_id, Wish::StopMarketing, &of.address);
+        document.wishes.push(wish);
     }
-    if unsubscribes.is_none() {
-        let row = row::of(thread, contact, notice, mail, sender);
-        document.messages.push(row);
+    let Some(contact) = contact else { return };
+    // A no is taken of anybody whom From names; of somebody behind it, nobody knows who says it.
+    let is_heard = |wish: &Wish| sender.is_proven(notice) || sender.named && wish.is_a_no();
+    if let Some(wish) = wish(mail).filter(is_heard) {
+        let wish = wished(contact, wish, &sender.address);
+        document.wishes.push(wish);
     }
+    let row = row::of(thread, contact, notice, mail, sender);
+    document.messages.push(row);
 }
 
 /// In the text, or in the subject of a mail that says nothing of its own: a signature is no text, and neither is a quote. A file says something:

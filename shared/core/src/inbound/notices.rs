@@ -43,6 +43,8 @@ pub struct AccountNotice {
     event: String,
     change: Option<&'static str>,
     word: Option<String>,
+    /// Of what stops sending: does the operator have to connect the account again?
+    disconnected: bool,
     alert: bool,
     #[serde(with = "time::serde::rfc3339::option")]
     at: Option<OffsetDateTime>,
@@ -83,7 +85,9 @@ fn template(update: &TemplateUpdate, owner: Owner, waba_id: String) -> TemplateN
 
 fn account(update: &AccountUpdate, owner: Owner, raw: &Value) -> AccountNotice {
     let (change, word) = match &update.change {
-        AccountChange::Suspended { reason } => (Some("SUSPENDED"), Some(reason.clone())),
+        AccountChange::Suspended { reason } | AccountChange::Disconnected { reason } => {
+            (Some("SUSPENDED"), Some(reason.clone()))
+        }
         AccountChange::Reinstated => (Some("REINSTATED"), None),
         AccountChange::Quality(quality) => (Some("QUALITY"), Some(quality.clone())),
         AccountChange::MessagingTier(tier) => (Some("TIER"), Some(tier.clone())),
@@ -94,7 +98,7 @@ fn account(update: &AccountUpdate, owner: Owner, raw: &Value) -> AccountNotice {
         AccountChange::DisplayName { .. } | AccountChange::Notice { .. } => (None, None),
     };
     let alert = match &update.change {
-        AccountChange::Suspended { .. } => true,
+        AccountChange::Suspended { .. } | AccountChange::Disconnected { .. } => true,
         AccountChange::Notice { alert } => *alert,
         _ => false,
     };
@@ -104,6 +108,7 @@ fn account(update: &AccountUpdate, owner: Owner, raw: &Value) -> AccountNotice {
         event: update.event.clone(),
         change,
         word,
+        disconnected: matches!(update.change, AccountChange::Disconnected { .. }),
         alert,
         at: update.at,
         raw: raw.clone(),

@@ -37,9 +37,8 @@ struct Recipient {
 
 impl Question {
     pub fn of(notice: &MailNotice, mail: &Mail, sender: &Sender) -> Self {
-        let nearest = mail.in_reply_to.iter().chain(mail.references.iter().rev());
         let mut answers = Vec::new();
-        for id in nearest.take(ANSWERS) {
+        for id in nearest(mail).take(ANSWERS) {
             answers.extend(message_id::own(id).map(str::to_owned));
             answers.push(id.clone());
         }
@@ -70,6 +69,17 @@ impl Question {
     }
 }
 
+/// The ids of what it says that it answers, nearest first.
+fn nearest(mail: &Mail) -> impl Iterator<Item = &String> {
+    mail.in_reply_to.iter().chain(mail.references.iter().rev())
+}
+
+/// The id of the nearest: SES's, where it wrote it, else its own.
+pub(super) fn named_first(mail: &Mail) -> Option<String> {
+    let id = nearest(mail).next()?;
+    Some(message_id::own(id).unwrap_or(id).to_owned())
+}
+
 fn recipient(address: &str) -> Option<Recipient> {
     let (local, domain) = address.rsplit_once('@')?;
     let token = reply_token::read(local);
@@ -84,11 +94,13 @@ fn recipient(address: &str) -> Option<Recipient> {
 
 /// Did it go to addresses for that, and to no other?
 pub(super) fn only_unsubscribes(notice: &MailNotice) -> bool {
-    let local = |address: &String| address.rsplit_once('@').map(|(local, _)| local.to_owned());
-    notice
-        .recipients
-        .iter()
-        .all(|to| local(to).is_some_and(|local| unsubscribed(&local).is_some()))
+    let mut recipients = notice.recipients.iter();
+    recipients.all(|to| unsubscribed_at(to).is_some())
+}
+
+fn unsubscribed_at(address: &str) -> Option<Uuid> {
+    let (local, _) = address.rsplit_once('@')?;
+    unsubscribed(local)
 }
 
 fn unsubscribed(local: &str) -> Option<Uuid> {
@@ -120,6 +132,17 @@ struct Found {
     /// What the headers name, where a recipient's address names something.
     #[serde(default)]
     by_headers: Option<Answered>,
+    /// All that the headers name, nearest first. Functions from before this do not say.
+    #[serde(default)]
+    nearest: Vec<Near>,
+}
+
+/// A mail that the headers name, ours or somebody's.
+#[derive(Debug, Clone, Deserialize)]
+struct Near {
+    message: MessageId,
+    contact: ContactId,
+    external: Option<String>,
 }
 
 /// A message of the tenant that the mail answers.
@@ -148,6 +171,11 @@ pub(super) struct Thread {
     pub owner: Owner,
     domains: Vec<String>,
     pub answered: Option<Answered>,
+    /// Is that what a signed token names?
+    by_token: bool,
+    nearest: Vec<Near>,
+    /// The message whose contact the address to unsubscribe at is of.
+    unsubscribed: Option<Answered>,
 }
 
 impl Loaded {
@@ -162,14 +190,14 @@ impl Loaded {
     /// domain's mail is, it is nobody's.
     pub fn threads(&self, question: &Question, secrets: &[SecretString]) -> Vec<Thread> {
         let thread = |found: &Found| {
-            let claimed = found.token.is_some();
-            let holds = found
-                .token
-                .is_some_and(|message| question.names(message, found.tenant_id, secrets));
-            if claimed && !holds && !found.alone {
+            let is = |named: &dyn Fn(MessageId) -> bool| found.token.is_some_and(named);
+            let by_token = is(&|message| question.signed(message, found.tenant_id, secrets));
+            let unsubscribes = is(&|message| question.unsubscribes(message));
+            if found.token.is_some() && !by_token && !unsubscribes && !found.alone {
                 return None;
             }
-            let answered = if claimed && !holds {
+            // Whoever has the address to unsubscribe at may do that, and nothing else.
+            let answered = if found.token.is_some() && !by_token {
                 &found.by_headers
             } else {
                 &found.answered
@@ -181,6 +209,9 @@ impl Loaded {
                 },
                 domains: found.domains.clone(),
                 answered: answered.clone(),
+                by_token,
+                nearest: found.nearest.clone(),
+                unsubscribed: found.answered.clone().filter(|_| unsubscribes),
             })
         };
         self.owners.iter().filter_map(thread).collect()
@@ -195,12 +226,11 @@ impl Question {
         domains.find(|domain| !known(domain)).map(String::as_str)
     }
 
-    /// Signed, or the address to unsubscribe at: whoever has that may do nothing but unsubscribe.
-    fn names(&self, message: MessageId, tenant: TenantId, secrets: &[SecretString]) -> bool {
-        let unsigned = |recipient: &Recipient| {
-            recipient.token.is_none() && recipient.message_id == Some(message.0)
-        };
-        self.signed(message, tenant, secrets) || self.recipients.iter().any(unsigned)
+    /// Was it sent to the address to unsubscribe from this message at?
+    fn unsubscribes(&self, message: MessageId) -> bool {
+        let mut recipients = self.recipients.iter();
+        recipients
+            .any(|recipient| recipient.token.is_none() && recipient.message_id == Some(message.0))
     }
 }
 
@@ -214,17 +244,33 @@ impl Thread {
         went_to.then_some(answered.contact_id)
     }
 
-    /// The contact who unsubscribes, where the mail went to the address for that.
-    pub fn unsubscribes(&self, notice: &MailNotice) -> Option<ContactId> {
-        let answered = self.answered.as_ref()?;
-        let here = |address: &String| {
-            let local = address.rsplit_once('@').map(|(local, _)| local);
-            local.and_then(unsubscribed) == Some(answered.message_id.0)
-        };
-        notice
-            .recipients
-            .iter()
-            .any(here)
-            .then_some(answered.contact_id)
+    /// What the mail answers, of those that are this contact's: the message and its provider's id.
+    pub fn answered_by(&self, contact: ContactId) -> Option<(MessageId, Option<&String>)> {
+        let near = self.nearest.iter().find(|near| near.contact == contact);
+        let near = near.filter(|_| !self.by_token);
+        let nearest = near.map(|near| (near.message, near.external.as_ref()));
+        let answered = self.answered.as_ref();
+        let answered = answered.filter(|answered| answered.contact_id == contact);
+        nearest.or_else(|| answered.map(|a| (a.message_id, a.external_message_id.as_ref())))
+    }
+
+    /// The message whose contact unsubscribes, where the mail went to the address for that.
+    pub fn unsubscribes(&self, notice: &MailNotice) -> Option<&Answered> {
+        let mut recipients = notice.recipients.iter();
+        let here = recipients.any(|to| self.is_to_unsubscribe(to));
+        self.unsubscribed.as_ref().filter(|_| here)
+    }
+
+    /// Did it go to an address of the tenant's where people read?
+    pub fn is_written_to(&self, notice: &MailNotice) -> bool {
+        notice.recipients.iter().any(|to| {
+            let ours = super::domain(to).is_some_and(|domain| self.domains.contains(&domain));
+            ours && !self.is_to_unsubscribe(to)
+        })
+    }
+
+    fn is_to_unsubscribe(&self, address: &str) -> bool {
+        let message = self.unsubscribed.as_ref().map(|of| of.message_id.0);
+        message.is_some() && unsubscribed_at(address) == message
     }
 }

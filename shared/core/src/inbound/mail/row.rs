@@ -1,6 +1,6 @@
 //! A mail as a row of `messages`.
 
-use super::claims::Thread;
+use super::claims::{self, Thread};
 use super::{Sender, is_our_domain, room};
 use crate::inbound::document::{NewMedia, NewMessage, preview};
 use crate::model::{Channel, ContactId, MediaId, MessageId};
@@ -35,11 +35,7 @@ pub(super) fn of(
     } else {
         mail.visible_text.clone()
     };
-    // An answer to a message of another contact is shown as what it is: somebody else's mail.
-    let answered = thread
-        .answered
-        .as_ref()
-        .filter(|answered| answered.contact_id == contact);
+    let answered = thread.answered_by(contact);
     NewMessage {
         id: MessageId::generate(),
         owner: thread.owner,
@@ -64,7 +60,13 @@ pub(super) fn of(
             ..Email::default()
         }),
         external_message_id: notice.external_message_id.clone(),
-        reply_to: answered.and_then(|answered| answered.external_message_id.clone()),
+        reply_to: match answered {
+            Some((_, external_message_id)) => external_message_id.cloned(),
+            // It may come later. An answer to a message of another contact is shown as what it is: somebody else's mail.
+            None if thread.answered.is_none() => claims::named_first(mail),
+            None => None,
+        },
+        replied_to: answered.map(|(message, _)| message),
         rfc_message_id: mail.message_id.clone(),
         context: Some(context(
             notice,
