@@ -4084,7 +4084,7 @@ begin
                case when v.change in ('SUSPENDED', 'REINSTATED') then 'STATUS' else v.change end as decides
           from jsonb_array_elements(p) with ordinality as r (notice, n)
          cross join jsonb_to_record(r.notice) as v (tenant_id uuid, account_id uuid, field text, event text, change text, word text,
-                    alert boolean, at timestamptz, raw jsonb, raw_hash text)
+                    disconnected boolean, alert boolean, at timestamptz, raw jsonb, raw_hash text)
          where r.notice ->> 'kind' = 'ACCOUNT'),
     about as (
         select distinct on (tenant_id, account_id, raw_hash) * from said order by tenant_id, account_id, raw_hash, n),
@@ -4112,6 +4112,7 @@ begin
         select e.tenant_id, e.account_id,
                max(e.change) filter (where e.decides = 'STATUS') as state,
                max(e.word) filter (where e.change = 'SUSPENDED') as reason,
+               bool_or(e.disconnected) filter (where e.change = 'SUSPENDED') is true as disconnected,
                max(e.word) filter (where e.change = 'QUALITY') as quality,
                max(e.word) filter (where e.change = 'TIER') as tier,
                max(e.word) filter (where e.change = 'NAME') as name,
@@ -4121,12 +4122,15 @@ begin
          order by e.tenant_id, e.account_id),
     changed as (
         update communications.channel_accounts a
-           set status = case when c.state = 'SUSPENDED' and a.status in ('ACTIVE', 'REAUTH_REQUIRED') then 'SUSPENDED'
-                             -- Only what a notice suspended is reinstated by one.
-                             when c.state = 'REINSTATED' and a.status = 'SUSPENDED' and a.status_reason like 'provider: %' then 'ACTIVE'
+           set status = case when c.state = 'SUSPENDED' and a.status in ('ACTIVE', 'REAUTH_REQUIRED', 'SUSPENDED')
+                             then case when c.disconnected then 'REAUTH_REQUIRED' else 'SUSPENDED' end
+                             -- Only what a notice stopped is reinstated by one.
+                             when c.state = 'REINSTATED' and a.status in ('SUSPENDED', 'REAUTH_REQUIRED') and a.status_reason like 'provider: %'
+                             then 'ACTIVE'
                              else a.status end,
                status_reason = case when c.state = 'SUSPENDED' and a.status in ('ACTIVE', 'REAUTH_REQUIRED', 'SUSPENDED') then 'provider: ' || c.reason
-                                    when c.state = 'REINSTATED' and a.status = 'SUSPENDED' and a.status_reason like 'provider: %' then null
+                                    when c.state = 'REINSTATED' and a.status in ('SUSPENDED', 'REAUTH_REQUIRED')
+                                         and a.status_reason like 'provider: %' then null
                                     else a.status_reason end,
                -- A person's business now: what the pipeline suspended for a while does not try by itself any more.
                resume_at = case when c.state = 'SUSPENDED' then null else a.resume_at end,

@@ -114,7 +114,7 @@ async fn what_was_told_before_the_provider_was_asked_is_kept_and_changes_nothing
     )
     .await;
     posted(&world, "account_update", 941, &removed).await;
-    assert_eq!(status(&world).await, ("SUSPENDED".to_owned(), 4));
+    assert_eq!(status(&world).await, ("REAUTH_REQUIRED".to_owned(), 4));
     assert_eq!(world.count(raised).await, 1);
 }
 
@@ -192,7 +192,7 @@ async fn a_notice_about_a_number_that_nobody_has_is_kept_until_somebody_has_it()
 async fn what_happens_to_the_business_account_happens_whatever_number_it_names() {
     let world = World::new().await;
     for (time, event, expected) in [
-        (100, "ACCOUNT_OFFBOARDED", "SUSPENDED"),
+        (100, "ACCOUNT_OFFBOARDED", "REAUTH_REQUIRED"),
         (200, "ACCOUNT_RECONNECTED", "ACTIVE"),
         (300, "ACCOUNT_DELETED", "SUSPENDED"),
     ] {

@@ -311,11 +311,15 @@ impl AccountUpdate {
 /// What a notice means for our record of the account.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AccountChange {
-    /// Banned, deleted or taken away from us: nothing can be sent until a person has acted.
+    /// Banned or deleted: nothing can be sent until a person has acted.
     Suspended {
         reason: String,
     },
-    /// What was suspended works again.
+    /// The operator has taken our app away: nothing can be sent until they connect it again.
+    Disconnected {
+        reason: String,
+    },
+    /// What was suspended or disconnected works again.
     Reinstated,
     Quality(String),
     MessagingTier(String),

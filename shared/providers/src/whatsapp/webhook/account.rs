@@ -23,16 +23,14 @@ pub(super) fn update(value: &Value, at: Option<OffsetDateTime>) -> Answer {
     let event = json::id(value, "/event").ok_or(NO_EVENT)?;
     let ban = json::text(value, "/ban_info/waba_ban_state");
     let change = match (event.as_str(), ban.as_deref()) {
-        ("DISABLED_UPDATE", Some("DISABLE"))
-        | (
-            "ACCOUNT_DELETED"
-            | "PARTNER_REMOVED"
-            | "PARTNER_APP_UNINSTALLED"
-            | "ACCOUNT_OFFBOARDED",
-            _,
-        ) => AccountChange::Suspended {
+        ("DISABLED_UPDATE", Some("DISABLE")) | ("ACCOUNT_DELETED", _) => AccountChange::Suspended {
             reason: event.clone(),
         },
+        ("PARTNER_REMOVED" | "PARTNER_APP_UNINSTALLED" | "ACCOUNT_OFFBOARDED", _) => {
+            AccountChange::Disconnected {
+                reason: event.clone(),
+            }
+        }
         ("DISABLED_UPDATE", Some("REINSTATE")) | ("ACCOUNT_RECONNECTED", _) => {
             AccountChange::Reinstated
         }

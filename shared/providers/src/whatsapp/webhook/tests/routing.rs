@@ -66,14 +66,17 @@ fn what_stops_sending_what_restores_it_and_what_a_person_should_see() {
     let suspended = |reason: &str| AccountChange::Suspended {
         reason: reason.to_owned(),
     };
+    let disconnected = |reason: &str| AccountChange::Disconnected {
+        reason: reason.to_owned(),
+    };
     let notice = |alert| AccountChange::Notice { alert };
     let tier = |tier: &str| AccountChange::MessagingTier(tier.to_owned());
     let cases = [
         ("deleted", suspended("ACCOUNT_DELETED")),
         ("banned", suspended("DISABLED_UPDATE")),
-        ("partner-removed", suspended("PARTNER_REMOVED")),
-        ("app-uninstalled", suspended("PARTNER_APP_UNINSTALLED")),
-        ("offboarded", suspended("ACCOUNT_OFFBOARDED")),
+        ("partner-removed", disconnected("PARTNER_REMOVED")),
+        ("app-uninstalled", disconnected("PARTNER_APP_UNINSTALLED")),
+        ("offboarded", disconnected("ACCOUNT_OFFBOARDED")),
         ("reinstated", AccountChange::Reinstated),
         ("reconnected", AccountChange::Reinstated),
         ("ban-scheduled", notice(true)),
