@@ -2700,7 +2700,7 @@ COMMENT ON COLUMN communications.contact_identities.gained_at IS 'The provider''
 
 CREATE FUNCTION communications.opted_out(p_tenant uuid, p_contact uuid, p_channel text) RETURNS boolean
     LANGUAGE sql STABLE
-    RETURN (EXISTS (SELECT FROM (SELECT said.at FROM (SELECT c.granted, c.at FROM communications.consents c WHERE ((c.tenant_id = opted_out.p_tenant) AND (c.contact_id = opted_out.p_contact) AND (c.channel = opted_out.p_channel) AND (c.category = 'TRANSACTIONAL'::text)) ORDER BY c.at DESC, c.id DESC LIMIT 1) said WHERE (NOT said.granted) UNION ALL SELECT w.refused_at FROM (communications.contact_identities i JOIN communications.address_wishes w ON (((w.tenant_id = i.tenant_id) AND (w.channel = opted_out.p_channel) AND (w.address = i.value)))) WHERE ((i.tenant_id = opted_out.p_tenant) AND (i.contact_id = opted_out.p_contact) AND (i.kind = CASE opted_out.p_channel WHEN 'EMAIL'::text THEN 'email'::text WHEN 'SMS'::text THEN 'phone'::text ELSE NULL::text END) AND communications.address_refuses(opted_out.p_tenant, opted_out.p_contact, opted_out.p_channel, 'TRANSACTIONAL'::text, i.value))) no WHERE (NOT (EXISTS (SELECT FROM (communications.conversations v JOIN communications.messages m ON (((m.tenant_id = v.tenant_id) AND (m.conversation_id = v.id)))) WHERE ((v.tenant_id = opted_out.p_tenant) AND (v.contact_id = opted_out.p_contact) AND (m.direction = 'INBOUND'::text) AND (m.channel = opted_out.p_channel) AND communications.is_written(m.content, m.context) AND (LEAST(m.thread_at, m.created_at) > LEAST(no.at, (now() - '24:00:00'::interval)))))))));
+    RETURN (EXISTS (SELECT FROM (SELECT said.at FROM (SELECT c.granted, c.at FROM communications.consents c WHERE ((c.tenant_id = opted_out.p_tenant) AND (c.contact_id = opted_out.p_contact) AND (c.channel = opted_out.p_channel) AND (c.category = 'TRANSACTIONAL'::text)) ORDER BY c.at DESC, c.id DESC LIMIT 1) said WHERE (NOT said.granted) UNION ALL SELECT w.refused_at FROM (communications.contact_identities i JOIN communications.address_wishes w ON (((w.tenant_id = i.tenant_id) AND (w.channel = opted_out.p_channel) AND (w.address = i.value)))) WHERE ((i.tenant_id = opted_out.p_tenant) AND (i.contact_id = opted_out.p_contact) AND (i.kind = CASE opted_out.p_channel WHEN 'EMAIL'::text THEN 'email'::text WHEN 'SMS'::text THEN 'phone'::text ELSE NULL::text END) AND communications.address_refuses(opted_out.p_tenant, opted_out.p_contact, opted_out.p_channel, 'TRANSACTIONAL'::text, i.value))) no WHERE (NOT (EXISTS (SELECT FROM (communications.conversations v JOIN communications.messages m ON (((m.tenant_id = v.tenant_id) AND (m.conversation_id = v.id)))) WHERE ((v.tenant_id = opted_out.p_tenant) AND (v.contact_id = opted_out.p_contact) AND (m.direction = 'INBOUND'::text) AND (m.channel = opted_out.p_channel) AND communications.is_written(m.content, m.context) AND (m.thread_at > LEAST(no.at, (now() - '24:00:00'::interval))) AND (m.created_at > LEAST(no.at, (now() - '24:00:00'::interval)))))))));
 
 CREATE FUNCTION communications.people_load(p jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -4194,6 +4194,17 @@ begin
     select count(distinct (r.tenant_id, r.contact_id)) into v_people
       from jsonb_to_recordset(p) as r (id uuid, tenant_id uuid, contact_id uuid) where r.id = any(v_ids);
 
+    -- Who has no live thread gets one from whoever comes first: by two channels no alias of theirs is locked twice.
+    perform from communications.contacts c
+      where (c.tenant_id, c.id) in (
+            select r.tenant_id, r.contact_id
+              from jsonb_to_recordset(p) as r (id uuid, tenant_id uuid, contact_id uuid)
+             where r.id = any(v_ids)
+               and not exists (select from communications.conversations v
+                                where v.tenant_id = r.tenant_id and v.contact_id = r.contact_id and v.status <> 'RESOLVED'))
+      order by c.tenant_id, c.id
+        for no key update;
+
     -- Each contact's live thread, else the last one.
     with arrived as (
         select r.tenant_id, r.contact_id,
@@ -4213,12 +4224,14 @@ begin
          group by r.tenant_id, r.contact_id),
     latest as (
         select a.*, c.id, c.status, c.snoozed_until_reply,
-               c.preview = '' and not exists (select from communications.messages m
-                                               where m.tenant_id = a.tenant_id and m.conversation_id = c.id and not m.muted) as unspoken
+               -- What was sent before there was a thread was never shown as said in it.
+               c.preview = '' and c.inbound_count = 0
+               and not exists (select from communications.messages m
+                                where m.tenant_id = a.tenant_id and m.conversation_id = c.id and m.sender_kind = 'AGENT') as unspoken
           from (select * from arrived order by tenant_id, contact_id) a
           left join communications.tenant_settings s on s.tenant_id = a.tenant_id
          cross join lateral (
-             select c.id, c.status, c.snoozed_until_reply, c.preview from communications.conversations c
+             select c.id, c.status, c.snoozed_until_reply, c.preview, c.inbound_count from communications.conversations c
               where c.tenant_id = a.tenant_id and c.contact_id = a.contact_id
                 -- What was resolved too long ago is history: a new thread continues it.
                 and (c.status <> 'RESOLVED' or not a.wakes or s.reopen_within_days is null or c.resolved_at is null

@@ -1,9 +1,12 @@
 //! A customer's message finds its contact and its thread.
 
 use crate::intake::trip;
+use crate::people::{OLD, changes, forget_everything, person, see, writes};
 use crate::webhook::ana;
+use comms_providers::event::PersonChangeKind;
 use comms_simulator::{Inbound, SignedWebhook};
 use comms_tests::world::World;
+use comms_tests::world::aws::Letter;
 use serde_json::json;
 
 #[tokio::test]
@@ -281,4 +284,73 @@ async fn what_was_resolved_long_ago_is_continued_by_a_new_thread_where_the_tenan
             ("OPEN".to_owned(), Some(first.0))
         ]
     );
+}
+
+/// A mail and a text of one person, who has no thread yet: no alias of theirs is locked by both.
+#[tokio::test]
+async fn first_words_by_two_channels_at_once_open_one_conversation() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    world.iberia.connect_sms(&world.pool).await.unwrap();
+    let to = format!("hola@{}", world.iberia.mail_domain());
+    for n in 0..8 {
+        world
+            .execute(
+                "with person as (insert into communications.contacts (tenant_id, id) values ('0192f000-0000-7000-8000-00000000000a', gen_random_uuid())
+                                 returning tenant_id, id)
+                 insert into communications.contact_identities (tenant_id, kind, value, contact_id)
+                 select tenant_id, kind, value, id from person
+                  cross join (values ('phone', '+34600999000'), ('email', 'eva@example.org')) a (kind, value)",
+            )
+            .await;
+        let letter = Letter::new("eva@example.org", &to, "Hola", "por correo");
+        let text = json!({"originationNumber": "+34600999000", "destinationNumber": format!("+{}", world.iberia.display_number),
+                          "messageBody": "por SMS", "inboundMessageId": n.to_string()});
+        let texts = [text];
+        let ((), told) = futures_util::join!(world.mail_arrives(&letter), world.aws_tells(&texts));
+        assert!(told.is_empty(), "{told:?}");
+        let counted = (
+            world.count("conversations").await,
+            world.count("contacts").await,
+        );
+        assert_eq!(counted, (1, 1));
+        forget_everything(&world).await;
+    }
+}
+
+/// Of a contact whom we had written to before: what they say is what the list shows, whichever comes first.
+#[tokio::test]
+async fn a_notice_beside_the_first_words_hides_them_in_no_order() {
+    let world = World::new().await;
+    let number = PersonChangeKind::IdentityKey;
+    let story = [
+        changes(20, number, person(OLD, ""), person(OLD, "")),
+        writes(10, OLD, ""),
+    ];
+    for order in [[0, 1], [1, 0]] {
+        world
+            .execute(
+                "with person as (
+                     insert into communications.contacts (tenant_id, id) values ('0192f000-0000-7000-8000-00000000000a', gen_random_uuid())
+                     returning tenant_id, id),
+                 known as (
+                     insert into communications.contact_identities (tenant_id, kind, value, contact_id)
+                     select tenant_id, kind, value, id from person
+                      cross join (values ('phone', '+34600111222'), ('wa_id', '34600111222')) a (kind, value))
+                 insert into communications.messages (tenant_id, id, direction, channel, account_id, contact_id, sender_kind, address,
+                        content, body, status, lane, category)
+                 select p.tenant_id, gen_random_uuid(), 'OUTBOUND', 'WHATSAPP', a.id, p.id, 'SYSTEM', '+34600111222',
+                        '{\"type\": \"text\"}', 'notice', 'QUEUED', 'TRANSACTIONAL', 'TRANSACTIONAL'
+                   from person p join communications.channel_accounts a on a.tenant_id = p.tenant_id and a.channel = 'WHATSAPP'",
+            )
+            .await;
+        for place in order {
+            see(&world, &story[place]).await;
+        }
+        let shown: String = world
+            .scalar("select preview from communications.conversations")
+            .await;
+        assert_eq!(shown, "hola", "{order:?}");
+        forget_everything(&world).await;
+    }
 }
