@@ -2759,7 +2759,7 @@ begin
       from (select a.*, h.*
               from unnest(v_tenants, v_kinds, v_scopes, v_values) as a (tenant_id, kind, scope, value)
              cross join lateral (
-                   select distinct communications.living_contact(h.tenant_id, h.contact_id) as contact_id, h.until
+                   select distinct communications.living_contact(h.tenant_id, h.contact_id) as contact_id, h.until, h.since
                      from communications.contact_former_identities h
                     where h.tenant_id = a.tenant_id and h.kind = a.kind and h.scope = a.scope and h.value = a.value) h) f;
 
@@ -2811,10 +2811,10 @@ begin
     end if;
     if p ? 'given_up' then
         -- Before the aliases: the next owner may be in the same payload.
-        insert into communications.contact_former_identities (tenant_id, kind, scope, value, contact_id, until, first_seen_at)
-        select g.tenant_id, g.kind, g.scope, g.value, g.contact_id, g.at, coalesce(i.first_seen_at, now())
+        insert into communications.contact_former_identities (tenant_id, kind, scope, value, contact_id, until, first_seen_at, since)
+        select g.tenant_id, g.kind, g.scope, g.value, g.contact_id, g.at, coalesce(i.first_seen_at, now()), g.since
           from jsonb_to_recordset(p -> 'given_up')
-               as g (tenant_id uuid, kind text, scope text, value text, contact_id uuid, at timestamptz)
+               as g (tenant_id uuid, kind text, scope text, value text, contact_id uuid, at timestamptz, since timestamptz)
           left join communications.contact_identities i
             on i.tenant_id = g.tenant_id and i.kind = g.kind and i.scope = g.scope and i.value = g.value
         on conflict on constraint contact_former_identities_pkey do nothing;
@@ -5285,8 +5285,11 @@ CREATE TABLE communications.contact_former_identities (
     value text NOT NULL,
     contact_id uuid NOT NULL,
     until timestamp with time zone NOT NULL,
-    first_seen_at timestamp with time zone DEFAULT now() NOT NULL
+    first_seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    since timestamp with time zone
 );
+
+COMMENT ON COLUMN communications.contact_former_identities.since IS 'The provider''s newest news, by its clock, that it was theirs; null: nobody knows since when.';
 
 CREATE TABLE communications.contact_merges (
     tenant_id uuid NOT NULL,

@@ -466,3 +466,35 @@ async fn what_was_written_before_somebody_came_to_a_number_has_nobody_else() {
     see(&world, &writes(5, NEW, "")).await;
     assert_eq!(counted(&world).await, (1, 1, 0));
 }
+
+/// They came to it and left it again: what is older than both is not about them.
+#[tokio::test]
+async fn whoever_had_a_number_for_a_while_is_nobody_that_wrote_from_it_before() {
+    let world = World::new().await;
+    let number = PersonChangeKind::Number;
+    let moves = |second, from, to, id| changes(second, number, person(from, id), person(to, id));
+    let (came, left) = (moves(20, OLD, NEW, "ES.2"), moves(30, NEW, OLD, "ES.2"));
+    let wrote = ("ES.9", writes(15, NEW, "ES.9"));
+    let left_before = ("ES.3", moves(10, NEW, "34600777666", "ES.3"));
+    for (id, before) in [wrote, left_before] {
+        for order in [[0, 1, 2], [0, 2, 1], [2, 0, 1]] {
+            see(&world, &writes(1, OLD, "ES.2")).await;
+            for place in order {
+                see(&world, [&came, &left, &before][place]).await;
+            }
+            let theirs = contact_of(&world, "bsuid", "ES.2").await;
+            assert_eq!(
+                contact_of(&world, "wa_id", OLD).await,
+                theirs,
+                "{id} {order:?}"
+            );
+            assert_ne!(
+                contact_of(&world, "bsuid", id).await,
+                theirs,
+                "{id} {order:?}"
+            );
+            assert_eq!(counted(&world).await.0, 2, "{id} {order:?}");
+            forget_everything(&world).await;
+        }
+    }
+}

@@ -77,6 +77,12 @@ pub(super) struct GivenUp {
     value: String,
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
+    /// By which news they had come to it, where that is known.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        with = "time::serde::rfc3339::option"
+    )]
+    since: Option<OffsetDateTime>,
     /// By somebody who says nothing of who reads there: what was said at the number stays said.
     taken_over: bool,
 }
@@ -410,7 +416,7 @@ impl Room {
         at: OffsetDateTime,
         taken_over: bool,
     ) {
-        self.owners.lose(tenant, &form, owner, at);
+        let since = self.owners.lose(tenant, &form, owner, at);
         let kind = form.kind.as_str();
         let same =
             |new: &NewAlias| (new.tenant_id, new.kind, &new.value) == (tenant, kind, &form.value);
@@ -422,6 +428,7 @@ impl Room {
             scope: SCOPE,
             value: form.value,
             at,
+            since,
             taken_over,
         });
     }

@@ -36,6 +36,17 @@ struct FormerAlias {
     contact_id: ContactId,
     #[serde(with = "time::serde::rfc3339")]
     until: OffsetDateTime,
+    /// By the provider's newest news that it was theirs. A database from before this does not say.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    since: Option<OffsetDateTime>,
+}
+
+/// Somebody had it.
+#[derive(Debug)]
+struct Tenure {
+    until: OffsetDateTime,
+    owner: ContactId,
+    since: Option<OffsetDateTime>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,7 +62,7 @@ pub(super) enum Owns {
     Now(ContactId),
     /// It was theirs at that time and they have given it up since.
     Then(ContactId),
-    /// It is theirs by the provider's news of a later time; whose it was before is not known.
+    /// It is theirs, or was, by the provider's news of a later time; whose it was before is not known.
     Since(ContactId),
     /// Nobody's; these gave it up before.
     Nobody {
@@ -71,7 +82,7 @@ impl Owns {
 /// See the module.
 pub(super) struct Owners {
     by_alias: HashMap<(TenantId, Alias), ContactId>,
-    former: HashMap<(TenantId, Alias), Vec<(OffsetDateTime, ContactId)>>,
+    former: HashMap<(TenantId, Alias), Vec<Tenure>>,
     /// Since when somebody has one by the provider's news.
     gained: HashMap<(TenantId, Alias), OffsetDateTime>,
     /// By the id of a passenger's profile, a driver or a vendor.
@@ -97,7 +108,11 @@ impl Owners {
                 continue;
             };
             let key = (a.tenant_id, Alias::new(kind, &a.value));
-            former.entry(key).or_default().push((a.until, a.contact_id));
+            former.entry(key).or_default().push(Tenure {
+                until: a.until,
+                owner: a.contact_id,
+                since: a.since,
+            });
         }
         Self {
             by_alias: known.aliases.iter().filter_map(current).collect(),
@@ -127,16 +142,22 @@ impl Owners {
     pub fn owns(&self, tenant: TenantId, alias: &Alias, at: Option<OffsetDateTime>) -> Owns {
         let key = (tenant, alias.clone());
         let former = self.former.get(&key).map(Vec::as_slice).unwrap_or_default();
-        let then = at.and_then(|at| former.iter().filter(|(until, _)| at <= *until).min());
-        let since = self.gained.get(&key);
+        let came_later = |since: Option<OffsetDateTime>| {
+            at.is_some_and(|at| since.is_some_and(|since| at < since))
+        };
+        let then = at.and_then(|at| {
+            let left_later = former.iter().filter(|tenure| at <= tenure.until);
+            left_later.min_by_key(|tenure| (tenure.until, tenure.owner))
+        });
         match (then, self.by_alias.get(&key)) {
-            (Some((_, owner)), _) => Owns::Then(*owner),
-            (None, Some(owner)) if at.is_some_and(|at| since.is_some_and(|since| at < *since)) => {
+            (Some(tenure), _) if came_later(tenure.since) => Owns::Since(tenure.owner),
+            (Some(tenure), _) => Owns::Then(tenure.owner),
+            (None, Some(owner)) if came_later(self.gained.get(&key).copied()) => {
                 Owns::Since(*owner)
             }
             (None, Some(owner)) => Owns::Now(*owner),
             (None, None) => Owns::Nobody {
-                had_by: former.iter().map(|(_, owner)| *owner).collect(),
+                had_by: former.iter().map(|tenure| tenure.owner).collect(),
             },
         }
     }
@@ -153,7 +174,7 @@ impl Owners {
     /// Has this contact given it up, whenever?
     pub fn had(&self, tenant: TenantId, alias: &Alias, contact: ContactId) -> bool {
         let former = self.former.get(&(tenant, alias.clone()));
-        former.is_some_and(|former| former.iter().any(|(_, owner)| *owner == contact))
+        former.is_some_and(|former| former.iter().any(|tenure| tenure.owner == contact))
     }
 
     pub fn gain(&mut self, tenant: TenantId, alias: &Alias, at: OffsetDateTime) {
@@ -191,11 +212,23 @@ impl Owners {
         }
     }
 
-    pub fn lose(&mut self, tenant: TenantId, alias: &Alias, owner: ContactId, at: OffsetDateTime) {
+    /// Answers by which news they had come to it.
+    pub fn lose(
+        &mut self,
+        tenant: TenantId,
+        alias: &Alias,
+        owner: ContactId,
+        until: OffsetDateTime,
+    ) -> Option<OffsetDateTime> {
         let key = (tenant, alias.clone());
         self.by_alias.remove(&key);
-        self.gained.remove(&key);
-        self.former.entry(key).or_default().push((at, owner));
+        let since = self.gained.remove(&key);
+        self.former.entry(key).or_default().push(Tenure {
+            until,
+            owner,
+            since,
+        });
+        since
     }
 
     pub fn links(&mut self, tenant: TenantId, host: Uuid, contact: ContactId) {
