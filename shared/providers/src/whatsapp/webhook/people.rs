@@ -88,7 +88,7 @@ impl<'a> Contacts<'a> {
                 let digits = id.trim_start_matches('+');
                 let by_parent = || self.by_parent.get(id);
                 let found = self.by_user_id.get(id).or_else(by_parent);
-                found.or_else(|| self.by_wa_id.get(digits)).copied()
+                found.copied().or_else(|| self.at(digits))
             })
             .collect();
         let only = self.raw.len() == 1;

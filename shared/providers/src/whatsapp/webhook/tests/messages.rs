@@ -321,12 +321,23 @@ fn the_contact_beside_a_message_is_found_in_another_form_of_its_number() {
         let body = payload(
             json!({"contacts": [{"wa_id": "34999888777", "user_id": "ES.7"},
                                 {"wa_id": wa_id, "user_id": "BR.1", "profile": {"name": "Bruna"}}],
-                   "messages": [text]}),
+                   "messages": [&text]}),
         );
         let events = parse_json(&body);
         let sender = &message(&events[0]).sender;
         assert_eq!(sender.wa_id.as_deref(), Some(from));
         assert_eq!(sender.user_id.as_deref(), Some("BR.1"));
         assert_eq!(sender.name.as_deref(), Some("Bruna"));
+
+        // Beside what does not read it is kept as well.
+        text["type"] = json!({});
+        let body = payload(
+            json!({"contacts": [{"wa_id": "34999888777"}, {"wa_id": wa_id, "profile": {"name": "Bruna"}}], "messages": [text]}),
+        );
+        let kept = parse_json(&body)[0].raw.to_string();
+        assert!(
+            kept.contains("Bruna") && !kept.contains("34999888777"),
+            "{kept}"
+        );
     }
 }
