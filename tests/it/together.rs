@@ -696,6 +696,19 @@ async fn what_many_requests_need_is_rehearsed_on_each_lane_and_leaves_nothing() 
     }
 }
 
+/// As after a failover to what may only be read, for a while.
+#[tokio::test]
+async fn what_cannot_be_rehearsed_is_connected_nevertheless() {
+    let mut world = World::new().await;
+    world
+        .execute("alter table communications.channel_accounts add constraint nobody check (display_name <> 'rehearsal')")
+        .await;
+    let before = connections(&world).await;
+    world.webhook.at_once = 32;
+    world.webhook.prepare().await;
+    assert_eq!(connections(&world).await.len(), before.len() + 3);
+}
+
 #[tokio::test]
 async fn without_a_database_the_function_starts_nevertheless() {
     let mut world = World::new().await;

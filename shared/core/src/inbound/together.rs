@@ -15,7 +15,7 @@ mod serve;
 use super::known::{Door, Entrance};
 use super::whatsapp;
 use super::{InboundError, Ingested, kept};
-use crate::platform::{Database, DatabaseError};
+use crate::platform::{Database, DatabaseError, telemetry};
 use comms_providers::event::{EventKind, ProviderEvent};
 use comms_providers::whatsapp::VerifiedWebhook;
 use futures_util::future::try_join_all;
@@ -117,8 +117,11 @@ impl Reception {
         let connections = (0..lanes).map(|_| async {
             let mut tx = self.lanes.begin().await?;
             whatsapp::ask_nothing(&mut tx).await?;
-            if at_once > 1 {
-                rehearse(&mut tx).await?;
+            if at_once > 1
+                && let Err(error) = rehearse(&mut tx).await
+            {
+                // As a database refuses that may only be read: connected it is.
+                tracing::warn!(error = telemetry::chain(&error), "started unrehearsed");
             }
             tx.rollback().await
         });

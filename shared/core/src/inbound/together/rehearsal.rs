@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 /// When all of it happens, in seconds since 1970: long ago, so that no clock is behind it.
 const THEN: &str = "1700000000";
-/// Who writes: a number that nobody can have, and an id of that form.
+/// Who writes. Whose number it may be elsewhere means nothing: it is looked for at this tenant.
 const NOBODY: &str = "34600000000";
 const USER_ID: &str = "ES.0";
 
