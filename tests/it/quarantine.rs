@@ -1,6 +1,7 @@
 //! What has no place is kept, and is where it belongs after a replay: once, however often it is asked for.
 
 use crate::webhook::ana;
+use comms_tests::calls;
 use comms_tests::world::World;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -173,4 +174,29 @@ async fn an_event_of_the_log_that_is_none_is_kept() {
     assert_eq!(world.count(kept).await, 3);
     let replayed = world.replays(&json!({"source": "SMS_LOG"})).await;
     assert_eq!((replayed.matched, replayed.replayed), (3, 0));
+    assert!(replayed.kept.iter().all(|kept| kept.reason == "UNREADABLE"));
+    // One that reads by now.
+    let line = json!({"notification": {"messageId": "x-1", "timestamp": "2026-11-23 10:00:00.000"},
+                      "delivery": {"destination": "+34600999000", "providerResponse": "ok"}, "status": "SUCCESS"});
+    sqlx::query(
+        "update communications.quarantine set payload = $1 where payload like '%AAAA%'::bytea",
+    )
+    .bind(calls::sms_log(&[line]).to_string().into_bytes())
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let replayed = world.replays(&json!({"source": "SMS_LOG"})).await;
+    let reasons: Vec<&str> = replayed
+        .kept
+        .iter()
+        .map(|kept| kept.reason.as_str())
+        .collect();
+    assert_eq!(
+        reasons
+            .iter()
+            .filter(|reason| **reason == "UNKNOWN_MESSAGE")
+            .count(),
+        1,
+        "{reasons:?}"
+    );
 }

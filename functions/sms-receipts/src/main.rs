@@ -18,7 +18,7 @@ async fn main() -> Result<(), Error> {
                 Ok(json!({"statuses": ingested.statuses, "quarantined": ingested.quarantined}))
             }
             Err(error) => Err(Diagnostic {
-                error_type: "ReceiptsError".to_owned(),
+                error_type: "InboundError".to_owned(),
                 error_message: telemetry::chain(&error),
             }),
         },

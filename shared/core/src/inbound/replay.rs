@@ -11,9 +11,11 @@ use crate::model::{MediaId, TenantId};
 use crate::platform::Database;
 use crate::quarantine::{self, REFUSED};
 use comms_providers::aws_inbound::{self, Notification};
+use comms_providers::event::ProviderEvent;
 use comms_providers::event::mail::MailNotice;
 use comms_providers::sns;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -261,7 +263,7 @@ fn notification(row: &Row) -> Option<Notification> {
 /// A report about a message of ours.
 async fn report(database: &Database, row: &Row) -> Result<Pending, Fault> {
     let events = match (row.source.as_str(), notification(row)) {
-        (aws::SMS_LOG, _) => vec![sns::log::again(&row.payload, row.first_seen_at)],
+        (aws::SMS_LOG, _) => lines(row)?,
         (_, Some(Notification::SesEvents(events) | Notification::EumEvents(events))) => events,
         (_, Some(Notification::Malformed { .. })) => {
             return Err(Fault::Payload(quarantine::MALFORMED));
@@ -272,6 +274,16 @@ async fn report(database: &Database, row: &Row) -> Result<Pending, Fault> {
         _ => return Err(Fault::Payload(quarantine::UNHANDLED)),
     };
     Ok(aws::pending_reports(database, events).await?)
+}
+
+/// A line of the log, or an event of it that did not read when it came.
+fn lines(row: &Row) -> Result<Vec<ProviderEvent>, Fault> {
+    let event: Option<Value> = serde_json::from_slice(&row.payload).ok();
+    let Some(event) = event.filter(|event| event.get("awslogs").is_some()) else {
+        return Ok(vec![sns::log::again(&row.payload, row.first_seen_at)]);
+    };
+    let read = sns::log::read(&event).map_err(|_| Fault::Payload(quarantine::UNREADABLE))?;
+    Ok(read.lines.into_iter().map(|line| line.event).collect())
 }
 
 async fn letter(
