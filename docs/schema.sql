@@ -1980,6 +1980,10 @@ begin
                'tenant_id', o.tenant_id,
                -- The account that wrote is the one that is answered.
                'account_id', coalesce(answered.account_id, o.account_id),
+               -- And the one that it came to, where no address of it names a message.
+               'reached', coalesce((select c.account_id from candidates c
+                                     where c.tenant_id = o.tenant_id and c.claimed is null
+                                     order by c.created_at, c.account_id limit 1), o.account_id),
                'alone', o.alone,
                'domains', to_jsonb(o.domains),
                'token', o.message_id,
@@ -2018,13 +2022,17 @@ begin
           into v_people
           from jsonb_array_elements(v_owners) with ordinality as o (value, n);
 
-        -- As merges lock: people, then contacts. Whoever was merged while this waited is the kept one.
+        -- As merges lock: people, then contacts; who writes and who was written to in one order, for who stores the mail locks the former.
+        -- Whoever was merged while this waited is the kept one.
         perform from communications.contacts c
           where (c.tenant_id, c.id) in (
                 select (o ->> 'tenant_id')::uuid, (v.answered ->> 'contact_id')::uuid
                   from jsonb_array_elements(v_owners) as o
                  cross join lateral (values (o -> 'answered'), (o -> 'by_headers')) as v (answered)
-                 where jsonb_typeof(v.answered) = 'object')
+                 where jsonb_typeof(v.answered) = 'object'
+                union all
+                select (a ->> 'tenant_id')::uuid, (a ->> 'contact_id')::uuid
+                  from jsonb_array_elements(nullif(v_people -> 'aliases', 'null')) as a)
           order by c.tenant_id, c.id
             for no key update;
         select jsonb_agg(o.value || jsonb_build_object(
@@ -2141,7 +2149,7 @@ $$;
 
 CREATE FUNCTION communications.meet_neighbours() RETURNS trigger
     LANGUAGE plpgsql
-    AS $$
+    AS $_$
 declare
     v_change communications.message_revisions;
 begin
@@ -2158,12 +2166,18 @@ begin
     if new.channel = 'EMAIL' and new.rfc_message_id is not null then
         update communications.messages m set replied_to = new.id
          where (m.tenant_id, m.id) in (
-               select a.tenant_id, a.id
+               select c.tenant_id, a.id
                  from communications.channel_accounts c
-                 join communications.messages a
-                   on a.tenant_id = c.tenant_id and a.account_id = c.id and a.reply_to = new.rfc_message_id and a.replied_to is null
-                where c.tenant_id = new.tenant_id and c.channel = 'EMAIL' and a.contact_id = new.contact_id and a.id <> new.id
-                  for no key update of a skip locked);
+                cross join unnest(array [new.rfc_message_id,
+                                         substring(new.rfc_message_id from '(?i)^(.+)@(?:.+[.])?amazonses[.]com(?:[.]cn)?$')]) as named (id)
+                -- Each by the index, also where the plan was made before there were any.
+                cross join lateral (
+                      select a.id from communications.messages a
+                       where a.tenant_id = c.tenant_id and a.account_id = c.id and a.reply_to = named.id
+                         and a.replied_to is null and a.contact_id = new.contact_id and a.id <> new.id
+                      offset 0
+                         for no key update skip locked) a
+                where c.tenant_id = new.tenant_id and c.channel = 'EMAIL');
     end if;
     if new.external_message_id is null then
         return new;
@@ -2229,7 +2243,7 @@ begin
     end if;
     return new;
 end
-$$;
+$_$;
 
 CREATE FUNCTION communications.merge_contacts(p jsonb) RETURNS jsonb
     LANGUAGE plpgsql
@@ -2917,7 +2931,9 @@ begin
     with best as (
         select r.tenant_id, r.id,
                (array_agg(r.status order by communications.delivery_rank(r.status) desc))[1] as status,
-               (array_agg(r.external order by r.at))[1] as external,
+               -- Of two sends the one that the provider has.
+               coalesce((array_agg(r.external order by r.at) filter (where r.status <> 'FAILED'))[1],
+                        (array_agg(r.external order by r.at))[1]) as external,
                array_agg(r.external) filter (where r.status = 'FAILED') as failed,
                (array_agg(r.status order by communications.delivery_rank(r.status) desc) filter (where r.status <> 'FAILED'))[1]
                    as status_else,
@@ -2941,7 +2957,7 @@ begin
                b.failed is not null or m.status = 'QUEUED' or num_nonnulls(m.failed_at, m.failed_code, m.failed_reason) > 0 as failing
           from best b join communications.messages m on m.tenant_id = b.tenant_id and m.id = b.id
          -- A message that was sent again has another id at the provider: that the earlier send failed says nothing about it.
-         cross join lateral (select coalesce(m.external_message_id = any(b.failed), true)
+         cross join lateral (select coalesce(coalesce(m.external_message_id, b.external) = any(b.failed), true)
                                     -- What SES says of an automatic answer, too, and of no other.
                                     and not (b.may_be_an_answer
                                              and (m.status in ('DELIVERED', 'READ') or b.delivered_at is not null)) as counts) f
@@ -3119,7 +3135,7 @@ declare
         when new.acted_by is not null then 'USER'
         when new.status is distinct from old.status and new.status in ('SUSPENDED', 'REAUTH_REQUIRED')
              and coalesce(new.status_reason, '') not like 'spend-cap:%' then 'PROVIDER'
-        when old.status = 'SUSPENDED' and new.status = 'ACTIVE' and old.status_reason like 'provider: %' then 'PROVIDER'
+        when old.status in ('SUSPENDED', 'REAUTH_REQUIRED') and new.status = 'ACTIVE' and old.status_reason like 'provider: %' then 'PROVIDER'
         else 'SYSTEM' end;
     v_before text := old.provider_config #>> '{secrets,0,version}';
     v_after text := new.provider_config #>> '{secrets,0,version}';
@@ -4171,10 +4187,14 @@ begin
                   where r.channel = 'EMAIL' order by 1) k;
         select coalesce(jsonb_agg(r.value order by r.n), '[]') into p
           from jsonb_array_elements(p) with ordinality as r (value, n)
-         where not exists (select from communications.channel_accounts a
-                             join communications.messages m on m.tenant_id = a.tenant_id and m.account_id = a.id
-                            where a.tenant_id = (r.value ->> 'tenant_id')::uuid and a.channel = r.value ->> 'channel'
-                              and r.value ->> 'channel' = 'EMAIL' and m.external_message_id = r.value ->> 'external_message_id');
+         where r.value ->> 'channel' <> 'EMAIL'
+            or not exists (select from communications.channel_accounts a
+                            cross join lateral (
+                                  select from communications.messages m
+                                   where m.tenant_id = a.tenant_id and m.account_id = a.id
+                                     and m.external_message_id = r.value ->> 'external_message_id'
+                                   offset 0) m
+                            where a.tenant_id = (r.value ->> 'tenant_id')::uuid and a.channel = 'EMAIL');
     end if;
 
     -- New is what is not here, once, whatever the payload repeats.

@@ -28,6 +28,18 @@ $f$),
 $f$,
 $f$           order by (m.direction = 'OUTBOUND') desc, named.n, m.id desc
 $f$),
+            ('mail_load', $f$        -- As merges lock: people, then contacts. Whoever was merged while this waited is the kept one.
+$f$,
+$f$        -- As merges lock: people, then contacts; who writes and who was written to in one order, for who stores the mail locks the former.
+        -- Whoever was merged while this waited is the kept one.
+$f$),
+            ('mail_load', $f$                 where jsonb_typeof(v.answered) = 'object')
+$f$,
+$f$                 where jsonb_typeof(v.answered) = 'object'
+                union all
+                select (a ->> 'tenant_id')::uuid, (a ->> 'contact_id')::uuid
+                  from jsonb_array_elements(nullif(v_people -> 'aliases', 'null')) as a)
+$f$),
             ('mail_load', $f$    return jsonb_build_object('owners', coalesce(v_owners, '[]'),$f$,
 $f$    select jsonb_agg(o.value || jsonb_build_object('nearest', coalesce((
                select jsonb_agg(jsonb_build_object(
@@ -59,12 +71,16 @@ $f$         where m.tenant_id = new.tenant_id and m.account_id = new.account_id 
     if new.channel = 'EMAIL' and new.rfc_message_id is not null then
         update communications.messages m set replied_to = new.id
          where (m.tenant_id, m.id) in (
-               select a.tenant_id, a.id
+               select c.tenant_id, a.id
                  from communications.channel_accounts c
-                 join communications.messages a
-                   on a.tenant_id = c.tenant_id and a.account_id = c.id and a.reply_to = new.rfc_message_id and a.replied_to is null
-                where c.tenant_id = new.tenant_id and c.channel = 'EMAIL' and a.contact_id = new.contact_id and a.id <> new.id
-                  for no key update of a skip locked);
+                -- Each by the index, also where the plan was made before there were any.
+                cross join lateral (
+                      select a.id from communications.messages a
+                       where a.tenant_id = c.tenant_id and a.account_id = c.id and a.reply_to = new.rfc_message_id
+                         and a.replied_to is null and a.contact_id = new.contact_id and a.id <> new.id
+                      offset 0
+                         for no key update skip locked) a
+                where c.tenant_id = new.tenant_id and c.channel = 'EMAIL');
     end if;
 $f$),
             ('meet_neighbours', $f$                where m.tenant_id = new.tenant_id and m.account_id = new.account_id
@@ -102,10 +118,14 @@ $f$              where r.channel = 'WHATSAPP' order by 1) k;
                   where r.channel = 'EMAIL' order by 1) k;
         select coalesce(jsonb_agg(r.value order by r.n), '[]') into p
           from jsonb_array_elements(p) with ordinality as r (value, n)
-         where not exists (select from communications.channel_accounts a
-                             join communications.messages m on m.tenant_id = a.tenant_id and m.account_id = a.id
-                            where a.tenant_id = (r.value ->> 'tenant_id')::uuid and a.channel = r.value ->> 'channel'
-                              and r.value ->> 'channel' = 'EMAIL' and m.external_message_id = r.value ->> 'external_message_id');
+         where r.value ->> 'channel' <> 'EMAIL'
+            or not exists (select from communications.channel_accounts a
+                            cross join lateral (
+                                  select from communications.messages m
+                                   where m.tenant_id = a.tenant_id and m.account_id = a.id
+                                     and m.external_message_id = r.value ->> 'external_message_id'
+                                   offset 0) m
+                            where a.tenant_id = (r.value ->> 'tenant_id')::uuid and a.channel = 'EMAIL');
     end if;
 $f$),
             ('store_messages', $f$attempts, external_message_id, reply_to, rfc_message_id,$f$,

@@ -884,3 +884,68 @@ async fn a_mail_to_unsubscribe_and_to_people_is_both() {
         .await;
     assert_eq!(rows(&world).await.len(), 2);
 }
+
+/// The id in such an address is no secret, and nobody signs it.
+#[tokio::test]
+async fn an_address_to_unsubscribe_at_lets_nothing_else_in() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    let (message, contact) = written_to(&world, "eva@example.org").await;
+    let domain = world.iberia.mail_domain();
+    let at = |message: Uuid, domain: &str| format!("unsubscribe+{}@{domain}", message.simple());
+    // Beside another such address, whatever that names, a forged mail is none.
+    let mut forged = Letter::new("victim@example.org", &at(message, &domain), "x", "STOP");
+    forged.recipients.push(at(Uuid::now_v7(), &domain));
+    forged.receipt = json!({"dmarcVerdict": {"status": "FAIL"}, "dmarcPolicy": "reject", "spamVerdict": {"status": "FAIL"}});
+    world.mail_arrives(&forged).await;
+    assert_eq!(rows(&world).await.len(), 0);
+    let said: Vec<(Uuid, String)> =
+        sqlx::query_as("select contact_id, category from communications.consents")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    assert_eq!(said, [(contact, "MARKETING".to_owned())]);
+
+    // At a domain that two share it makes nobody's mail theirs.
+    sqlx::query(
+        "update communications.channel_accounts set provider_config = jsonb_set(provider_config, '{public,reply_domain}', '\"in.shared.example\"')
+          where channel = 'EMAIL'",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    world.albion.connect_email(&world.pool).await.unwrap();
+    sqlx::query(
+        "update communications.channel_accounts set provider_config = jsonb_set(provider_config, '{public,reply_domain}', '\"in.shared.example\"')
+          where channel = 'EMAIL'",
+    )
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let mut shared = Letter::new("leo@example.org", "hola@in.shared.example", "x", "hola");
+    shared.recipients.push(at(message, "in.shared.example"));
+    world.mail_arrives(&shared).await;
+    assert_eq!(rows(&world).await.len(), 0);
+
+    // And of two accounts it is not the one that is answered from.
+    sqlx::query(
+        "insert into communications.channel_accounts
+             (tenant_id, id, channel, provider, status, display_name, sender, external_account_id)
+         values ($1, gen_random_uuid(), 'EMAIL', 'SES', 'ACTIVE', 'Rail', 'hola@rail.example', 'rail.example')",
+    )
+    .bind(world.iberia.tenant)
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    let mut both = Letter::new("mia@example.org", "info@rail.example", "x", "hola");
+    both.recipients.push(at(message, &domain));
+    world.mail_arrives(&both).await;
+    let reached: String = world
+        .scalar(
+            "select a.external_account_id from communications.messages m
+               join communications.channel_accounts a on a.tenant_id = m.tenant_id and a.id = m.account_id
+              where m.address = 'mia@example.org'",
+        )
+        .await;
+    assert_eq!(reached, "rail.example");
+}

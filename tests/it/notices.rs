@@ -200,6 +200,8 @@ async fn what_happens_to_the_business_account_happens_whatever_number_it_names()
         posted(&world, "account_update", time, &value).await;
         assert_eq!(status(&world).await.0, expected, "{event}");
     }
+    let by_others = "channel_account_history where what = 'STATUS' and by_kind <> 'PROVIDER'";
+    assert_eq!(world.count(by_others).await, 0);
     assert_eq!(world.count("quarantine").await, 0);
 }
 

@@ -70,3 +70,49 @@ async fn what_came_before_is_not_read_again_with_everything_that_comes() {
         "{read} messages are read for four"
     );
 }
+
+/// A mail looks up what waits for it and what is the same mail, and reads neither all mails nor all that wait for another.
+#[tokio::test]
+async fn a_mail_is_not_looked_for_among_all_mails_that_came_before() {
+    let world = World::new().await;
+    world.iberia.connect_email(&world.pool).await.unwrap();
+    world.customer_writes(&ana("first")).await;
+    let mut tx = world.pool.begin().await.unwrap();
+    let mails = "select communications.inbound_store(jsonb_build_object('messages', jsonb_agg(jsonb_build_object(
+                    'id', gen_random_uuid(), 'tenant_id', c.tenant_id, 'account_id', a.id, 'channel', 'EMAIL', 'contact_id', c.id,
+                    'direction', 'INBOUND', 'wakes', true, 'address', 'ana@example.org', 'content', '{}'::jsonb, 'body', 'x', 'preview', 'x',
+                    'external_message_id', $1 || n, 'rfc_message_id', $1 || n || '@mail.example', 'reply_to', $1 || n || '@nowhere.example',
+                    'media', '[]'::jsonb, 'sent_at', now()))))
+                   from communications.contacts c
+                   join communications.channel_accounts a on a.tenant_id = c.tenant_id and a.channel = 'EMAIL'
+                  cross join generate_series(1, 3) n";
+    // Often enough for a plan to be kept.
+    for round in 0..4 {
+        sqlx::query(mails)
+            .bind(format!("early{round}-"))
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+    }
+    sqlx::raw_sql(
+        "set local session_replication_role = replica;
+         insert into communications.messages
+             (tenant_id, id, direction, channel, account_id, contact_id, conversation_id, sender_kind, address, content, body, status,
+              external_message_id, rfc_message_id, reply_to)
+         select m.tenant_id, gen_random_uuid(), 'INBOUND', 'EMAIL', m.account_id, m.contact_id, m.conversation_id, 'CONTACT', '', '{}', '',
+                'DELIVERED', 'mail-' || n, n || '@mail.example', n || '@nowhere.example'
+           from (select * from communications.messages where channel = 'EMAIL' limit 1) m cross join generate_series(1, 2000) n;
+         set local session_replication_role = origin",
+    )
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+    let before = messages_read(&mut tx).await;
+    sqlx::query(mails)
+        .bind("late-")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let read = messages_read(&mut tx).await - before;
+    assert!(read < 100, "{read} messages are read for three mails");
+}

@@ -98,9 +98,10 @@ pub(super) async fn pending(
         recorded: Recorded::default(),
     };
     // Whoever has such an address may unsubscribe, and nothing else, whatever the checks say of the mail.
-    let unsubscribes = |thread: &Thread| thread.unsubscribes(arrived.notice).is_some();
+    let only_unsubscribes =
+        |thread: &Thread| thread.unsubscribes().is_some() && !thread.is_written_to(arrived.notice);
     if let Some(reason) = unwanted
-        && !threads.iter().all(unsubscribes)
+        && !threads.iter().all(only_unsubscribes)
     {
         pending.misfits.push(kept(reason, arrived));
         return Ok(pending);
@@ -297,7 +298,7 @@ fn file(
         address: Some(address.clone()),
         at: notice.received_at,
     };
-    if let Some(of) = thread.unsubscribes(notice) {
+    if let Some(of) = thread.unsubscribes() {
         let wish = wished(of.contact_id, Wish::StopMarketing, &of.address);
         document.wishes.push(wish);
     }

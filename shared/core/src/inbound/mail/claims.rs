@@ -117,7 +117,11 @@ pub(super) struct Loaded {
 #[derive(Debug, Deserialize)]
 struct Found {
     tenant_id: TenantId,
+    /// That of the answered message, else the one that it came to.
     account_id: AccountId,
+    /// The one that it came to where people read. Functions from before this do not say.
+    #[serde(default)]
+    reached: Option<AccountId>,
     /// Does the domain belong to this tenant alone?
     alone: bool,
     /// Those of the recipients that make it this tenant's.
@@ -149,6 +153,7 @@ struct Near {
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Answered {
     pub message_id: MessageId,
+    account_id: Option<AccountId>,
     pub contact_id: ContactId,
     /// Where it went, or where an answer to it goes.
     pub address: String,
@@ -170,6 +175,8 @@ fn yes() -> bool {
 pub(super) struct Thread {
     pub owner: Owner,
     domains: Vec<String>,
+    /// Does more than an address to unsubscribe at make it this tenant's?
+    is_ours_to_read: bool,
     pub answered: Option<Answered>,
     /// Is that what a signed token names?
     by_token: bool,
@@ -202,11 +209,17 @@ impl Loaded {
             } else {
                 &found.answered
             };
+            let by_unsigned = || {
+                let named = answered.as_ref().and_then(|answered| answered.account_id);
+                named.or(found.reached)
+            };
+            let account = (found.token.is_some() && !by_token).then(by_unsigned);
             Some(Thread {
                 owner: Owner {
                     tenant_id: found.tenant_id,
-                    account_id: found.account_id,
+                    account_id: account.flatten().unwrap_or(found.account_id),
                 },
+                is_ours_to_read: found.alone || by_token,
                 domains: found.domains.clone(),
                 answered: answered.clone(),
                 by_token,
@@ -255,22 +268,17 @@ impl Thread {
     }
 
     /// The message whose contact unsubscribes, where the mail went to the address for that.
-    pub fn unsubscribes(&self, notice: &MailNotice) -> Option<&Answered> {
-        let mut recipients = notice.recipients.iter();
-        let here = recipients.any(|to| self.is_to_unsubscribe(to));
-        self.unsubscribed.as_ref().filter(|_| here)
+    pub fn unsubscribes(&self) -> Option<&Answered> {
+        self.unsubscribed.as_ref()
     }
 
     /// Did it go to an address of the tenant's where people read?
     pub fn is_written_to(&self, notice: &MailNotice) -> bool {
-        notice.recipients.iter().any(|to| {
-            let ours = super::domain(to).is_some_and(|domain| self.domains.contains(&domain));
-            ours && !self.is_to_unsubscribe(to)
-        })
-    }
-
-    fn is_to_unsubscribe(&self, address: &str) -> bool {
-        let message = self.unsubscribed.as_ref().map(|of| of.message_id.0);
-        message.is_some() && unsubscribed_at(address) == message
+        // Of a message that the tenant does not know such an address says nothing, and the mail is like any other.
+        let unsubscribes = |to: &str| self.unsubscribed.is_some() && unsubscribed_at(to).is_some();
+        let ours =
+            |to: &str| super::domain(to).is_some_and(|domain| self.domains.contains(&domain));
+        let mut recipients = notice.recipients.iter();
+        self.is_ours_to_read && recipients.any(|to| ours(to) && !unsubscribes(to))
     }
 }
