@@ -21,7 +21,9 @@ begin
     with best as (
         select r.tenant_id, r.id,
                (array_agg(r.status order by communications.delivery_rank(r.status) desc))[1] as status,
-               (array_agg(r.external order by r.at))[1] as external,
+               -- Of two sends the one that the provider has.
+               coalesce((array_agg(r.external order by r.at) filter (where r.status <> 'FAILED'))[1],
+                        (array_agg(r.external order by r.at))[1]) as external,
                array_agg(r.external) filter (where r.status = 'FAILED') as failed,
                (array_agg(r.status order by communications.delivery_rank(r.status) desc) filter (where r.status <> 'FAILED'))[1]
                    as status_else,
@@ -45,7 +47,7 @@ begin
                b.failed is not null or m.status = 'QUEUED' or num_nonnulls(m.failed_at, m.failed_code, m.failed_reason) > 0 as failing
           from best b join communications.messages m on m.tenant_id = b.tenant_id and m.id = b.id
          -- A message that was sent again has another id at the provider: that the earlier send failed says nothing about it.
-         cross join lateral (select coalesce(m.external_message_id = any(b.failed), true)
+         cross join lateral (select coalesce(coalesce(m.external_message_id, b.external) = any(b.failed), true)
                                     -- What SES says of an automatic answer, too, and of no other.
                                     and not (b.may_be_an_answer
                                              and (m.status in ('DELIVERED', 'READ') or b.delivered_at is not null)) as counts) f

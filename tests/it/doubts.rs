@@ -318,3 +318,48 @@ async fn what_is_told_of_a_doubtful_send_before_the_next_one_comes_out_alike_in_
         ]
     );
 }
+
+/// It was sent twice, and one of the two was refused: the other one is what the provider has.
+#[tokio::test]
+async fn of_two_sends_that_are_told_of_at_once_the_one_that_the_provider_has_counts() {
+    let world = World::new().await;
+    for queued in [false, true] {
+        let job = doubtful(&world, "TRANSACTIONAL").await;
+        if queued {
+            later(&world, 125.0).await;
+            scan(&world).await;
+        }
+        let report = |id: &str, status: &str, second: i64| {
+            let errors = if status == "failed" {
+                json!([{"code": 131_026, "title": "undeliverable"}])
+            } else {
+                json!(null)
+            };
+            json!({"id": id, "status": status, "timestamp": (T + second).to_string(), "recipient_id": "34600111222",
+                   "biz_opaque_callback_data": job.message_id, "errors": errors})
+        };
+        let (taken, refused) = (
+            format!("wamid.A{}", job.message_id),
+            format!("wamid.B{}", job.message_id),
+        );
+        let (first, second) = if queued { (2, 1) } else { (1, 2) };
+        let statuses = [
+            report(&taken, "sent", first),
+            report(&refused, "failed", second),
+        ];
+        post(&world, "messages", &json!({"statuses": statuses})).await;
+        let row: (String, String, bool) = sqlx::query_as(
+            "select status, external_message_id, failed_at is null and failed_code is null from communications.messages where id = $1",
+        )
+        .bind(job.message_id)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        assert_eq!(
+            row,
+            ("SENT".to_owned(), taken, true),
+            "queued again: {queued}"
+        );
+        world.forget_messages().await;
+    }
+}

@@ -175,8 +175,8 @@ pub async fn match_waiting(
              from unnest($1::uuid[], $2::uuid[]) as p (tenant_id, id)
              join communications.messages m on m.tenant_id = p.tenant_id and m.id = p.id
              join communications.channel_account_events e
-               on e.tenant_id = m.tenant_id and e.account_id = m.account_id and e.field = 'messages' and e.event = m.failed_code
-              and e.alert and e.received_at = now()"#,
+               on e.tenant_id = m.tenant_id and e.account_id = m.account_id and e.field = 'messages' and e.alert
+              and e.received_at = now()"#,
         &tenants,
         &ids
     )
