@@ -22,8 +22,7 @@ begin
         select r.tenant_id, r.id,
                (array_agg(r.status order by communications.delivery_rank(r.status) desc))[1] as status,
                -- Of two sends the one that the provider has.
-               coalesce((array_agg(r.external order by r.at) filter (where r.status <> 'FAILED'))[1],
-                        (array_agg(r.external order by r.at))[1]) as external,
+               (array_agg(r.external order by r.status = 'FAILED', r.at))[1] as external,
                array_agg(r.external) filter (where r.status = 'FAILED') as failed,
                (array_agg(r.status order by communications.delivery_rank(r.status) desc) filter (where r.status <> 'FAILED'))[1]
                    as status_else,
