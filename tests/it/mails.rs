@@ -926,6 +926,12 @@ async fn an_address_to_unsubscribe_at_lets_nothing_else_in() {
     shared.recipients.push(at(message, "in.shared.example"));
     world.mail_arrives(&shared).await;
     assert_eq!(rows(&world).await.len(), 0);
+    let sharing =
+        "channel_accounts where provider_config #>> '{public,reply_domain}' = 'in.shared.example'";
+    assert_eq!(world.count(sharing).await, 2);
+    let nobodys =
+        "quarantine where reason = 'UNKNOWN_ACCOUNT' and external_account_id = 'in.shared.example'";
+    assert_eq!(world.count(nobodys).await, 1);
 
     // And of two accounts it is not the one that is answered from.
     sqlx::query(

@@ -234,16 +234,27 @@ impl Loaded {
 impl Question {
     /// The first domain it was sent to that makes it none of these threads'.
     pub fn nobodys_domain(&self, threads: &[Thread]) -> Option<&str> {
-        let known = |domain: &String| threads.iter().any(|thread| thread.domains.contains(domain));
-        let mut domains = self.recipients.iter().map(|recipient| &recipient.domain);
-        domains.find(|domain| !known(domain)).map(String::as_str)
+        // A domain that several share is nobody's but for who unsubscribes there.
+        let is_of = |thread: &Thread, to: &Recipient| {
+            let mut domains = thread.domains.iter();
+            domains.any(|domain| domain.eq_ignore_ascii_case(&to.domain))
+                && (thread.is_ours_to_read || to.is_to_unsubscribe())
+        };
+        let mut recipients = self.recipients.iter();
+        let nobodys = recipients.find(|to| !threads.iter().any(|thread| is_of(thread, to)));
+        nobodys.map(|to| to.domain.as_str())
     }
 
     /// Was it sent to the address to unsubscribe from this message at?
     fn unsubscribes(&self, message: MessageId) -> bool {
         let mut recipients = self.recipients.iter();
-        recipients
-            .any(|recipient| recipient.token.is_none() && recipient.message_id == Some(message.0))
+        recipients.any(|to| to.is_to_unsubscribe() && to.message_id == Some(message.0))
+    }
+}
+
+impl Recipient {
+    fn is_to_unsubscribe(&self) -> bool {
+        self.token.is_none() && self.message_id.is_some()
     }
 }
 
