@@ -400,10 +400,14 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Random, because ids of an earlier run may still stand in somebody's database.
 pub(crate) fn new_wamid() -> String {
+    format!("wamid.SIM{}", unique().to_ascii_uppercase())
+}
+
+/// Hexadecimal digits, random, because ids of an earlier run may still stand in somebody's database.
+pub(crate) fn unique() -> String {
     let mut bytes = [0_u8; 12];
     // Cannot fail on the systems we run on; were it to, the id would merely repeat.
     let _ = aws_lc_rs::rand::fill(&mut bytes);
-    format!("wamid.SIM{}", hex::encode_upper(bytes))
+    hex::encode(bytes)
 }

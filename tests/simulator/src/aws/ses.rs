@@ -2,6 +2,7 @@
 
 use super::{Answered, AwsCall, AwsError, AwsScript, HOME};
 use crate::Refused;
+use crate::state::unique;
 use axum::http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -347,7 +348,7 @@ impl Ses {
             .as_array()
             .into_iter()
             .flatten();
-        let message_id = format!("0100{:012}-simulated", self.emails.len());
+        let message_id = format!("0100{}-simulated", unique());
         self.emails.push(SentEmail {
             message_id: message_id.clone(),
             from,
