@@ -49,6 +49,7 @@ mod inbox_window;
 mod intake;
 mod live_queries;
 mod lives;
+mod mail_claims;
 mod mail_people;
 mod mails;
 mod matrix;
