@@ -98,6 +98,10 @@ async fn what_is_wrong_with_a_draft_is_named() {
     for (message, draft) in [
         ("body: syntax error", sms("{{ trip.code ")),
         (
+            "body: values are not put together: write them side by side",
+            sms("{% set a=[1]*100000000 %}{{ a }}"),
+        ),
+        (
             "body: trip.gate is nothing that TRIP_BOARDING tells",
             sms("{{ trip.gate }}"),
         ),
