@@ -81,7 +81,7 @@ pub enum MailError {
     NoHeader,
     #[error("the mail is larger than 40 MB")]
     TooLarge,
-    #[error("the mail has more layers than a mail has")]
+    #[error("the mail has more layers or parts than a mail has")]
     TooNested,
 }
 

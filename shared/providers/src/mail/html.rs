@@ -4,6 +4,7 @@
 //! sender that and where the mail was opened, so it is kept under `data-src`: whoever shows the mail asks first. Pictures of
 //! the mail itself (`cid:`) keep their `src`, for whoever shows it to replace.
 
+mod measure;
 mod text;
 
 use super::TEXT_LIMIT;
@@ -34,9 +35,8 @@ static ALLOWED: LazyLock<Builder<'static>> = LazyLock::new(|| {
     allowed
 });
 
-/// Elements that are read. A parser looks through all that are open for each new one, so a mail of open ones alone costs their
-/// square; the longest newsletters have a third of this.
-const ELEMENTS: usize = 10_000;
+/// Entities and spaces that do not break, of which each is looked for to the end of its text.
+const ESCAPED: usize = 20_000;
 
 /// Bytes of a picture within the HTML that stays where all of it is too long.
 const PICTURE: usize = 1024;
@@ -48,9 +48,11 @@ pub(super) fn shorten(html: &mut String) -> bool {
     if is_long {
         *html = without_pictures(html);
     }
-    let elements = html.match_indices('<').nth(ELEMENTS);
-    let limit = elements.map_or(TEXT_LIMIT, |(at, _)| at.min(TEXT_LIMIT));
-    super::shorten(html, limit) || is_long
+    let is_cut = super::shorten(html, TEXT_LIMIT);
+    let escaped = html.match_indices(['&', '\u{a0}']).nth(ESCAPED);
+    let limit = escaped.map_or(html.len(), |(at, _)| at);
+    let limit = limit.min(measure::readable(&html[..limit]));
+    super::shorten(html, limit) || is_cut || is_long
 }
 
 /// Leaves nothing of a long `data:` URL but its scheme, which no picture is made of.

@@ -9,6 +9,9 @@ mod encoded;
 
 /// Announcements of an inner mail or of a boundary.
 const LIMIT: usize = 256;
+/// Lines that may begin a part: each part takes some hundred bytes to be read, however short it is. Tables and scripts that people send
+/// along have some thousand such lines.
+const PARTS: usize = 100_000;
 
 /// Mails that are encoded, of one mail, and how often its length may be decoded. The parser reads those within three of one another.
 const ENCODED: usize = 64;
@@ -43,7 +46,7 @@ impl Budget {
 }
 
 fn is_too_nested_within(raw: &[u8], layers: usize, budget: &mut Budget) -> bool {
-    if announcements(raw).nth(LIMIT).is_some() {
+    if announcements(raw).nth(LIMIT).is_some() || part_lines(raw).nth(PARTS).is_some() {
         return true;
     }
     let Some(layers) = layers.checked_sub(1) else {
@@ -78,6 +81,12 @@ fn announcements(raw: &[u8]) -> impl Iterator<Item = usize> {
             _ => false,
         }
     })
+}
+
+/// Whatever its boundary is, a part begins where the parser finds it behind two dashes, anywhere in a line, and lasts to another line.
+fn part_lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
+    raw.split(|byte| *byte == b'\n')
+        .filter(|line| line.windows(2).any(|two| two == b"--"))
 }
 
 fn starts_with(text: &[u8], word: &[u8]) -> bool {

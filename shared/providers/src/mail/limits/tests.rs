@@ -32,6 +32,22 @@ fn a_long_thread_may_speak_of_anything() {
 }
 
 #[test]
+fn parts_that_say_nothing_are_counted_too() {
+    let mail = |part: &str, many| {
+        let parts = part.repeat(many);
+        let raw = format!(
+            "From: ana@example.com\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n{parts}"
+        );
+        read(raw.as_bytes())
+    };
+    assert!(mail("--b\nA:b\n\n", 90_000).is_ok());
+    for part in ["--b\nA:b\n\n", "x--b\n\n"] {
+        assert_eq!(mail(part, 110_000), Err(MailError::TooNested));
+    }
+    assert!(reads(&("-".repeat(100) + "\r\n").repeat(5_000)));
+}
+
+#[test]
 fn what_opens_a_layer_is_counted_in_whatever_form() {
     for header in [
         "message/rfc822",
