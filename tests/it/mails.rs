@@ -430,7 +430,8 @@ async fn an_answer_to_ones_own_answer_is_of_whoever_our_mail_went_to() {
     assert_eq!(writers[1..], [contact, contact]);
 }
 
-/// Anybody can write somebody else's address into From. Their mail is shown; nobody's answers go elsewhere by it, and no yes is taken.
+/// Anybody can write somebody else's address into From. Their mail is shown as what it is; nobody's answers go elsewhere by it, no yes is
+/// taken, and a no ends marketing alone: of what their trips are about somebody is told until they say otherwise themselves.
 #[tokio::test]
 async fn a_mail_that_anybody_may_have_written_turns_no_thread_elsewhere() {
     let world = World::new().await;
@@ -455,16 +456,27 @@ async fn a_mail_that_anybody_may_have_written_turns_no_thread_elsewhere() {
         ("start", proven, "mallory@example.net", 2),
     ] {
         world.mail_arrives(&written(text, receipt)).await;
-        let newest: String = world
-            .scalar("select address from communications.messages order by id desc limit 1")
-            .await;
+        let (newest, shown): (String, Option<bool>) = sqlx::query_as(
+            "select address, (communications.message_content(m) ->> 'proven')::boolean
+               from communications.messages m order by id desc limit 1",
+        )
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
         assert_eq!(newest, address, "{text}");
+        assert_eq!(shown, Some(address == "mallory@example.net"), "{text}");
         assert_eq!(
             world.count("current_consents where granted").await,
             granted,
             "{text}"
         );
+        let refused = "current_consents where not granted and category <> 'MARKETING'";
+        assert_eq!(world.count(refused).await, 0, "{text}");
     }
+    let proven = Letter::new(EVA, &to, "s", "Baja");
+    world.mail_arrives(&proven).await;
+    let refused = "current_consents where not granted and category = 'TRANSACTIONAL'";
+    assert_eq!(world.count(refused).await, 1);
 }
 
 #[tokio::test]

@@ -214,6 +214,15 @@ impl Sender {
     }
 
     /// Did certainly they write it?
+    /// A no of whomever `From` names ends marketing; that they want nothing at all, not even that their coach is late, they must have said
+    /// themselves. Of somebody behind `From` nobody knows who says it.
+    fn heard(&self, wish: Wish, notice: &MailNotice) -> Option<Wish> {
+        if self.is_proven(notice) {
+            return Some(wish);
+        }
+        (self.named && wish.is_a_no()).then_some(Wish::StopMarketing)
+    }
+
     fn is_proven(&self, notice: &MailNotice) -> bool {
         self.vouched && notice.proves(&self.address)
     }
@@ -303,9 +312,7 @@ fn file(
         document.wishes.push(wish);
     }
     let Some(contact) = contact else { return };
-    // A no is taken of anybody whom From names; of somebody behind it, nobody knows who says it.
-    let is_heard = |wish: &Wish| sender.is_proven(notice) || sender.named && wish.is_a_no();
-    if let Some(wish) = wish(mail).filter(is_heard) {
+    if let Some(wish) = wish(mail).and_then(|wish| sender.heard(wish, notice)) {
         let wish = wished(contact, wish, &sender.address);
         document.wishes.push(wish);
     }

@@ -36,6 +36,7 @@ pub(super) fn of(
         mail.visible_text.clone()
     };
     let answered = thread.answered_by(contact);
+    let is_proven = sender.is_proven(notice);
     NewMessage {
         id: MessageId::generate(),
         owner: thread.owner,
@@ -46,7 +47,7 @@ pub(super) fn of(
         wakes: mail.automatic == Automatic::No,
         opens_window: false,
         muted: false,
-        written_from: sender.is_proven(notice).then(|| sender.address.clone()),
+        written_from: is_proven.then(|| sender.address.clone()),
         preview: preview(&if subject.is_empty() {
             body.clone()
         } else {
@@ -71,6 +72,7 @@ pub(super) fn of(
         context: Some(context(
             notice,
             mail,
+            is_proven,
             (from, named),
             thread.answered.is_some() && answered.is_none(),
         )),
@@ -83,12 +85,15 @@ pub(super) fn of(
 fn context(
     notice: &MailNotice,
     mail: &Mail,
+    is_proven: bool,
     (from, named): (Option<&String>, Option<&String>),
     answers_another: bool,
 ) -> Value {
     let mut context = json!({
         "automatic": word(mail.automatic),
         "verdicts": notice.verdicts,
+        // Has the sender written it for sure?
+        "proven": is_proven,
         "to": mail.to.iter().map(|to| &to.address).collect::<Vec<_>>(),
         "cc": mail.cc.iter().map(|to| &to.address).collect::<Vec<_>>(),
         "cut": mail.cut,
