@@ -1,7 +1,7 @@
 //! What people want of us, by word or by the provider: in force with the commit that stores it.
 
 use crate::intake::trip;
-use crate::matrix::{T, messages, text};
+use crate::matrix::{T, message, messages, text};
 use crate::people::forget_everything;
 use crate::planted;
 use crate::shown::orders;
@@ -402,4 +402,33 @@ async fn a_yes_that_is_told_late_is_given_back_by_the_start_after_it() {
         assert_eq!(now, 0, "{order:?}");
         forget_everything(&world).await;
     }
+}
+
+/// What it was corrected from was no wish; a yes must be said.
+#[tokio::test]
+async fn a_text_corrected_to_stop_is_heard() {
+    let world = World::new().await;
+    let edit = |target: &str, words: &str| {
+        json!({"type": "edit", "edit": {"original_message_id": target,
+                                        "message": {"type": "text", "text": {"body": words}}}})
+    };
+    messages(
+        &world,
+        &[
+            text("a", T, "hola"),
+            message("b", T + 1, &edit("a", "STOP")),
+        ],
+    )
+    .await;
+    let refused = "current_consents where not granted and category = 'TRANSACTIONAL'";
+    assert_eq!(world.count(refused).await, 1);
+    messages(
+        &world,
+        &[
+            text("c", T + 2, "hola"),
+            message("d", T + 3, &edit("c", "START")),
+        ],
+    )
+    .await;
+    assert_eq!(world.count(refused).await, 1);
 }

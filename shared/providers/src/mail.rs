@@ -107,12 +107,14 @@ pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
     let subject = headers.subject();
     let from = headers.from();
     let list_post = group::post(&headers);
-    let new = quotes::new_part(&text, subject.as_deref());
+    let (in_reply_to, references) = (headers.ids("In-Reply-To"), headers.ids("References"));
+    let names_an_older = !in_reply_to.is_empty() || !references.is_empty();
+    let new = quotes::new_part(&text, subject.as_deref(), names_an_older);
     let has_new_text = !new.is_empty();
     Ok(Mail {
         message_id: headers.ids("Message-ID").into_iter().next(),
-        in_reply_to: headers.ids("In-Reply-To"),
-        references: headers.ids("References"),
+        in_reply_to,
+        references,
         rewritten_from: group::rewritten_from(
             &headers,
             from.mailbox.as_ref(),

@@ -112,8 +112,8 @@ const START: &[&str] = &[
     "iscrivimi",
     "donar d alta",
 ];
-/// Words that are answers as well, where we ask: of a priority, or of how many come.
-const AMBIGUOUS: &[&str] = &["baja", "alta", "end", "cancel"];
+/// Words that are answers as well, where we ask: of a priority, of how many come, or for a stop.
+const AMBIGUOUS: &[&str] = &["baja", "alta", "end", "cancel", "arret"];
 
 /// The wish that the whole message is.
 #[must_use]
@@ -144,12 +144,14 @@ pub fn wish_of_an_answer(title: &str, channel: Channel) -> Option<Wish> {
     wish(&title, channel)
 }
 
-/// Longer texts are no word.
+/// Longer ones are no word, whatever else stands around them: a word in a hurry may have any number of blanks, lines and hearts behind it.
 const LONGEST: usize = 60;
+/// Longer than anything that a phone sends as a text.
+const LONGEST_TEXT: usize = 8 * 1024;
 
 /// Lower case, without accents, punctuation and doubled spaces: as people type a word in a hurry.
 fn plain(text: &str) -> Option<String> {
-    if text.len() > LONGEST {
+    if text.len() > LONGEST_TEXT {
         return None;
     }
     // Some keyboards write the accent by itself.
@@ -164,7 +166,8 @@ fn plain(text: &str) -> Option<String> {
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .collect();
-    Some(words.join(" "))
+    let words = words.join(" ");
+    (words.len() <= LONGEST).then_some(words)
 }
 
 fn unaccented(c: char) -> char {
@@ -223,6 +226,8 @@ mod tests {
             "Désabonner",
             "OPT-OUT",
             "stop 🙏",
+            &format!("STOP{}", "\n ".repeat(80)),
+            &format!("STOP {}", "🛑".repeat(20)),
         ] {
             assert_eq!(wish(text, Channel::WhatsApp), Some(Wish::Stop), "{text}");
         }

@@ -11,7 +11,8 @@ use crate::delivery::StatusReport;
 use crate::model::{Channel, ContactId, Owner};
 use crate::quarantine::{self, Misfit};
 use comms_providers::event::{
-    ConsentChange, EventKind, InboundMessage, PersonChange, PersonChangeKind, ProviderEvent,
+    Actor, ConsentChange, Edit, EventKind, InboundMessage, PersonChange, PersonChangeKind,
+    ProviderEvent,
 };
 use comms_providers::{Content, OptOut};
 
@@ -95,6 +96,9 @@ impl Sorted {
                     .push(NewReaction::of(owner, contact, reaction));
             }
             (EventKind::Edit(edit), Some(contact)) => {
+                document
+                    .wishes
+                    .extend(corrected(owner, contact, &edit, source.channel));
                 document
                     .revisions
                     .push(NewRevision::edit(owner, contact, *edit));
@@ -180,12 +184,33 @@ impl Sorted {
     }
 }
 
+/// Who corrects what they wrote to "stop" wants less from then on. What was a no before stays one.
+fn corrected(owner: Owner, contact: ContactId, edit: &Edit, channel: Channel) -> Option<NewWish> {
+    let Actor::Customer(person) = &edit.by else {
+        return None;
+    };
+    let wish = said(&edit.content, channel).filter(|wish| wish.is_a_no())?;
+    Some(NewWish {
+        tenant_id: owner.tenant_id,
+        contact_id: contact,
+        channel,
+        wish,
+        basis: "said so",
+        source: "message",
+        address: (channel == Channel::Sms).then(|| address(person)),
+        at: edit.at,
+    })
+}
+
 /// What somebody wants of us, if the message says that and nothing else. "Stop" among others may be said to any of them.
 pub(super) fn wish(message: &InboundMessage, channel: Channel) -> Option<Wish> {
-    if message.is_to_a_group() {
-        return None;
-    }
-    match &message.content {
+    (!message.is_to_a_group())
+        .then(|| said(&message.content, channel))
+        .flatten()
+}
+
+fn said(content: &Content, channel: Channel) -> Option<Wish> {
+    match content {
         Content::Text { body, .. } => opt_out::wish(body, channel),
         Content::Sms(sms) => opt_out::wish(&sms.body, channel),
         Content::Reply(tapped) if tapped.of_template => opt_out::wish(&tapped.title, channel),

@@ -1,7 +1,8 @@
 //! What is new in a mail: its text without the mails that it quotes and without a signature.
 //!
 //! For showing, and for what somebody wishes of us; the whole text is kept beside it. So it is careful: an answer between the
-//! lines of a quote keeps the quote, and a forwarded mail is news.
+//! lines of a quote keeps the quote, a forwarded mail is news, and so is what a mail that answers nothing has above words without signs: a
+//! form on the tenant's pages begins its lines as a quoted mail does.
 
 mod marks;
 
@@ -10,20 +11,22 @@ use marks::Mark;
 /// Lines that a signature has at most; what is longer was written to be read.
 const SIGNATURE_LINES: usize = 15;
 
-/// The new part; empty where there is nothing new. Outlook marks what it sends on by the subject alone.
-pub(super) fn new_part(text: &str, subject: Option<&str>) -> String {
+/// The new part; empty where there is nothing new. Outlook marks what it sends on by the subject alone, and some what they answer.
+pub(super) fn new_part(text: &str, subject: Option<&str>, names_an_older: bool) -> String {
     let lines: Vec<&str> = text.lines().collect();
+    let is_answer = names_an_older || subject.is_some_and(marks::is_answer);
     let answer = if subject.is_some_and(marks::is_forward) {
         lines
     } else {
-        without_history(&lines)
+        without_history(&lines, is_answer)
     };
     without_signature(&answer).join("\n").trim().to_owned()
 }
 
-fn without_history<'a>(lines: &[&'a str]) -> Vec<&'a str> {
+fn without_history<'a>(lines: &[&'a str], is_answer: bool) -> Vec<&'a str> {
     for at in 0..lines.len() {
-        match marks::at(&lines[at..]) {
+        let begins = at == 0 || lines[at - 1].trim().is_empty();
+        match marks::at(&lines[at..], begins, is_answer) {
             Some(Mark::Forwarded) => return lines.to_vec(),
             Some(Mark::History) if is_blank(&lines[..at]) => return lines.to_vec(),
             Some(Mark::History) => return lines[..at].to_vec(),
@@ -31,7 +34,21 @@ fn without_history<'a>(lines: &[&'a str]) -> Vec<&'a str> {
             None => {}
         }
     }
-    without_quoted_end(lines)
+    let own = without_quoted_end(lines);
+    // What is no answer quotes what it speaks of; Apple's programs quote their own line with the rest.
+    if is_answer || is_blank(&own) || begins_within(&lines[own.len()..]) {
+        own
+    } else {
+        lines.to_vec()
+    }
+}
+
+fn begins_within(quoted: &[&str]) -> bool {
+    let unquoted = quoted
+        .iter()
+        .map(|line| line.trim_start_matches(['>', ' ']));
+    let unquoted: Vec<&str> = unquoted.skip_while(|line| line.is_empty()).collect();
+    marks::announced(&unquoted).is_some()
 }
 
 /// What stands around a line such as `On Monday Ana wrote:`, which is `length` lines long.

@@ -1,5 +1,5 @@
 //! How mail programs announce what they quote, in the languages of our customers: English, Spanish, Catalan, French, German,
-//! Portuguese and Italian.
+//! Portuguese and Italian. In others, what stands by itself right above quoted lines, and says when or by whom.
 //!
 //! Written from what the programs write; a program that words it otherwise leaves its quote visible.
 
@@ -35,11 +35,16 @@ const WROTE: &[(&str, &str)] = &[
     ("am ", "schrieb"),
     ("em ", "escreveu:"),
     ("a ", "escreveu:"),
+    ("às ", "escreveu:"),
     ("il ", "ha scritto:"),
 ];
 
 /// Where who wrote stands first, with their address, and when behind it: Gmail in Catalan and in the Portuguese of Portugal.
-const WRITER_FIRST: &[(&str, &str)] = &[("missatge de ", " del dia "), ("", " escreveu no dia ")];
+const WRITER_FIRST: &[(&str, &str)] = &[
+    ("missatge de ", " del dia "),
+    ("", " escreveu no dia "),
+    ("", " escreveu ("),
+];
 
 const ORIGINAL: &[&str] = &[
     "original message",
@@ -66,6 +71,9 @@ const FORWARDED: &[&str] = &[
 
 /// How the subject of a mail begins that is sent on.
 const FORWARDS: &[&str] = &["fw", "fwd", "rv", "tr", "wg", "enc", "i"];
+
+/// And of one that answers.
+const ANSWERS: &[&str] = &["re", "aw", "res", "r", "rép", "rep", "sv", "antw", "odp"];
 
 const FROM: &[&str] = &["from", "de", "von", "da"];
 const SENT: &[&str] = &[
@@ -124,8 +132,8 @@ const ADVERTISEMENTS: &[&str] = &[
     "inviato da ",
 ];
 
-/// What the first of these lines begins.
-pub(super) fn at(lines: &[&str]) -> Option<Mark> {
+/// What the first of these lines begins; `begins`: a blank line or none stands before it.
+pub(super) fn at(lines: &[&str], begins: bool, is_answer: bool) -> Option<Mark> {
     let line = plain(lines.first()?);
     if line.is_empty() || line.starts_with('>') {
         return None;
@@ -139,20 +147,32 @@ pub(super) fn at(lines: &[&str]) -> Option<Mark> {
         return Some(Mark::History);
     }
     let block = if is_rule(&line) {
-        next(lines).and_then(header_block)
+        next(lines).and_then(|below| header_block(below, is_answer))
     } else {
-        header_block(lines)
+        header_block(lines, is_answer)
     };
     // Outlook's own line is of 32 underscores, and is all that shows it where it names people alone.
     let is_outlooks = line.starts_with('_') && is_rule(&line) && line.len() >= OUTLOOKS_RULE;
     if block == Some(Block::OfAMail) || is_outlooks && block.is_some() {
         return Some(Mark::History);
     }
-    wrote(lines).map(|lines| Mark::Wrote { lines })
+    let announced = wrote(lines, is_answer);
+    let announced = announced.or_else(|| begins.then(|| says_when_or_who(lines)).flatten());
+    announced.map(|lines| Mark::Wrote { lines })
 }
 
-/// Does this stand above a mail that is sent on? `RE: FW:` is an answer to one. A gateway may have set its own `[External]` before.
+/// Does this stand above a mail that is sent on? `RE: FW:` is an answer to one.
 pub(super) fn is_forward(subject: &str) -> bool {
+    mark(subject).is_some_and(|mark| FORWARDS.contains(&mark.as_str()))
+}
+
+/// Does this stand above an answer?
+pub(super) fn is_answer(subject: &str) -> bool {
+    mark(subject).is_some_and(|mark| ANSWERS.contains(&mark.as_str()))
+}
+
+/// What stands before the first colon. A gateway may have set its own `[External]` before.
+fn mark(subject: &str) -> Option<String> {
     let mut subject = subject.trim_start();
     while let Some((_, rest)) = subject
         .strip_prefix('[')
@@ -160,10 +180,9 @@ pub(super) fn is_forward(subject: &str) -> bool {
     {
         subject = rest.trim_start();
     }
-    let mark = subject
+    subject
         .split_once(':')
-        .map(|(mark, _)| mark.trim().to_lowercase());
-    mark.is_some_and(|mark| FORWARDS.contains(&mark.as_str()))
+        .map(|(mark, _)| mark.trim().to_lowercase())
 }
 
 /// `-- ` alone on its line, with or without the blank that many programs take off.
@@ -171,10 +190,14 @@ pub(super) fn is_signature(line: &str) -> bool {
     line.trim_end() == "--"
 }
 
+/// What it says beside its links is no question and announces nothing.
 pub(super) fn is_advertisement(line: &str) -> bool {
     let line = plain(line);
     let line = line.trim_start_matches(['<', '[', '(']);
+    let words = line.split(['<', '(']).next().unwrap_or_default();
+    let words = words.split("http").next().unwrap_or_default();
     line.len() <= 120
+        && !words.contains([':', '?'])
         && ADVERTISEMENTS.iter().any(|start| line.starts_with(start))
         // Only the German ends with its verb.
         && (!line.starts_with("von meinem ") || line.contains("gesendet"))
@@ -206,22 +229,33 @@ enum Block {
     OfAnyKind,
 }
 
-/// How Outlook quotes: `From:` with `Sent:` and `To:` or `Subject:` under it. An address among them, a subject, or names in the
-/// asterisks of what was bold show that it is a mail's.
-fn header_block(lines: &[&str]) -> Option<Block> {
-    let from = field(lines.first()?);
-    if !from.is(FROM) {
+/// How Outlook quotes: `From:` with `Sent:` and `To:` or `Subject:` under it; others begin with `Sent:`. An address among them, a subject, or
+/// names in the asterisks of what was bold show that it is a mail's. In another language it is three such lines, and the first of them has
+/// somebody's address in angle brackets. What answers nothing may have some of them, as a form on the tenant's pages writes them, and not all.
+fn header_block(lines: &[&str], is_answer: bool) -> Option<Block> {
+    let fields: Vec<Field> = lines
+        .iter()
+        .take(HEADER_LINES)
+        .map(|line| field(line))
+        .collect();
+    let first = fields.first()?;
+    if ![FROM, SENT].iter().any(|names| first.is(names)) {
+        let are_fields = fields.len() >= 3 && fields[..3].iter().all(Field::is_named);
+        let names_somebody = first.value.contains('<') && first.value.contains('@');
+        return (is_answer && are_fields && names_somebody).then_some(Block::OfAMail);
+    }
+    let has = |names: &[&str]| fields.iter().any(|field| field.is(names));
+    if !has(FROM) || !has(SENT) || !(has(TO) || has(SUBJECT)) {
         return None;
     }
-    let below = lines.iter().take(HEADER_LINES).skip(1);
-    let below: Vec<Field> = below.map(|line| field(line)).collect();
-    let has = |names: &[&str]| below.iter().any(|field| field.is(names));
-    if !has(SENT) || !(has(TO) || has(SUBJECT)) {
-        return None;
-    }
-    let known = |field: &&Field| [SENT, TO].iter().any(|names| field.is(names));
+    let known = |field: &&Field| [FROM, SENT, TO].iter().any(|names| field.is(names));
     let shows = |field: &Field| field.is_bold || field.value.contains('@');
-    let is_mail = has(SUBJECT) || shows(&from) || below.iter().filter(known).any(shows);
+    let is_shown = fields.iter().filter(known).any(shows);
+    let is_mail = if is_answer {
+        has(SUBJECT) || is_shown
+    } else {
+        has(SUBJECT) && has(TO) && is_shown
+    };
     Some(if is_mail {
         Block::OfAMail
     } else {
@@ -237,7 +271,14 @@ struct Field {
     is_bold: bool,
 }
 
+/// Of a name before a colon, as mail programs have them; what is longer begins a sentence.
+const NAME_LENGTH: usize = 24;
+
 impl Field {
+    fn is_named(&self) -> bool {
+        (1..=NAME_LENGTH).contains(&self.name.len())
+    }
+
     fn is(&self, names: &[&str]) -> bool {
         names.contains(&self.name.as_str())
     }
@@ -257,7 +298,16 @@ fn field(line: &str) -> Field {
 
 /// How many lines it takes to say who wrote when. There is an address in it, which nobody's sentence has by chance; or a date
 /// alone, and then a quote follows or nothing: what follows `On 12 May your driver wrote:` may be the story that somebody tells.
-fn wrote(lines: &[&str]) -> Option<usize> {
+fn wrote(lines: &[&str], is_answer: bool) -> Option<usize> {
+    let length = announced(lines)?;
+    let names_an_address = is_answer && lines[..length].iter().any(|line| line.contains('@'));
+    let below = next(&lines[length - 1..]).and_then(|below| below.first());
+    let is_followed = below.is_none_or(|line| line.trim_start().starts_with('>'));
+    (names_an_address || is_followed).then_some(length)
+}
+
+/// The same, whatever follows.
+pub(super) fn announced(lines: &[&str]) -> Option<usize> {
     let mut said = String::new();
     for (at, line) in lines.iter().take(WROTE_LINES).enumerate() {
         let line = plain(line);
@@ -272,10 +322,7 @@ fn wrote(lines: &[&str]) -> Option<usize> {
             return None;
         }
         if announces(&said) {
-            let names_an_address = said.contains('@');
-            let below = next(&lines[at..]).and_then(|below| below.first());
-            let is_followed = below.is_none_or(|line| line.trim_start().starts_with('>'));
-            return (names_an_address || is_followed).then_some(at + 1);
+            return Some(at + 1);
         }
         if !may_announce(&said) {
             return None;
@@ -284,15 +331,29 @@ fn wrote(lines: &[&str]) -> Option<usize> {
     None
 }
 
+/// Some lines by themselves, the last of which ends with a colon, with an address or the digits of a date, right above what is quoted.
+fn says_when_or_who(lines: &[&str]) -> Option<usize> {
+    let is_end = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('>');
+    let length = lines.iter().position(|line| is_end(line))?;
+    let below = next(&lines[length - 1..])?.first()?;
+    let said = plain(&lines[..length].join(" "));
+    let is_announced = length <= WROTE_LINES && said.len() <= WROTE_LENGTH && said.ends_with(':');
+    (is_announced && says_when(&said) && below.trim_start().starts_with('>')).then_some(length)
+}
+
+/// Or by whom.
+fn says_when(said: &str) -> bool {
+    said.contains('@') || said.chars().filter(char::is_ascii_digit).count() >= 3
+}
+
 fn may_announce(said: &str) -> bool {
     WROTE.iter().any(|(start, _)| said.starts_with(start))
         || said.starts_with("missatge de ")
-        || said.contains(" escreveu no dia ")
+        || said.contains(" escreveu ")
         || said.starts_with(|c: char| c.is_ascii_digit())
 }
 
 fn announces(said: &str) -> bool {
-    let says_when = said.contains('@') || said.chars().filter(char::is_ascii_digit).count() >= 3;
     let wrote = WROTE.iter().any(|(start, end)| {
         let is_end = if *end == "schrieb" {
             said.contains(" schrieb ") && said.ends_with(':')
@@ -310,5 +371,5 @@ fn announces(said: &str) -> bool {
         && WRITER_FIRST
             .iter()
             .any(|(start, when)| said.starts_with(start) && said.contains(when));
-    says_when && (wrote || writer_first) || dated
+    says_when(said) && (wrote || writer_first) || dated
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 fn visible(text: &str) -> String {
-    super::new_part(text, Some("Re: Su tren"))
+    super::new_part(text, Some("Re: Su tren"), false)
 }
 
 #[test]
@@ -41,6 +41,12 @@ fn the_history_is_not_shown() {
         "De: Avisos\nFecha: lunes\nPara: Ana <ana@example.com>\n\nSu tren",
         "________________________________\nDe: Avisos\nFecha: lunes\nPara: Ana\n\nSu tren",
         "> Su tren\n> sale tarde.\n",
+        "Gesendet: Montag, 30. November 2026 um 10:00 Uhr\nVon: \"Avisos\" <avisos@tren.example>\nAn: ana@example.com\nBetreff: Su tren\n\nSu tren",
+        "Avisos <avisos@tren.example> escreveu (segunda, 30/11/2026 à(s) 10:00):\n> Su tren",
+        "Às 10:00 de 30/11/2026, Avisos escreveu:\n> Su tren",
+        "pon., 30 lis 2026 o 10:00 Avisos <avisos@tren.example> napisał(a):\n\n> Su tren",
+        "Op ma 30 nov 2026 om 10:00 schreef\nAvisos <avisos@tren.example>:\n> Su tren",
+        "Od: Avisos <avisos@tren.example>\nWysłano: poniedziałek\nDo: Ana\nTemat: Su tren\n\nSu tren",
     ] {
         assert_eq!(
             visible(&format!("Gracias.\n\nAna\n\n{history}")),
@@ -121,9 +127,17 @@ fn what_is_sent_on_by_its_subject_is_news() {
         "ENC: Trip",
         "[External] [x] FW: Re: Trip",
     ] {
-        assert_eq!(super::new_part(text, Some(subject)), text, "{subject}");
+        assert_eq!(
+            super::new_part(text, Some(subject), true),
+            text,
+            "{subject}"
+        );
         let signed = format!("{text}\n-- \nAna");
-        assert_eq!(super::new_part(&signed, Some(subject)), text, "{subject}");
+        assert_eq!(
+            super::new_part(&signed, Some(subject), true),
+            text,
+            "{subject}"
+        );
     }
     for subject in [
         None,
@@ -134,7 +148,7 @@ fn what_is_sent_on_by_its_subject_is_news() {
         Some("[FW: Trip"),
     ] {
         assert_eq!(
-            super::new_part(text, subject),
+            super::new_part(text, subject, true),
             "Please handle.",
             "{subject:?}"
         );
@@ -187,5 +201,28 @@ proptest! {
     fn every_line_shown_was_written(text in "(\\PC{0,20}|> x|-- |On 1/2/26 a@b wrote:|From: x|Sent: x|To: x|\n){0,30}") {
         let shown = visible(&text);
         prop_assert!(shown.lines().all(|line| text.contains(line)));
+    }
+}
+
+#[test]
+fn what_answers_nothing_is_shown_with_all_that_it_says() {
+    for text in [
+        "Contacto desde la web\nDe: Ana <ana@example.com>\nFecha: 3 mayo\nAsunto: Pregunta\n\nPerdí mi maleta negra",
+        "Quiero reservar un autobús:\n\nDe: Madrid\nA: Sevilla\nFecha: 3 de mayo\nAsunto: viaje escolar\n\nNecesito factura",
+        "Hola,\nEl 30/11/2026 Marta (marta@iberia.example) me escribió:\nno hay plazas.\n¿Es cierto?",
+        "Dice el cartel:\n\n> Cerrado",
+    ] {
+        assert_eq!(super::new_part(text, Some("Pregunta"), false), text);
+        assert_ne!(super::new_part(text, Some("Re: Pregunta"), false), text);
+    }
+}
+
+#[test]
+fn a_sentence_is_no_advertisement() {
+    for text in [
+        "Hola.\nEnviado desde mi coche: espere 20 minutos por favor",
+        "Hola.\nSent from my hotel, can you pick me up there?",
+    ] {
+        assert_eq!(visible(text), text);
     }
 }
