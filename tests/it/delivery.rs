@@ -304,6 +304,9 @@ async fn what_can_never_be_processed_is_acknowledged_and_kept_for_people() {
         kept,
         ("HASURA_EVENT".to_owned(), "UNUSABLE_EVENT".to_owned())
     );
+    // Hasura fires it again; nothing else can.
+    let replayed = world.replays(&json!({"reason": "UNUSABLE_EVENT"})).await;
+    assert_eq!(replayed.kept[0].reason, "NOT_REPLAYABLE");
     assert_eq!(told(&world).await, (0, 0, 0));
 }
 

@@ -366,8 +366,10 @@ async fn whoever_unsubscribes_does_so_whatever_the_checks_say() {
     both.recipients
         .push(format!("hola@{}", world.iberia.mail_domain()));
     world.mail_arrives(&both).await;
+    let nobodys = format!("unsubscribe+{}@nobody.example", Uuid::now_v7().simple());
+    world.mail_arrives(&letter(&nobodys, "spamVerdict")).await;
     assert_eq!(rows(&world).await.len(), 0);
-    assert_eq!(world.count("quarantine where reason = 'SPAM'").await, 2);
+    assert_eq!(world.count("quarantine where reason = 'SPAM'").await, 3);
 }
 
 /// An assistant writes for somebody who answers everybody: that is their mail, and their wish, not the assistant's.

@@ -131,6 +131,26 @@ async fn a_selection_must_say_something_that_is_understood() {
     ] {
         assert!(world.tries_to_replay(&bad).await.is_err(), "{bad}");
     }
+    for (member, bad) in [
+        ("reason: \"SPAMM\" is none of", json!({"reason": "SPAMM"})),
+        ("source: \"META\" is none of", json!({"source": "META"})),
+        ("ids: names none", json!({"ids": []})),
+        (
+            "limit: from 1 to 1000",
+            json!({"reason": "SPAM", "limit": 0}),
+        ),
+        (
+            "limit: from 1 to 1000",
+            json!({"reason": "SPAM", "limit": 1001}),
+        ),
+        (
+            "until: not behind since",
+            json!({"since": "2026-11-24T00:00:00Z", "until": "2026-11-23T00:00:00Z"}),
+        ),
+    ] {
+        let error = world.tries_to_replay(&bad).await.unwrap_err().to_string();
+        assert!(error.contains(member), "{error}");
+    }
 }
 
 /// A text has no time of its own: it is kept with the topic's.

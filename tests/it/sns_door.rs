@@ -134,3 +134,27 @@ async fn what_may_pass_is_no_final_no() {
         "the certificate cannot be fetched"
     );
 }
+
+/// SNS gives up after some hours, and its queue after ten receives: what the database never takes must lie where somebody sees it.
+#[tokio::test]
+async fn what_the_database_refuses_is_kept_whichever_way_it_came() {
+    let mut world = World::new().await;
+    world.iberia.connect_sms(&world.pool).await.unwrap();
+    let sns = with_sns(&mut world).await;
+    // Stands for a bug of ours.
+    world
+        .execute("alter table communications.messages add constraint no_such_id check (external_message_id not like 'poison%')")
+        .await;
+    let at = at(&world, Duration::ZERO).await;
+    let body = sns.notification(TOPIC, &at, &text(&world, "poison-1"));
+    assert_eq!(post(&world, &body).await, 200);
+    let texts = ["poison-2", "s-1"].map(|id| serde_json::from_str(&text(&world, id)).unwrap());
+    assert!(world.aws_tells(&texts).await.is_empty());
+    assert_eq!(world.count("messages").await, 1);
+    assert_eq!(world.count("quarantine where reason = 'REFUSED'").await, 2);
+    world
+        .execute("alter table communications.messages drop constraint no_such_id")
+        .await;
+    let replayed = world.replays(&json!({"reason": "REFUSED"})).await;
+    assert_eq!((replayed.replayed, replayed.messages), (2, 2));
+}

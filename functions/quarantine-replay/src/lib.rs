@@ -24,6 +24,8 @@ pub struct Deps {
 pub enum ReplayError {
     #[error("the selection does not read: {0}")]
     Selection(serde_json::Error),
+    #[error("the selection is of nothing: {0}")]
+    OfNothing(String),
     #[error(
         "an empty selection would be everything: name ids, a source, a reason, an account or a time"
     )]
@@ -59,6 +61,7 @@ pub async fn handle(deps: &Deps, event: &Value) -> Result<Replayed, ReplayError>
     if selection.is_everything() {
         return Err(ReplayError::Empty);
     }
+    selection.check().map_err(ReplayError::OfNothing)?;
     let replayed = replay::replay(&deps.database, &deps.mailroom, &selection).await?;
     deps.media.announce(&replayed.media).await;
     tracing::info!(

@@ -92,12 +92,21 @@ async fn kept(
     reason: &'static str,
     payload: Vec<u8>,
 ) -> Result<Ingested, InboundError> {
+    all_kept(database, source, door, &[Misfit::of(reason, payload)]).await
+}
+
+async fn all_kept(
+    database: &Database,
+    source: &str,
+    door: Door,
+    misfits: &[Misfit],
+) -> Result<Ingested, InboundError> {
     let mut tx = database.begin().await?;
-    let misfit = Misfit::of(reason, payload);
-    quarantine::store(&mut tx, source, door.tenant(), &[misfit]).await?;
+    let noted = quarantine::store(&mut tx, source, door.tenant(), misfits).await?;
     tx.commit().await?;
+    noted.tell();
     Ok(Ingested {
-        quarantined: 1,
+        quarantined: misfits.len(),
         ..Ingested::default()
     })
 }

@@ -3,6 +3,7 @@
 use crate::model::TenantId;
 use crate::platform::{DatabaseError, Tx, telemetry};
 use aws_lc_rs::digest;
+use comms_providers::event::{EventKind, ProviderEvent};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -25,18 +26,44 @@ pub const REFUSED: &str = "REFUSED";
 pub const UNKNOWN_MESSAGE: &str = "UNKNOWN_MESSAGE";
 /// A mail that could not be fetched in this moment; why a replay left it. Nothing is stored under it.
 pub const UNFETCHED: &str = "MAIL_UNAVAILABLE";
+/// What is not taken in again from here; why a replay left it. Nothing is stored under it.
+pub const ELSEWHERE: &str = "NOT_REPLAYABLE";
 /// A mail that its provider found to be what nobody should get, or not from whom it says.
 pub const VIRUS: &str = "VIRUS";
 pub const SPAM: &str = "SPAM";
 pub const FORGED: &str = "FORGED";
 /// A mail of our own that came back.
 pub const LOOP: &str = "LOOP";
+/// An event of Hasura's that can never be processed.
+pub const UNUSABLE_EVENT: &str = "UNUSABLE_EVENT";
+/// What was in a queue of ours and is no job.
+pub const POISON_JOB: &str = "POISON_JOB";
+
+/// All that a row may have.
+pub const REASONS: [&str; 14] = [
+    UNHANDLED,
+    MALFORMED,
+    UNKNOWN_ACCOUNT,
+    WRONG_WABA,
+    STRANGE_TOPIC,
+    UNREADABLE,
+    REFUSED,
+    UNKNOWN_MESSAGE,
+    VIRUS,
+    SPAM,
+    FORGED,
+    LOOP,
+    UNUSABLE_EVENT,
+    POISON_JOB,
+];
 
 /// Something that came in and has no place.
 #[derive(Debug, Clone)]
 pub struct Misfit {
     /// Why, in a word that an operator can filter by.
     pub reason: &'static str,
+    /// What its reader missed in it, or what it is instead, in the reader's own words and with none of the payload's.
+    pub fault: Option<String>,
     pub external_account_id: Option<String>,
     /// As it came, for replay.
     pub payload: Vec<u8>,
@@ -48,8 +75,48 @@ impl Misfit {
     pub fn of(reason: &'static str, payload: Vec<u8>) -> Self {
         Self {
             reason,
+            fault: None,
             external_account_id: None,
             payload,
+        }
+    }
+
+    /// Of an event; `payload` is what is read again.
+    #[must_use]
+    pub fn of_event(reason: &'static str, event: &ProviderEvent, payload: Vec<u8>) -> Self {
+        let account = event.account.as_ref();
+        Self {
+            fault: match &event.kind {
+                EventKind::Malformed { reason } => Some(reason.clone()),
+                _ => None,
+            },
+            external_account_id: account.and_then(|account| account.external_account_id.clone()),
+            ..Self::of(reason, payload)
+        }
+    }
+}
+
+/// What was stored, to be told once that is committed.
+#[derive(Debug, Default)]
+#[must_use = "operators hear of it by `tell`, once it is committed"]
+pub struct Noted {
+    source: String,
+    door: Option<TenantId>,
+    rows: Vec<(&'static str, Option<String>)>,
+}
+
+impl Noted {
+    /// Counts each by what somebody has to do, and names it in the log.
+    pub fn tell(self) {
+        for (reason, fault) in self.rows {
+            count(&self.source, reason);
+            tracing::warn!(
+                source = self.source,
+                reason,
+                fault,
+                door.tenant.id = self.door.map(|door| door.to_string()),
+                "payload quarantined"
+            );
         }
     }
 }
@@ -63,9 +130,9 @@ pub async fn store(
     source: &str,
     door: Option<TenantId>,
     misfits: &[Misfit],
-) -> Result<(), DatabaseError> {
+) -> Result<Noted, DatabaseError> {
     if misfits.is_empty() {
-        return Ok(());
+        return Ok(Noted::default());
     }
     let mut seen = HashSet::new();
     let hash = |misfit: &Misfit| {
@@ -84,6 +151,8 @@ pub async fn store(
          select communications.platform_tenant(), q.id, $1, q.reason, q.external_account_id, $2, q.payload, q.payload_hash
            from unnest($3::uuid[], $4::text[], $5::text[], $6::bytea[], $7::bytea[])
                 as q(id, reason, external_account_id, payload, payload_hash)
+          -- Two who keep the same wait for each other, and not in a circle.
+          order by q.reason, q.payload_hash
          on conflict on constraint quarantine_payload_key
             -- What comes again after it was dealt with is to be looked at again.
             do update set times_seen = quarantine.times_seen + 1, last_seen_at = now(), replayed_at = null,
@@ -98,16 +167,12 @@ pub async fn store(
     )
     .execute(tx.conn())
     .await?;
-    for (misfit, _) in &distinct {
-        count(source, misfit.reason);
-        tracing::warn!(
-            source,
-            reason = misfit.reason,
-            door.tenant.id = door.map(|door| door.to_string()),
-            "payload quarantined"
-        );
-    }
-    Ok(())
+    let row = |(misfit, _): (&Misfit, Vec<u8>)| (misfit.reason, misfit.fault.clone());
+    Ok(Noted {
+        source: source.to_owned(),
+        door,
+        rows: distinct.into_iter().map(row).collect(),
+    })
 }
 
 /// By what somebody has to do: nothing for what is not handled yet, for unwanted mails, and for reports that may be ahead of our own

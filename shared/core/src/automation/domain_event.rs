@@ -168,13 +168,11 @@ fn hash(request: &EventRequest) -> Vec<u8> {
 /// When the database does not answer; Hasura must then deliver it again.
 pub async fn keep_unusable(database: &Database, raw: &[u8]) -> Result<(), DatabaseError> {
     let mut tx = database.begin().await?;
-    let misfit = Misfit {
-        reason: "UNUSABLE_EVENT",
-        external_account_id: None,
-        payload: said(raw),
-    };
-    quarantine::store(&mut tx, "HASURA_EVENT", None, &[misfit]).await?;
-    tx.commit().await
+    let misfit = Misfit::of(quarantine::UNUSABLE_EVENT, said(raw));
+    let noted = quarantine::store(&mut tx, "HASURA_EVENT", None, &[misfit]).await?;
+    tx.commit().await?;
+    noted.tell();
+    Ok(())
 }
 
 /// What it says, without the count of its deliveries: the next delivery of the same event is then seen to be the same.

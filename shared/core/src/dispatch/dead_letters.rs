@@ -8,7 +8,7 @@ use crate::model::{BatchDispatchJob, DispatchJob, DispatchMessageJob, MessageId,
 use crate::platform::config::{Settings, aws_code};
 use crate::platform::queue::Hint;
 use crate::platform::{Aws, Database, DatabaseError, Queues, Tx};
-use crate::quarantine::{self, Misfit};
+use crate::quarantine::{self, Misfit, Noted};
 use aws_sdk_sqs::types::Message;
 use uuid::Uuid;
 
@@ -80,8 +80,9 @@ impl DeadLetters {
                     break;
                 }
                 let mut tx = database.begin().await?;
-                let (step, hints) = judge(&mut tx, &letters).await?;
+                let (step, hints, noted) = judge(&mut tx, &letters).await?;
                 tx.commit().await?;
+                noted.tell();
                 queues.publish_or_leave_to_scan(&hints).await;
                 self.delete(url, &letters).await?;
                 drained.letters += letters.len();
@@ -111,7 +112,10 @@ impl DeadLetters {
     }
 }
 
-async fn judge(tx: &mut Tx, letters: &[Message]) -> Result<(Drained, Vec<Hint>), DatabaseError> {
+async fn judge(
+    tx: &mut Tx,
+    letters: &[Message],
+) -> Result<(Drained, Vec<Hint>, Noted), DatabaseError> {
     let mut jobs = Vec::new();
     let mut misfits = Vec::new();
     for letter in letters {
@@ -122,14 +126,13 @@ async fn judge(tx: &mut Tx, letters: &[Message]) -> Result<(Drained, Vec<Hint>),
             Ok(DispatchJob::Receipt(_)) => {}
             // The batch's row knows where it stands, and the scan moves it on.
             Err(_) if BatchDispatchJob::parse(body).is_ok() => {}
-            Err(_) => misfits.push(Misfit {
-                reason: "POISON_JOB",
-                external_account_id: None,
-                payload: body.as_bytes().to_vec(),
-            }),
+            Err(_) => {
+                let payload = body.as_bytes().to_vec();
+                misfits.push(Misfit::of(quarantine::POISON_JOB, payload));
+            }
         }
     }
-    quarantine::store(tx, "DISPATCH_QUEUE", None, &misfits).await?;
+    let noted = quarantine::store(tx, "DISPATCH_QUEUE", None, &misfits).await?;
     let rows = judged(tx, &jobs).await?;
     let poison = rows.iter().filter(|row| row.status == "CANCELLED").count();
     let hints: Vec<Hint> = rows
@@ -142,7 +145,7 @@ async fn judge(tx: &mut Tx, letters: &[Message]) -> Result<(Drained, Vec<Hint>),
         returned: hints.len(),
         poison: poison + misfits.len(),
     };
-    Ok((drained, hints))
+    Ok((drained, hints, noted))
 }
 
 struct Judged {

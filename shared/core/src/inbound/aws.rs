@@ -8,7 +8,7 @@ use super::known::{Door, Entrance};
 use super::mail::{self, Arrived, Mailroom};
 use super::pending::Pending;
 use super::sorted::Source;
-use super::{InboundError, Ingested, kept};
+use super::{InboundError, Ingested, all_kept, kept};
 use crate::delivery::{Recorded, StatusReport};
 use crate::model::Channel;
 use crate::platform::Database;
@@ -89,7 +89,7 @@ pub async fn reports(
     Ok(pending.commit(source, Door::App).await?)
 }
 
-/// As [`reports`], for a source that sends nothing again for long: what the database never takes is kept, and takes no other with it.
+/// As [`reports`], where what the database never takes is kept, and takes no other with it: neither the log nor SNS sends it again for long.
 ///
 /// # Errors
 /// When the database does not answer.
@@ -98,25 +98,57 @@ pub async fn reports_one_by_one(
     source: &str,
     events: Vec<ProviderEvent>,
 ) -> Result<Ingested, InboundError> {
-    match reports(database, source, events.clone()).await {
-        Err(InboundError::Database(error)) if error.is_about_rows() => {
-            tracing::error!(%error, "taking in reports one by one");
+    let take = async |events| reports(database, source, events).await;
+    or_one_by_one(database, source, events, again, take).await
+}
+
+async fn texts_one_by_one(
+    database: &Database,
+    events: Vec<ProviderEvent>,
+) -> Result<Ingested, InboundError> {
+    let take = async |events| {
+        let pending = pending_texts(database, events).await?;
+        Ok(pending.commit(NOTIFICATIONS, Door::App).await?)
+    };
+    or_one_by_one(database, NOTIFICATIONS, events, text_again, take).await
+}
+
+async fn or_one_by_one(
+    database: &Database,
+    source: &str,
+    events: Vec<ProviderEvent>,
+    again: fn(&ProviderEvent) -> Vec<u8>,
+    take: impl AsyncFn(Vec<ProviderEvent>) -> Result<Ingested, InboundError>,
+) -> Result<Ingested, InboundError> {
+    match take(events.clone()).await {
+        Err(InboundError::Database(error)) if error.is_about_rows() || error.is_too_much() => {
+            tracing::error!(%error, "taking in one by one");
         }
         taken => return taken,
     }
     let mut ingested = Ingested::default();
     for event in events {
         let payload = again(&event);
-        match reports(database, source, vec![event]).await {
-            Ok(taken) => ingested.add(taken),
-            Err(InboundError::Database(error)) if error.is_about_rows() => {
-                tracing::error!(%error, "the database does not take a report");
-                ingested.add(kept(database, source, Door::App, REFUSED, payload).await?);
-            }
-            Err(error) => return Err(error),
-        }
+        let taken = take(vec![event]).await;
+        ingested.add(or_kept(database, source, payload, taken).await?);
     }
     Ok(ingested)
+}
+
+/// What the database never takes is where somebody sees it.
+async fn or_kept(
+    database: &Database,
+    source: &str,
+    payload: Vec<u8>,
+    taken: Result<Ingested, InboundError>,
+) -> Result<Ingested, InboundError> {
+    match taken {
+        Err(InboundError::Database(error)) if error.is_about_rows() => {
+            tracing::error!(%error, "the database does not take it");
+            kept(database, source, Door::App, REFUSED, payload).await
+        }
+        taken => taken,
+    }
 }
 
 /// An event of the log that is none, and will be none next time.
@@ -135,10 +167,9 @@ pub(super) async fn pending_reports(
     let mut misfits = Vec::new();
     let mut reports: Vec<StatusReport<Echoed>> = Vec::new();
     for event in events {
-        let payload = again(&event);
-        let account = event.account.unwrap_or_default();
         let reason = match event.kind {
             EventKind::Status(update) => {
+                let account = event.account.unwrap_or_default();
                 let echoed = Echoed {
                     account_id: account.account_id,
                     external_account_id: account.external_account_id,
@@ -149,11 +180,7 @@ pub(super) async fn pending_reports(
             EventKind::Malformed { .. } => MALFORMED,
             _ => UNHANDLED,
         };
-        misfits.push(Misfit {
-            reason,
-            external_account_id: account.external_account_id,
-            payload,
-        });
+        misfits.push(Misfit::of_event(reason, &event, again(&event)));
     }
     let (tx, answer): (_, Answer) = database.begin_with("aws_reports", &reports).await?;
     let unknown = answer
@@ -161,9 +188,8 @@ pub(super) async fn pending_reports(
         .iter()
         .filter_map(|place| reports.get(*place));
     misfits.extend(unknown.map(|report| Misfit {
-        reason: UNKNOWN_MESSAGE,
         external_account_id: report.of.external_account_id.clone(),
-        payload: report.raw.to_string().into_bytes(),
+        ..Misfit::of(UNKNOWN_MESSAGE, report.raw.to_string().into_bytes())
     }));
     Ok(Pending {
         tx,
@@ -236,8 +262,10 @@ pub async fn notified(
                 misfits.push(Misfit::of(UNHANDLED, message.into_bytes()));
             }
             Notification::Malformed { reason, .. } => {
-                tracing::warn!(reason, "notification does not read");
-                misfits.push(Misfit::of(MALFORMED, message.into_bytes()));
+                misfits.push(Misfit {
+                    fault: Some(reason.to_owned()),
+                    ..Misfit::of(MALFORMED, message.into_bytes())
+                });
             }
             Notification::Unreadable { .. } => {
                 misfits.push(Misfit::of(UNREADABLE, message.into_bytes()));
@@ -245,17 +273,18 @@ pub async fn notified(
         }
     }
     let mut ingested = Ingested::default();
-    if !reported.is_empty() || !misfits.is_empty() {
-        let mut pending = pending_reports(database, reported).await?;
-        pending.misfits.append(&mut misfits);
-        ingested.add(pending.commit(NOTIFICATIONS, Door::App).await?);
+    if !reported.is_empty() {
+        ingested.add(reports_one_by_one(database, NOTIFICATIONS, reported).await?);
+    }
+    if !misfits.is_empty() {
+        ingested.add(all_kept(database, NOTIFICATIONS, Door::App, &misfits).await?);
     }
     if !texts.is_empty() {
-        let pending = pending_texts(database, texts).await?;
-        ingested.add(pending.commit(NOTIFICATIONS, Door::App).await?);
+        ingested.add(texts_one_by_one(database, texts).await?);
     }
     for (message, notice) in mails {
-        ingested.add(arrived(database, mailroom, message.as_bytes(), &notice).await?);
+        let taken = arrived(database, mailroom, message.as_bytes(), &notice).await;
+        ingested.add(or_kept(database, NOTIFICATIONS, message.into_bytes(), taken).await?);
     }
     Ok(ingested)
 }

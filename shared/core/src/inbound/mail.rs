@@ -101,7 +101,7 @@ pub(super) async fn pending(
     let only_unsubscribes =
         |thread: &Thread| thread.unsubscribes().is_some() && !thread.is_written_to(arrived.notice);
     if let Some(reason) = unwanted
-        && !threads.iter().all(only_unsubscribes)
+        && (threads.is_empty() || !threads.iter().all(only_unsubscribes))
     {
         pending.misfits.push(kept(reason, arrived));
         return Ok(pending);
@@ -109,9 +109,8 @@ pub(super) async fn pending(
     // Quarantine has room for one.
     if nobodys_domain.is_some() {
         pending.misfits.push(Misfit {
-            reason: quarantine::UNKNOWN_ACCOUNT,
             external_account_id: nobodys_domain,
-            payload: arrived.message.to_vec(),
+            ..Misfit::of(quarantine::UNKNOWN_ACCOUNT, arrived.message.to_vec())
         });
     } else if came_back {
         pending.misfits.push(kept(quarantine::LOOP, arrived));
@@ -167,9 +166,8 @@ async fn misfit(
 
 fn kept(reason: &'static str, arrived: Arrived<'_>) -> Misfit {
     Misfit {
-        reason,
         external_account_id: arrived.notice.recipients.first().and_then(|to| domain(to)),
-        payload: arrived.message.to_vec(),
+        ..Misfit::of(reason, arrived.message.to_vec())
     }
 }
 

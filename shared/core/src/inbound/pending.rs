@@ -43,7 +43,7 @@ impl Pending {
 
     /// Keeps in quarantine what has no place, writes the rest, and ends the transaction.
     pub async fn commit(mut self, source: &str, door: Door) -> Result<Ingested, DatabaseError> {
-        quarantine::store(&mut self.tx, source, door.tenant(), &self.misfits).await?;
+        let noted = quarantine::store(&mut self.tx, source, door.tenant(), &self.misfits).await?;
         let mut ingested = Ingested {
             quarantined: self.misfits.len(),
             statuses: self.recorded.new,
@@ -57,6 +57,7 @@ impl Pending {
             ingested.statuses += stored.reports.new;
             ingested.media = stored.media;
         }
+        noted.tell();
         self.recorded.tell();
         Ok(ingested)
     }

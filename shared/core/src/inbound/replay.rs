@@ -21,6 +21,8 @@ use uuid::Uuid;
 
 /// Rows of one call.
 pub const MOST: u32 = 1_000;
+/// Whose payloads are taken in again here.
+const SOURCES: [&str; 3] = [whatsapp::NAME, aws::NOTIFICATIONS, aws::SMS_LOG];
 
 /// Which rows. All that is named must hold; rows that were replayed are left out.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -56,6 +58,34 @@ impl Selection {
             Release::ByOperator
         } else {
             Release::Unseen
+        }
+    }
+
+    /// What in it can be of no row.
+    ///
+    /// # Errors
+    /// Naming the member.
+    pub fn check(&self) -> Result<(), String> {
+        let known = |member: &str, value: &Option<String>, words: &[&str]| match value {
+            Some(value) if !words.contains(&value.as_str()) => Err(format!(
+                "{member}: {value:?} is none of {}",
+                words.join(", ")
+            )),
+            _ => Ok(()),
+        };
+        known("source", &self.source, &SOURCES)?;
+        known("reason", &self.reason, &quarantine::REASONS)?;
+        if self.ids.as_ref().is_some_and(Vec::is_empty) {
+            return Err("ids: names none".to_owned());
+        }
+        if self.limit.is_some_and(|limit| !(1..=MOST).contains(&limit)) {
+            return Err(format!("limit: from 1 to {MOST}"));
+        }
+        match (self.since, self.until) {
+            (Some(since), Some(until)) if since >= until => {
+                Err("until: not behind since".to_owned())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -155,7 +185,7 @@ pub async fn waiting(database: &Database, limit: i64) -> Result<Replayed, Inboun
 }
 
 async fn select(database: &Database, selection: &Selection) -> Result<Vec<Row>, InboundError> {
-    let limit = selection.limit.unwrap_or(MOST).min(MOST);
+    let limit = selection.limit.unwrap_or(MOST);
     let mut tx = database.begin().await?;
     let rows = sqlx::query_as!(
         Row,
@@ -241,6 +271,9 @@ async fn pending(
     row: &Row,
     release: Release,
 ) -> Result<Pending, Fault> {
+    if !SOURCES.contains(&row.source.as_str()) {
+        return Err(Fault::Payload(quarantine::ELSEWHERE));
+    }
     if row.source == whatsapp::NAME {
         let events = whatsapp::events_again(&row.payload).map_err(Fault::Payload)?;
         return Ok(whatsapp::pending(database, events).await?);

@@ -175,12 +175,8 @@ impl Sorted {
     }
 
     fn misfit(&mut self, reason: &'static str, event: &ProviderEvent, source: Source) {
-        let account = event.account.as_ref();
-        self.misfits.push(Misfit {
-            reason,
-            external_account_id: account.and_then(|account| account.external_account_id.clone()),
-            payload: (source.again)(event),
-        });
+        let payload = (source.again)(event);
+        self.misfits.push(Misfit::of_event(reason, event, payload));
     }
 }
 

@@ -78,16 +78,14 @@ async fn keep_misfits(database: &Database, letters: &[Message]) -> Result<(), Da
         .iter()
         .filter_map(Message::body)
         .filter(|body| FetchMediaJob::parse(body).is_err())
-        .map(|body| Misfit {
-            reason: "POISON_JOB",
-            external_account_id: None,
-            payload: body.as_bytes().to_vec(),
-        })
+        .map(|body| Misfit::of(quarantine::POISON_JOB, body.as_bytes().to_vec()))
         .collect();
     if misfits.is_empty() {
         return Ok(());
     }
     let mut tx = database.begin().await?;
-    quarantine::store(&mut tx, "MEDIA_QUEUE", None, &misfits).await?;
-    tx.commit().await
+    let noted = quarantine::store(&mut tx, "MEDIA_QUEUE", None, &misfits).await?;
+    tx.commit().await?;
+    noted.tell();
+    Ok(())
 }

@@ -84,38 +84,43 @@ fn unpack(packed: &[u8]) -> Result<Vec<u8>, LogError> {
 fn line(event: &Value) -> LogLine {
     let message = json::text(event, "/message").unwrap_or_default();
     let at = json::milliseconds(event.get("timestamp")).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let (kind, raw) = match json::parse(message) {
-        Some(line) => match line::read(&line, at) {
-            Ok(update) => (EventKind::Status(Box::new(update)), line),
-            Err(reason) => (malformed(reason), line),
-        },
-        None => (malformed("a line is no JSON"), event.clone()),
-    };
     LogLine {
         id: json::id(event, "/id").unwrap_or_default(),
-        event: ProviderEvent {
-            account: None,
-            kind,
-            raw,
+        event: match json::parse(message) {
+            Some(line) => of_line(line, at),
+            None => ProviderEvent {
+                account: None,
+                kind: malformed("a line is no JSON"),
+                raw: event.clone(),
+            },
         },
     }
 }
 
-/// One line again, as it stands in [`ProviderEvent::raw`]; `seen_at` stands in where its own time is not readable.
+/// One line again, as it stands in [`ProviderEvent::raw`]; `seen_at` stands in where its own time is not readable. A line that was no JSON
+/// stands there with all that CloudWatch said of it.
 #[must_use]
-pub fn again(line: &[u8], seen_at: OffsetDateTime) -> ProviderEvent {
-    let text = String::from_utf8_lossy(line);
-    let (kind, raw) = match json::parse(&text) {
-        Some(line) => match line::read(&line, seen_at) {
-            Ok(update) => (EventKind::Status(Box::new(update)), line),
-            Err(reason) => (malformed(reason), line),
+pub fn again(kept: &[u8], seen_at: OffsetDateTime) -> ProviderEvent {
+    let text = String::from_utf8_lossy(kept);
+    match json::parse(&text) {
+        Some(event) if json::text(&event, "/message").is_some() => line(&event).event,
+        Some(line) => of_line(line, seen_at),
+        None => ProviderEvent {
+            account: None,
+            kind: malformed("a line is no JSON"),
+            raw: json::unparsed(&text),
         },
-        None => (malformed("a line is no JSON"), json::unparsed(&text)),
-    };
+    }
+}
+
+fn of_line(line: Value, at: OffsetDateTime) -> ProviderEvent {
     ProviderEvent {
         account: None,
-        kind,
-        raw,
+        kind: match line::read(&line, at) {
+            Ok(update) => EventKind::Status(Box::new(update)),
+            Err(reason) => malformed(reason),
+        },
+        raw: line,
     }
 }
 

@@ -237,6 +237,25 @@ fn a_line_without_a_time_is_as_old_as_it_was_first_seen() {
     assert_eq!(timed.unix_timestamp(), 1_795_428_000);
 }
 
+/// As it is kept; what it says may be read one day.
+#[test]
+fn a_line_that_is_no_json_is_the_same_line_again() {
+    let kept = &read(&log(&["START RequestId"])).expect("a log").lines[0].event;
+    let again = again(kept.raw.to_string().as_bytes(), OffsetDateTime::UNIX_EPOCH);
+    assert_eq!(again, *kept);
+    let mut mended = kept.raw.clone();
+    mended["message"] =
+        json!(json!({"notification": {"messageId": "m"}, "status": "SUCCESS"}).to_string());
+    match super::again(mended.to_string().as_bytes(), OffsetDateTime::UNIX_EPOCH).kind {
+        EventKind::Status(update) => assert_eq!(
+            update.occurred_at.unix_timestamp(),
+            1_795_428_000,
+            "the log's own time"
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_bad_line_takes_no_other_with_it() {
     let good = line_of("SUCCESS", "Message has been accepted by phone").to_string();
