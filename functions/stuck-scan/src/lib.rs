@@ -77,27 +77,38 @@ pub enum ScanError {
 }
 
 /// # Errors
-/// When the database or a queue does not answer; what was committed until then stays.
+/// When the database or a queue does not answer: the first of all that the log names. What was committed until then stays.
 pub async fn handle(deps: &Deps) -> Result<Summary, ScanError> {
     // Each for itself: what one cannot do must not keep the others from their work, nor the alarms from their numbers.
-    let repaired = dispatch::repair(&deps.database, &deps.queues).await;
-    let drained = deps.dead_letters.drain(&deps.database, &deps.queues).await;
-    let late = replay::waiting(&deps.database, LATE_REPORTS).await;
-    let answered = inbox::find_answered(&deps.database).await;
-    let media = media::repair(&deps.database, &deps.media).await;
-    let tended = tend_batches(deps).await;
-    let media_letters = deps.media_dead_letters.drain(&deps.database).await;
-    let gauges = dispatch::gauges(&deps.database).await?;
-    let files = media::gauges(&deps.database).await?;
-    report(
-        repaired.as_ref().ok(),
-        drained.as_ref().ok().copied(),
-        &gauges,
+    let database = &deps.database;
+    let repaired = told("repair", dispatch::repair(database, &deps.queues).await);
+    let letters = deps.dead_letters.drain(database, &deps.queues).await;
+    let drained = told("dead letters", letters);
+    let late = told(
+        "late reports",
+        replay::waiting(database, LATE_REPORTS).await,
     );
-    report_files(media.as_ref().ok().copied(), files);
-    report_events(event_log::backlog(&deps.database, &hasura_names()).await)?;
-    let (batches_moved, batches_stopped) = tended?;
-    Ok(Summary {
+    let answered = told("answers", inbox::find_answered(database).await);
+    let media = told("files", media::repair(database, &deps.media).await);
+    let tended = told("batches", tend_batches(deps).await);
+    let media_letters = deps.media_dead_letters.drain(database).await;
+    let media_letters = told("dead letters of files", media_letters);
+    let gauges = told("gauges", dispatch::gauges(database).await);
+    if let Ok(gauges) = &gauges {
+        report(
+            repaired.as_ref().ok(),
+            drained.as_ref().ok().copied(),
+            gauges,
+        );
+    }
+    let files = told("gauges of files", media::gauges(database).await);
+    if let Ok(files) = &files {
+        report_files(media.as_ref().ok().copied(), *files);
+    }
+    let backlog = event_log::backlog(database, &hasura_names()).await;
+    let events = told("events", report_events(backlog));
+    let ((batches_moved, batches_stopped), gauges, files) = (tended?, gauges?, files?);
+    let summary = Summary {
         batches_moved,
         batches_stopped,
         repaired: repaired?,
@@ -109,6 +120,18 @@ pub async fn handle(deps: &Deps) -> Result<Summary, ScanError> {
         media: media?,
         media_dead_letters: media_letters?,
         media_overdue: files.overdue,
+    };
+    events.map(|()| summary)
+}
+
+/// Each fault by itself in the log: the scan's own answer has room for one.
+fn told<T, E: Into<ScanError>>(what: &'static str, done: Result<T, E>) -> Result<T, ScanError> {
+    done.map_err(Into::into).inspect_err(|error| {
+        tracing::error!(
+            what,
+            error = telemetry::chain(error),
+            "the scan does not get through"
+        );
     })
 }
 

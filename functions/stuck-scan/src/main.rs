@@ -14,7 +14,7 @@ async fn main() -> Result<(), Error> {
     let deps = &Deps::from_env()?;
     run(service_fn(async move |_: LambdaEvent<Value>| {
         Box::pin(handle(deps)).await.map_err(|error| Diagnostic {
-            error_type: "DatabaseError".to_owned(),
+            error_type: "ScanError".to_owned(),
             error_message: telemetry::chain(&error),
         })
     }))
