@@ -310,3 +310,39 @@ async fn no_report_and_no_text_meets_a_list_of_words() {
     .unwrap();
     assert_eq!(lists, [""; 0]);
 }
+
+/// Postgres's own log is nobody's here, and writes down what people wrote unless it is told not to: whoever deploys must hear of it.
+#[tokio::test]
+async fn a_migration_says_what_the_databases_log_would_hold() {
+    let world = World::new().await;
+    let name: String = world.scalar("select current_database()::text").await;
+    let told = async |settings: [(&str, &str); 2]| {
+        for (setting, value) in settings {
+            let set = format!("alter database {name} set {setting} = '{value}'");
+            sqlx::raw_sql(AssertSqlSafe(set))
+                .execute(&world.pool)
+                .await
+                .unwrap();
+        }
+        migrate::handle(&world.database())
+            .await
+            .unwrap()
+            .logs_of_statements
+    };
+    let quiet = [
+        ("log_min_error_statement", "panic"),
+        ("log_error_verbosity", "terse"),
+    ];
+    assert!(told(quiet).await.is_empty());
+    let loud = [
+        ("log_min_error_statement", "error"),
+        ("log_min_duration_statement", "500"),
+    ];
+    assert_eq!(
+        told(loud).await,
+        [
+            "log_min_duration_statement = 500",
+            "log_min_error_statement = error"
+        ]
+    );
+}

@@ -309,6 +309,9 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 shared_preload_libraries = 'pg_stat_statements'
 log_line_prefix = '%m [%p] %d '
+# Statements and rows hold what people wrote (docs/runbook.md).
+log_min_error_statement = panic
+log_error_verbosity = terse
 ";
 
 /// The wheel's programs with their libraries, copied to where every user can run them; again after an upgrade.

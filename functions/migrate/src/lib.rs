@@ -22,6 +22,8 @@ pub struct Summary {
     pub version: i64,
     /// `view.column: expected …, found …`; empty when the host keeps the contract.
     pub domain_contract_gaps: Vec<String>,
+    /// `name = value` of each setting by which the database writes into its own log what people wrote.
+    pub logs_of_statements: Vec<String>,
 }
 
 /// # Errors
@@ -40,6 +42,13 @@ pub async fn handle(database: &Database) -> Result<Summary, MigrationError> {
     migrator.run(&mut session).await?;
     session.close().await.map_err(DatabaseError::from)?;
     let gaps = gaps(database).await?;
+    let logs_of_statements = logs_of_statements(database).await?;
+    if !logs_of_statements.is_empty() {
+        tracing::warn!(
+            settings = ?logs_of_statements,
+            "the database's own log gets what people write: see docs/runbook.md"
+        );
+    }
     let version = migrator
         .iter()
         .map(|migration| migration.version)
@@ -57,7 +66,27 @@ pub async fn handle(database: &Database) -> Result<Summary, MigrationError> {
     Ok(Summary {
         version,
         domain_contract_gaps: gaps,
+        logs_of_statements,
     })
+}
+
+/// A statement that failed, or took long, holds the payload; an error's detail holds the row.
+async fn logs_of_statements(database: &Database) -> Result<Vec<String>, DatabaseError> {
+    let mut tx = database.begin().await?;
+    let settings = sqlx::query_scalar!(
+        r#"select format('%s = %s', name, setting) as "setting!" from pg_settings
+            where name = 'log_min_error_statement' and setting not in ('log', 'fatal', 'panic')
+               or name = 'log_error_verbosity' and setting <> 'terse'
+               or name in ('log_min_duration_statement', 'log_min_duration_sample') and setting <> '-1'
+               or name = 'log_statement' and setting <> 'none'
+               or name = 'log_transaction_sample_rate' and setting <> '0'
+            order by name"#
+    )
+    .fetch_all(tx.conn())
+    .await
+    .map_err(DatabaseError::from)?;
+    tx.commit().await?;
+    Ok(settings)
 }
 
 /// The bookkeeping table lives in our schema: the host may keep migrations of its own.

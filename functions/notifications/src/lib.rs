@@ -87,10 +87,44 @@ async fn answer(deps: &Deps, request: &Request) -> Result<Value, ActionError> {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkflowError {
+    #[schemars(length(max = NAME_LIMIT))]
     workflow: String,
+    #[schemars(length(max = NAME_LIMIT))]
     execution_id: String,
     #[serde(default)]
+    #[schemars(length(max = NAME_LIMIT))]
     last_node: Option<String>,
+}
+
+/// Characters of a name in it.
+const NAME_LIMIT: usize = 200;
+
+impl WorkflowError {
+    fn check(&self) -> Result<(), ActionError> {
+        let last_node = self.last_node.as_deref().unwrap_or_default();
+        for (member, name) in [
+            ("workflow", self.workflow.as_str()),
+            ("execution_id", self.execution_id.as_str()),
+            ("last_node", last_node),
+        ] {
+            if name.chars().count() > NAME_LIMIT {
+                let refused = format!("{member}: must be at most {NAME_LIMIT} characters");
+                return Err(ActionError::invalid(refused));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A caller's word for a log that holds nobody's number, address or sentence: letters, digits and what stands in names, no six digits in a row.
+fn loggable(name: &str) -> String {
+    let mut digits = 0;
+    let plain = |c: char| {
+        digits = if c.is_ascii_digit() { digits + 1 } else { 0 };
+        let is_plain = c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-' | ':');
+        if is_plain && digits < 6 { c } else { '?' }
+    };
+    name.chars().map(plain).collect()
 }
 
 /// The answer, and what to announce once it is committed.
@@ -152,11 +186,12 @@ async fn serve(
         }
         Call::OrchestratorError => {
             let failed: WorkflowError = request::parse(request.body())?;
+            failed.check()?;
             tracing::error!(
                 client.id = %client.id,
-                workflow = failed.workflow,
-                execution = failed.execution_id,
-                last_node = failed.last_node,
+                workflow = loggable(&failed.workflow),
+                execution = loggable(&failed.execution_id),
+                last_node = failed.last_node.as_deref().map(loggable),
                 "a workflow failed"
             );
             telemetry::metric("OrchestratorErrors", 1.0, &[]);
@@ -288,5 +323,21 @@ fn unavailable(error: &dyn std::error::Error) -> ActionError {
     ActionError {
         status: StatusCode::SERVICE_UNAVAILABLE,
         ..ActionError::unavailable()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_the_log_is_no_number_and_no_address() {
+        for (name, logged) in [
+            ("Trip delayed → WhatsApp 24h", "Trip delayed ? WhatsApp 24h"),
+            ("Aviso +34600111222", "Aviso ?34600??????"),
+            ("ana@example.org\n", "ana?example.org?"),
+        ] {
+            assert_eq!(loggable(name), logged);
+        }
     }
 }

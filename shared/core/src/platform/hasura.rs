@@ -143,6 +143,8 @@ pub struct Session {
 
 /// The role of a tenant's own administrators. Not Hasura's `admin`, which no permission can confine to a tenant.
 pub const TENANT_ADMIN: &str = "tenant_admin";
+/// And of its agents. Nobody else acts here, whatever the engine's permissions have become.
+const DISPATCHER: &str = "dispatcher";
 
 /// # Errors
 /// `forbidden` for everybody else; `what` says what only they may do.
@@ -159,13 +161,22 @@ pub fn administrators(session: &Session, what: &str) -> Result<(), ActionError> 
 
 impl ActionRequest {
     /// # Errors
-    /// `forbidden` when a session variable is missing, `validation-failed` when it is not a UUID.
+    /// `forbidden` when a session variable is missing or the role is another, `validation-failed` when it is not a UUID.
     pub fn session(&self) -> Result<Session, ActionError> {
-        Ok(Session {
+        let session = Session {
             tenant: self.variable("x-hasura-tenant-id")?,
             user: self.variable("x-hasura-user-id")?,
             role: self.raw_variable("x-hasura-role")?.to_owned(),
-        })
+        };
+        if [TENANT_ADMIN, DISPATCHER].contains(&session.role.as_str()) {
+            return Ok(session);
+        }
+        let refused = format!("the role must be {DISPATCHER} or {TENANT_ADMIN}");
+        Err(ActionError::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            refused,
+        ))
     }
 
     /// The arguments, typed.
@@ -389,12 +400,15 @@ mod tests {
                 "session variable x-hasura-tenant-id is missing"
             )
         );
-        let error = request(
-            &json!({"x-hasura-role": "a", "x-hasura-user-id": "me", "x-hasura-tenant-id": id}),
-        )
-        .session()
-        .unwrap_err();
-        assert_eq!(error.code, "validation-failed");
+        for (role, user, code) in [
+            ("dispatcher", "me", "validation-failed"),
+            ("visitor", id.as_str(), "forbidden"),
+        ] {
+            let variables =
+                json!({"x-hasura-role": role, "x-hasura-user-id": user, "x-hasura-tenant-id": id});
+            let error = request(&variables).session().unwrap_err();
+            assert_eq!(error.code, code, "{role}");
+        }
     }
 
     #[test]
