@@ -68,6 +68,11 @@ fn before(case: &str) -> &'static str {
              values ('0192f000-0000-7000-8000-00000000000a', '0192f000-0000-7000-8000-0000000000f2', 'n8n', sha256('x'),
                      '{notifications:write}')"
         }
+        "open-files" => {
+            "insert into communications.message_media (tenant_id, id, message_id, account_id, kind, source, source_ref, expires_at)
+             values ('0192f000-0000-7000-8000-00000000000a', '0192f000-0000-7000-8000-0000000000d3', '0192f000-0000-7000-8000-0000000000d2',
+                     '0192f000-0000-7000-8000-0000000000aa', 'image', 'META', '1', now() + interval '7 days')"
+        }
         "unblock-contact" => "update communications.contacts set blocked_at = now()",
         _ => "select",
     }

@@ -41,6 +41,8 @@ async fn every_action_with_the_wrong_tenant_finds_nothing() {
             }
             "addNote" => json!({"conversation_id": id, "client_note_id": "1", "note": "x"}),
             "linkConversation" => json!({"conversation_id": id, "trip_id": null}),
+            // Of a file that is there: tests/it/opened.rs.
+            "openFiles" => json!({"media_ids": [message]}),
             _ => json!({"conversation_id": id}),
         };
         for role in ["dispatcher", "tenant_admin"] {

@@ -63,6 +63,7 @@ mod names;
 mod notices;
 mod one_text;
 mod openapi;
+mod opened;
 mod order;
 mod outages;
 mod pacing;

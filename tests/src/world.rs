@@ -56,7 +56,7 @@ pub struct World {
     pub albion: Operator,
     pub worker: Worker,
     pub events: hasura_events::Deps,
-    pub actions: Backend,
+    pub actions: inbox_actions::Deps,
     pub channels: channel_actions::Deps,
     pub webhook: meta_webhook::Deps,
     pub scan: stuck_scan::Deps,
@@ -149,7 +149,7 @@ impl World {
                 queues: queues.clone(),
                 orchestrator: None,
             },
-            actions: backend(),
+            actions: files::with_links(backend(), &aws),
             channels: channels(backend(), &aws, &simulator.url()).await,
             webhook: webhook(&database(), media_queue.clone()),
             scan: stuck_scan::Deps {

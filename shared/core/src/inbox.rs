@@ -3,6 +3,7 @@
 mod claim;
 mod close;
 mod content;
+mod files;
 mod lifecycle;
 mod notes;
 mod people;
@@ -23,6 +24,7 @@ pub use claim::{
 };
 pub use close::{Closing, Standing, reopen_conversation, resolve_conversation};
 pub use content::{MediaKind, ReplyContent, ReplyMedia, ReplyReaction};
+pub use files::{FilesToOpen, OpenedFiles, open_files};
 pub use lifecycle::ConversationStatus;
 pub use notes::{Linked, Links, Note, Noted, add_note, link_conversation};
 pub use people::{

@@ -6,9 +6,9 @@ use super::{World, setting};
 use crate::calls;
 use comms_core::channels::Vault;
 use comms_core::inbound::{self, Door, Source};
-use comms_core::media::{Buckets, Fetched, MediaWorker};
+use comms_core::media::{Buckets, Fetched, FileLinks, MediaWorker};
 use comms_core::model::{Channel, FetchMediaJob, MediaId, TenantId};
-use comms_core::platform::{Aws, Database, MediaQueue};
+use comms_core::platform::{Aws, Backend, Database, MediaQueue};
 use comms_providers::Content;
 use comms_providers::event::{
     AccountRef, EventKind, InboundMedia, InboundMessage, Person, ProviderEvent,
@@ -60,6 +60,14 @@ pub const SOURCE: Source = Source {
     name: "META_WEBHOOK",
     again: |_| Vec::new(),
 };
+
+/// The agents' actions, of which one opens files.
+pub(super) fn with_links(backend: Backend, aws: &Aws) -> inbox_actions::Deps {
+    inbox_actions::Deps {
+        backend,
+        files: FileLinks::named(aws, &setting("MEDIA_BUCKET")),
+    }
+}
 
 /// A worker against this simulator, which lies behind plain http on this machine.
 pub(super) fn worker(

@@ -58,6 +58,12 @@ pub(super) fn judge(
     })
 }
 
+/// Is it of the types that a browser shows, and so no download?
+pub(super) fn is_shown(content_type: &str) -> bool {
+    let families = ["image/", "audio/", "video/"];
+    content_type == "application/pdf" || families.iter().any(|of| content_type.starts_with(of))
+}
+
 fn download(content_type: &str) -> Served {
     Served {
         content_type: content_type.to_owned(),

@@ -1,6 +1,6 @@
 //! What a function behind Hasura stands on: the door, the database and the queues.
 
-use super::config::{ConfigError, Settings};
+use super::config::Settings;
 use super::hasura::Door;
 use super::{Aws, Database, Queues};
 
@@ -13,15 +13,11 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// # Errors
-    /// Naming every setting that is missing.
-    pub fn from_env() -> Result<Self, ConfigError> {
-        let (aws, mut settings) = (Aws::default(), Settings::from_env());
-        let backend = Self {
-            door: Door::new(settings.secret("HASURA_SECRETS", &aws)),
-            database: Database::new(settings.secret("DATABASE_URL", &aws)),
-            queues: Queues::from_settings(&mut settings, &aws),
-        };
-        settings.done().map(|()| backend)
+    pub fn from_settings(settings: &mut Settings, aws: &Aws) -> Self {
+        Self {
+            door: Door::new(settings.secret("HASURA_SECRETS", aws)),
+            database: Database::new(settings.secret("DATABASE_URL", aws)),
+            queues: Queues::from_settings(settings, aws),
+        }
     }
 }

@@ -181,6 +181,7 @@ fn sandbox(settings: &InboxSettings, round: &Round, number: usize, aws: &str) ->
         ("INTERACTIVE_QUEUE_URL", queue("interactive")),
         ("TRANSACTIONAL_QUEUE_URL", queue("transactional")),
         ("BULK_QUEUE_URL", queue("bulk")),
+        ("MEDIA_BUCKET", "bench".to_owned()),
     ]
     .map(|(key, value)| (key.to_owned(), value));
     let function = settings.function.as_ref().context("no function to run")?;
