@@ -80,6 +80,7 @@ mod refusals;
 mod replay;
 mod requests;
 mod retry;
+mod roles;
 mod scan;
 mod schema;
 mod shown;
