@@ -91,7 +91,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
     let command = match words[..] {
         // Passed on as they are, with no meaning of ours.
         ["psql", ..] => Command::Psql(all[1..].to_vec()),
-        ["test", ref rest @ ..] => Command::Test(Plan::parse(rest)?),
+        ["test", ref rest @ ..] if !matches!(rest, ["--help" | "-h"]) => {
+            Command::Test(Plan::parse(rest)?)
+        }
         ["bench", "webhook", "--help" | "-h"] => Command::BenchWebhookHelp,
         ["bench", "webhook", ref rest @ ..] => {
             Command::BenchWebhook(bench::WebhookPlan::parse(rest)?)
@@ -116,7 +118,7 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Command> {
         ["env"] => Command::Env,
         ["pg"] => Command::Postgres,
         ["standin"] => Command::StandIn,
-        ["n8n"] | ["n8n", "test"] => Command::N8nTest,
+        ["n8n", "test"] => Command::N8nTest,
         ["check"] => Command::Check,
         ["deny"] => Command::Deny { advisories: false },
         ["deny", "advisories"] => Command::Deny { advisories: true },

@@ -34,7 +34,7 @@ mod venv;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::{cli::Command, env_file::EnvFile, project::Project};
 
@@ -60,7 +60,7 @@ fn perform(command: Command) -> Result<()> {
         Command::DemoOnboarding => demo(&project, story::onboarding)?,
         Command::Logs { name, follow } => logs::show(&project, name.as_deref(), follow)?,
         Command::Psql(arguments) => psql(&project, &arguments)?,
-        Command::Env => print_env(&project),
+        Command::Env => print_env(&project)?,
         Command::Postgres => drop(stack::database(&project)?),
         Command::StandIn => println!("{}", standin::installed(&project)?.display()),
         Command::N8nTest => n8n::test(&project)?,
@@ -100,8 +100,13 @@ fn psql(project: &Project, arguments: &[String]) -> Result<()> {
 }
 
 /// For `eval "$(cargo xtask env)"`.
-fn print_env(project: &Project) {
-    for (key, value) in EnvFile::read(&project.env_file()).iter() {
+fn print_env(project: &Project) -> Result<()> {
+    let file = project.env_file();
+    if !file.exists() {
+        bail!("there are no settings yet: cargo xtask up makes them");
+    }
+    for (key, value) in EnvFile::read(&file).iter() {
         println!("export {key}='{}'", value.replace('\'', r"'\''"));
     }
+    Ok(())
 }

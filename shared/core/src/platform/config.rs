@@ -5,6 +5,7 @@
 
 use super::aws::Aws;
 use secrecy::{ExposeSecret, SecretString};
+use std::fmt;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
@@ -15,12 +16,19 @@ pub struct Settings {
     lookup: fn(&str) -> Option<String>,
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum ConfigError {
     #[error("missing in the environment: {}", .0.join(", "))]
     Missing(Vec<String>),
     #[error("the setting {name} is not usable: {problem}")]
     Invalid { name: String, problem: String },
+}
+
+/// As people read it: a function that does not start ends with this.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self}")
+    }
 }
 
 impl Settings {
