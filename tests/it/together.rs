@@ -190,20 +190,6 @@ async fn nobodys_text_goes_ahead_of_their_photo() {
     assert_eq!(preview, "that is it");
 }
 
-/// Before the migration that makes the function, nobody is known to it.
-#[tokio::test]
-async fn texts_at_once_do_without_a_function_that_is_not_there_yet() {
-    let world = World::new().await;
-    world
-        .execute("drop function communications.inbound_texts")
-        .await;
-    let requests = texts(&world, &["0", "1", "2", "3", "4", "5"]);
-    let answers = at_once(&world, &requests).await;
-    all_taken(&answers);
-    assert_eq!(elsewhere(&answers), 3);
-    assert_eq!(world.count("messages").await, 6);
-}
-
 /// One of those who are known, one who is new, one whose thread is resolved, a wish, what is here already, twice the same.
 #[tokio::test]
 async fn those_who_are_known_leave_the_others_as_they_were() {

@@ -22,13 +22,11 @@ mod tests;
 pub use automatic::Automatic;
 #[cfg(feature = "adapters")]
 pub(crate) use automatic::LOOP_HEADER;
-pub use bounce::{Bounce, BouncedRecipient};
 pub use danger::is_dangerous;
 pub use mailbox::Mailbox;
 pub use parts::{Attachment, attachment};
 
 use mail_parser::{HeaderName, Message, MessageParser};
-use time::OffsetDateTime;
 
 /// Everything of one mail but the bytes of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +50,6 @@ pub struct Mail {
     pub to: Vec<Mailbox>,
     pub cc: Vec<Mailbox>,
     pub subject: Option<String>,
-    /// The sender's clock.
-    pub date: Option<OffsetDateTime>,
     /// All that was written, as text; made from the HTML where there is no text.
     pub text: String,
     /// What is new of it: without the mails that it quotes and without a signature. Never empty where `text` is not.
@@ -66,8 +62,6 @@ pub struct Mail {
     /// What stands in the header that marks our own mails: the id of a message of ours, without hyphens, if we wrote it. Anybody may
     /// have copied it.
     pub loop_of: Option<String>,
-    /// Where it reports that a mail of ours did not arrive.
-    pub bounce: Option<Bounce>,
     /// In the order of the mail; at most 50.
     pub attachments: Vec<Attachment>,
     /// Something was left out because it was too long or there was too much of it; the stored mail has it.
@@ -103,7 +97,6 @@ pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
     let (html, html_is_cut) = body::html(&parsed).unzip();
     let cut = text_is_cut || html_is_cut == Some(true) || parts::has_more(&parsed);
     let attachments = parts::list(&parsed, html.as_deref());
-    let bounce = bounce::read(&parsed);
     let subject = headers.subject();
     let from = headers.from();
     let list_post = group::post(&headers);
@@ -126,15 +119,13 @@ pub fn read(raw: &[u8]) -> Result<Mail, MailError> {
         reply_to: headers.mailboxes(HeaderName::ReplyTo),
         to: headers.mailboxes(HeaderName::To),
         cc: headers.mailboxes(HeaderName::Cc),
-        date: headers.date(),
         visible_text: if has_new_text { new } else { text.clone() },
         has_new_text,
         subject,
         text,
         html,
-        automatic: automatic::of(&headers, bounce.is_some()),
+        automatic: automatic::of(&headers, bounce::is_report(&parsed)),
         loop_of: automatic::loop_of(&headers),
-        bounce,
         attachments,
         cut,
     })

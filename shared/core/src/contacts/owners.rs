@@ -24,7 +24,7 @@ struct KnownAlias {
     link: Option<Uuid>,
     incomplete: bool,
     /// By the provider's newest news that it is theirs.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    #[serde(with = "time::serde::rfc3339::option")]
     gained_at: Option<OffsetDateTime>,
 }
 
@@ -36,8 +36,8 @@ struct FormerAlias {
     contact_id: ContactId,
     #[serde(with = "time::serde::rfc3339")]
     until: OffsetDateTime,
-    /// By the provider's newest news that it was theirs. A database from before this does not say.
-    #[serde(default, with = "time::serde::rfc3339::option")]
+    /// By the provider's newest news that it was theirs.
+    #[serde(with = "time::serde::rfc3339::option")]
     since: Option<OffsetDateTime>,
 }
 

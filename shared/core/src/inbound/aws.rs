@@ -120,7 +120,7 @@ async fn or_one_by_one(
     again: fn(&ProviderEvent) -> Vec<u8>,
     take: impl AsyncFn(Vec<ProviderEvent>) -> Result<Ingested, InboundError>,
 ) -> Result<Ingested, InboundError> {
-    match take(events.clone()).await {
+    match Box::pin(take(events.clone())).await {
         Err(InboundError::Database(error)) if error.is_about_rows() || error.is_too_much() => {
             tracing::error!(%error, "taking in one by one");
         }
@@ -129,7 +129,7 @@ async fn or_one_by_one(
     let mut ingested = Ingested::default();
     for event in events {
         let payload = again(&event);
-        let taken = take(vec![event]).await;
+        let taken = Box::pin(take(vec![event])).await;
         ingested.add(or_kept(database, source, payload, taken).await?);
     }
     Ok(ingested)

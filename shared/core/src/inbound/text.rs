@@ -63,7 +63,7 @@ pub(super) struct Many<'a> {
 /// texts they are.
 ///
 /// # Errors
-/// When the database does not answer or refuses: nothing is stored. One that has no such function yet knows nobody.
+/// When the database does not answer or refuses: nothing is stored.
 pub(super) async fn store_known(
     database: &Database,
     channel: Channel,
@@ -71,10 +71,7 @@ pub(super) async fn store_known(
     texts: &[Text<'_>],
 ) -> Result<Vec<usize>, DatabaseError> {
     let texts = Many::of(channel, entrance, texts);
-    match database.call("inbound_texts", &texts).await {
-        Err(error) if error.is_undefined_function() => Ok(Vec::new()),
-        stored => stored,
-    }
+    database.call("inbound_texts", &texts).await
 }
 
 impl<'a> Text<'a> {

@@ -102,12 +102,6 @@ impl DatabaseError {
         matches!(self.code().as_deref(), Some("42P01" | "42703"))
     }
 
-    /// Does it lack a function? Newer code calls those that the next migration makes.
-    #[must_use]
-    pub fn is_undefined_function(&self) -> bool {
-        self.code().as_deref() == Some("42883")
-    }
-
     /// Is it the data that does not fit (a null, a zone that does not exist), so that the same call never succeeds?
     #[must_use]
     pub fn is_bad_data(&self) -> bool {

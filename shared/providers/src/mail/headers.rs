@@ -4,7 +4,6 @@ use super::mailbox::{self, Mailbox};
 use super::one_line;
 use mail_parser::{Address, HeaderName, HeaderValue, Message};
 use std::borrow::Cow;
-use time::OffsetDateTime;
 
 /// Addresses of one header, and ids of one header, that are kept.
 const MAILBOXES: usize = 100;
@@ -126,11 +125,6 @@ impl Headers<'_> {
     pub fn subject(&self) -> Option<String> {
         let subject = one_line(self.0.subject()?, SUBJECT_LIMIT);
         (!subject.is_empty()).then_some(subject)
-    }
-
-    pub fn date(&self) -> Option<OffsetDateTime> {
-        let date = self.0.date().filter(|date| date.is_valid())?;
-        OffsetDateTime::from_unix_timestamp(date.to_timestamp()).ok()
     }
 
     /// The address that a failure would be told to; `Some("")` for `<>`.

@@ -119,8 +119,7 @@ struct Found {
     tenant_id: TenantId,
     /// That of the answered message, else the one that it came to.
     account_id: AccountId,
-    /// The one that it came to where people read. Functions from before this do not say.
-    #[serde(default)]
+    /// The one that it came to where people read.
     reached: Option<AccountId>,
     /// Does the domain belong to this tenant alone?
     alone: bool,
@@ -128,16 +127,13 @@ struct Found {
     domains: Vec<String>,
     /// The message that a recipient's address names: a claim.
     token: Option<MessageId>,
-    /// Is the mail one of this tenant's own? Functions from before this do not say.
-    #[serde(default = "yes")]
+    /// Is the mail one of this tenant's own?
     comes_back: bool,
     /// That message if it is the tenant's, else what the headers name.
     answered: Option<Answered>,
     /// What the headers name, where a recipient's address names something.
-    #[serde(default)]
     by_headers: Option<Answered>,
-    /// All that the headers name, nearest first. Functions from before this do not say.
-    #[serde(default)]
+    /// All that the headers name, nearest first.
     nearest: Vec<Near>,
 }
 
@@ -158,16 +154,10 @@ pub(super) struct Answered {
     /// Where it went, or where an answer to it goes.
     pub address: String,
     pub external_message_id: Option<String>,
-    /// Did we write it? Functions from before this do not say.
-    #[serde(default = "yes")]
+    /// Did we write it?
     pub ours: bool,
     /// Did it go there because the contact had wanted their answers there?
-    #[serde(default)]
     pub drawn: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// One tenant's side of a mail.
@@ -197,27 +187,25 @@ impl Loaded {
     /// domain's mail is, it is nobody's.
     pub fn threads(&self, question: &Question, secrets: &[SecretString]) -> Vec<Thread> {
         let thread = |found: &Found| {
-            let is = |named: &dyn Fn(MessageId) -> bool| found.token.is_some_and(named);
-            let by_token = is(&|message| question.signed(message, found.tenant_id, secrets));
-            let unsubscribes = is(&|message| question.unsubscribes(message));
-            if found.token.is_some() && !by_token && !unsubscribes && !found.alone {
+            let token = found.token;
+            let by_token =
+                token.is_some_and(|named| question.signed(named, found.tenant_id, secrets));
+            let unsubscribes = token.is_some_and(|named| question.unsubscribes(named));
+            let is_unproven = token.is_some() && !by_token;
+            if is_unproven && !unsubscribes && !found.alone {
                 return None;
             }
             // Whoever has the address to unsubscribe at may do that, and nothing else.
-            let answered = if found.token.is_some() && !by_token {
-                &found.by_headers
+            let (answered, account) = if is_unproven {
+                let named = found.by_headers.as_ref().and_then(|named| named.account_id);
+                (&found.by_headers, named.or(found.reached))
             } else {
-                &found.answered
+                (&found.answered, None)
             };
-            let by_unsigned = || {
-                let named = answered.as_ref().and_then(|answered| answered.account_id);
-                named.or(found.reached)
-            };
-            let account = (found.token.is_some() && !by_token).then(by_unsigned);
             Some(Thread {
                 owner: Owner {
                     tenant_id: found.tenant_id,
-                    account_id: account.flatten().unwrap_or(found.account_id),
+                    account_id: account.unwrap_or(found.account_id),
                 },
                 is_ours_to_read: found.alone || by_token,
                 domains: found.domains.clone(),
