@@ -4,7 +4,7 @@
 //!
 //! No transaction is open across a provider call. Claim commits the intent, settle commits the outcome, and whatever
 //! happens between the two is found again by the lease. The hot statements are functions of the database
-//! (`migrations/0012_dispatch_functions.sql`); what decides about outcomes is `policy`, without any I/O.
+//! (docs/schema.sql); what decides about outcomes is `policy`, without any I/O.
 
 mod cancel;
 mod claim;

@@ -3,7 +3,7 @@
 //! Claim (commit) → fetch from the provider → store → settle (commit). The storage key is the row's own, so a worker that dies
 //! between store and settle is followed by one that writes the same object again. Retries go on until the provider forgets the
 //! file, whatever the state of the account; what the answers say about the account's credentials is noted as its media health
-//! and nowhere else. The statements are functions of the database (migrations/0022).
+//! and nowhere else. The statements are functions of the database (docs/schema.sql).
 
 mod bucket;
 mod claim;

@@ -1,5 +1,5 @@
-//! An account's life, as people move it. What providers say moves it in migrations/0033 (notices) and 0012 (answers to sends); which
-//! moves there are at all, and who made one, the database holds (0011, 0036).
+//! An account's life, as people move it. What providers say moves it in `communications.store_account_notices` and, of answers to sends,
+//! `settle_messages`; which moves there are at all, and who made one, the database holds (docs/schema.sql has all of them).
 //!
 //! What is queued for an account that is not ACTIVE stays QUEUED and is released when it is again; what comes in is always taken in.
 
@@ -174,7 +174,7 @@ pub async fn resume_channel(
     Ok((locked.state("ACTIVE"), hints))
 }
 
-/// What a notice of the provider's suspended (migrations/0033) says so in its reason.
+/// What a notice of the provider's suspended says so in its reason.
 fn is_providers(reason: Option<&str>) -> bool {
     reason.is_some_and(|reason| reason.starts_with("provider: "))
 }

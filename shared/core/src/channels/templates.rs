@@ -1,8 +1,8 @@
 //! WhatsApp templates at Meta: handing in, and having here what Meta says of them.
 //!
-//! Notices bring changes as they happen (migrations/0033); the whole list is asked when a number is connected, when somebody asks for it,
+//! Notices bring changes as they happen (`communications.store_template_notices`); the whole list is asked when a number is connected, when somebody asks for it,
 //! and every six hours, because notices can be lost and what was deleted sends none. Whether one of ours may be sent, planning and
-//! `notification_template_approvals` (migrations/0039) decide by it.
+//! `notification_template_approvals` decide by it.
 
 use super::provisioning::refused;
 use super::vault::{Owner, Vault};

@@ -1,4 +1,4 @@
-//! What messages cost, counted into `usage_daily` (migrations/0037).
+//! What messages cost, counted into `usage_daily`.
 
 use crate::platform::{DatabaseError, Tx};
 use std::time::Duration;

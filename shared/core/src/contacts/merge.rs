@@ -1,4 +1,4 @@
-//! Two contacts become one, and two again: `communications.merge_contacts` and `unmerge_contacts` (migrations/0019) do it in
+//! Two contacts become one, and two again: `communications.merge_contacts` and `unmerge_contacts` do it in
 //! one statement each. Here the database's words become types.
 
 use crate::model::{ContactId, MergeId, ReviewId, TenantId, UserId};

@@ -2,7 +2,7 @@
 //!
 //! What comes back as ours is ours until its lease ends: the fence has risen and the attempt row is written, before any
 //! call. What does not come back is not due, not ours or finished, and its hint may be dropped. The statement and its
-//! guards are `communications.claim_messages` (migrations/0012 and what later ones put into it), a function so that its plan is kept.
+//! guards are `communications.claim_messages` (docs/schema.sql), a function so that its plan is kept.
 
 use crate::channels::vault::ProviderConfig;
 use crate::model::{

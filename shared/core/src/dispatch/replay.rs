@@ -1,6 +1,6 @@
 //! `replayMessages`: what an outage left behind, sent again in bulk; counted first, then paced.
 //!
-//! One filter finds the messages that ended without reaching anybody; `communications.replay_candidates` (migrations/0013)
+//! One filter finds the messages that ended without reaching anybody; `communications.replay_candidates`
 //! says of each why it must not be sent again, if so. The rest is copied, once for each original by the database's key, and
 //! waits for its turn without a hint, so that a replay of thousands leaves at each sender's rate and behind what is more
 //! urgent. The claim asks for consent once more.

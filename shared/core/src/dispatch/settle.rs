@@ -2,7 +2,7 @@
 //!
 //! A worker that lost its lease changes no message, but its result is still written to its attempt. A message that the
 //! provider's own report settled first keeps what the report said. The statement is `communications.settle_messages`
-//! (migrations/0012): a function, so that its plan is kept.
+//! (docs/schema.sql): a function, so that its plan is kept.
 
 use super::claim::Claimed;
 use super::policy::Decision;
