@@ -1,5 +1,7 @@
 //! Who wrote to whom, what it answers, and what else stands above a mail.
 
+mod careless;
+
 use super::mailbox::{self, Mailbox};
 use super::one_line;
 use mail_parser::{Address, HeaderName, HeaderValue, Message};
@@ -31,19 +33,25 @@ pub(super) fn of<'a>(mail: &'a Message<'a>) -> Headers<'a> {
 impl Headers<'_> {
     /// Every header of that name as it was written, folds undone.
     pub fn raw(&self, name: &str) -> Vec<String> {
-        let mail = self.0;
-        let headers = mail.parts.first().map_or(&[][..], |root| &root.headers);
-        headers
-            .iter()
-            .filter(|header| header.name().eq_ignore_ascii_case(name))
-            .map(|header| {
-                let (start, end) = (header.offset_start as usize, header.offset_end as usize);
-                let bytes = mail.raw_message.get(start..end).unwrap_or_default();
+        self.bytes(name)
+            .map(|bytes| {
                 let text: Cow<'_, str> = String::from_utf8_lossy(bytes);
                 // A carriage return alone ends no line: it stays, and nothing with one is an address.
                 text.replace("\r\n", "").replace('\n', "").trim().to_owned()
             })
             .collect()
+    }
+
+    fn bytes(&self, name: &str) -> impl DoubleEndedIterator<Item = &[u8]> {
+        let mail = self.0;
+        let headers = mail.parts.first().map_or(&[][..], |root| &root.headers);
+        headers
+            .iter()
+            .filter(move |header| header.name().eq_ignore_ascii_case(name))
+            .map(move |header| {
+                let (start, end) = (header.offset_start as usize, header.offset_end as usize);
+                mail.raw_message.get(start..end).unwrap_or_default()
+            })
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -123,7 +131,11 @@ impl Headers<'_> {
     }
 
     pub fn subject(&self) -> Option<String> {
-        let subject = one_line(self.0.subject()?, SUBJECT_LIMIT);
+        let read = self.0.subject()?;
+        let is_torn = read.contains(char::REPLACEMENT_CHARACTER);
+        let raw = self.bytes("Subject").next_back().filter(|_| is_torn);
+        let mended = raw.and_then(careless::subject);
+        let subject = one_line(mended.as_deref().unwrap_or(read), SUBJECT_LIMIT);
         (!subject.is_empty()).then_some(subject)
     }
 

@@ -113,7 +113,11 @@ fn attribute<'a>(element: &str, name: &str, value: &'a str) -> Option<Cow<'a, st
     let start: String = value.trim_start().chars().take(32).collect();
     let start = start.to_ascii_lowercase();
     let is_picture = element == "img" && name == "src";
-    let is_url = is_picture || matches!(name, "href" | "cite");
+    // Nobody follows it, and nobody should.
+    if name == "cite" {
+        return None;
+    }
+    let is_url = is_picture || name == "href";
     if !is_url {
         return Some(value.into());
     }

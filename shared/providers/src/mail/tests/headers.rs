@@ -129,4 +129,6 @@ fn a_subject_is_read_as_it_was_written() {
     assert_eq!(mail("latin1").subject.as_deref(), Some("Re: “Su tren”"));
     assert_eq!(mail("no_subject").subject, None);
     assert_eq!(written("Subject: \r\n", "").subject, None);
+    let torn = written("Subject: =?utf-8?B?w7HD?= =?utf-8?B?sQ==?=\r\n", "");
+    assert_eq!(torn.subject.as_deref(), Some("ññ"));
 }
