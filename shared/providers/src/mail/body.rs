@@ -18,7 +18,7 @@ pub(super) fn text(mail: &Message<'_>) -> String {
         return written;
     }
     match source(mail) {
-        Some((html, _)) => as_text(&html).replace('\0', "").trim().to_owned(),
+        Some((html, _)) => as_text(&html).0.replace('\0', "").trim().to_owned(),
         None => self::written(mail, unattached(mail)),
     }
 }
@@ -31,17 +31,19 @@ fn unattached<'a>(mail: &'a Message<'a>) -> impl Iterator<Item = &'a MessagePart
         .filter(|part| part.content_disposition().is_none() && part.attachment_name().is_none())
 }
 
-fn as_text(source: &str) -> String {
+/// The text, and how much was read for it.
+fn as_text(source: &str) -> (String, usize) {
     let mut source = source.to_owned();
     html::shorten(&mut source);
-    html::text(&source)
+    (html::text(&source), source.len())
 }
 
 fn written<'a>(mail: &Message<'_>, parts: impl Iterator<Item = &'a MessagePart<'a>>) -> String {
     let texts = parts.filter_map(|part| match &part.body {
         PartType::Text(text) => {
             let text = meant(mail, part, text).replace("\r\n", "\n");
-            Some(flowed::unbroken(part, text))
+            let read = text.len();
+            Some((flowed::unbroken(part, text), read))
         }
         PartType::Html(source) => Some(as_text(&meant(mail, part, source))),
         _ => None,
@@ -65,9 +67,14 @@ fn source(mail: &Message<'_>) -> Option<(String, bool)> {
         PartType::Html(html) => {
             let mut html = meant(mail, part, html).into_owned();
             cut |= html::shorten(&mut html);
-            Some(html)
+            let read = html.len();
+            Some((html, read))
         }
-        PartType::Text(text) => Some(text_to_html(&meant(mail, part, text))),
+        PartType::Text(text) => {
+            let text = text_to_html(&meant(mail, part, text));
+            let read = text.len();
+            Some((text, read))
+        }
         _ => None,
     });
     let mut source = joined(parts, "\n<br>\n").replace('\0', "");
@@ -75,15 +82,19 @@ fn source(mail: &Message<'_>) -> Option<(String, bool)> {
     is_html.then_some((source, cut))
 }
 
-/// Stops where more would be cut anyway: a mail may have any number of parts.
-fn joined(parts: impl Iterator<Item = String>, between: &str) -> String {
+/// Stops where more would be cut anyway, or where so much was read for nothing: a mail may have any number of parts.
+fn joined(parts: impl Iterator<Item = (String, usize)>, between: &str) -> String {
     let mut joined = String::new();
-    for part in parts.filter(|part| !part.trim().is_empty()) {
-        if !joined.is_empty() {
-            joined.push_str(between);
+    let mut all_read = 0;
+    for (part, read) in parts {
+        if !part.trim().is_empty() {
+            if !joined.is_empty() {
+                joined.push_str(between);
+            }
+            joined.push_str(&part);
         }
-        joined.push_str(&part);
-        if joined.len() > TEXT_LIMIT {
+        all_read += read;
+        if joined.len() > TEXT_LIMIT || all_read > 4 * TEXT_LIMIT {
             break;
         }
     }

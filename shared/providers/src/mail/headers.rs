@@ -61,7 +61,7 @@ impl Headers<'_> {
     /// The latest ids of all headers of that name, without brackets, each once. What is no id is passed over.
     pub fn ids(&self, name: &str) -> Vec<String> {
         let mut all: Vec<String> = self.raw(name).iter().flat_map(|text| ids(text)).collect();
-        // The latest stand at the end. A header may have millions.
+        // The latest stand at the end. A header may have half a million.
         let late = all.split_off(all.len().saturating_sub(10 * IDS));
         let mut found: Vec<String> = Vec::new();
         for id in late {

@@ -12,6 +12,8 @@ const LIMIT: usize = 256;
 /// Lines that may begin a part: each part takes some hundred bytes to be read, however short it is. Tables and scripts that people send
 /// along have some thousand such lines.
 const PARTS: usize = 100_000;
+/// Lines that may be a header's field, and addresses. Each is kept while the mail is read.
+const FIELDS: usize = 500_000;
 
 /// Mails that are encoded, of one mail, and how often its length may be decoded. The parser reads those within three of one another.
 const ENCODED: usize = 64;
@@ -46,7 +48,10 @@ impl Budget {
 }
 
 fn is_too_nested_within(raw: &[u8], layers: usize, budget: &mut Budget) -> bool {
-    if announcements(raw).nth(LIMIT).is_some() || part_lines(raw).nth(PARTS).is_some() {
+    if announcements(raw).nth(LIMIT).is_some()
+        || part_lines(raw).nth(PARTS).is_some()
+        || fields(raw) > FIELDS
+    {
         return true;
     }
     let Some(layers) = layers.checked_sub(1) else {
@@ -87,6 +92,19 @@ fn announcements(raw: &[u8]) -> impl Iterator<Item = usize> {
 fn part_lines(raw: &[u8]) -> impl Iterator<Item = &[u8]> {
     raw.split(|byte| *byte == b'\n')
         .filter(|line| line.windows(2).any(|two| two == b"--"))
+}
+
+/// Of all that stands in the mail: where its headers are, only its reader knows.
+fn fields(raw: &[u8]) -> usize {
+    let is_field = |line: &[u8]| {
+        let end = line
+            .iter()
+            .position(|byte| !byte.is_ascii_graphic() || *byte == b':');
+        end.is_some_and(|end| end > 0 && line[end] == b':')
+    };
+    let lines = raw.split(|byte| *byte == b'\n');
+    let addresses = raw.split(|byte| *byte == b'@').skip(1).count();
+    addresses + lines.filter(|line| is_field(line)).count()
 }
 
 fn starts_with(text: &[u8], word: &[u8]) -> bool {

@@ -21,21 +21,30 @@ const ELEMENTS: usize = 20_000;
 const BYTES: usize = 2 * TEXT_LIMIT;
 /// Elements within one another: each new one is looked up among those that are open.
 const DEPTH: usize = 1_000;
+/// Of one tag: each attribute is looked up among those that it has already. A picture that is written out in one has fewer.
+const SEPARATORS: usize = 20_000;
 /// Bytes that are read at a time: what one bit of them makes is made.
 const BIT: usize = 64;
 
-/// The bytes of it that may be read; all of it, for whatever people write.
+/// The bytes of it that may be read; all of it, for what mail programs write.
 pub(super) fn readable(html: &str) -> usize {
     let made = Rc::new(Made::default());
     let sink = Measure(Rc::clone(&made));
     let div = QualName::new(None, ns!(html), local_name!("div"));
     // As the reader that comes after it.
     let mut parser = parse_fragment(sink, ParseOpts::default(), div, Vec::new(), false);
-    let mut at = 0;
+    let (mut at, mut apart) = (0, 0);
     while at < html.len() {
         let end = html.ceil_char_boundary((at + BIT).min(html.len()));
-        parser.process(StrTendril::from_slice(&html[at..end]));
-        if made.is_enough() {
+        let bit = &html[at..end];
+        made.heard.set(false);
+        parser.process(StrTendril::from_slice(bit));
+        apart = if made.heard.get() {
+            0
+        } else {
+            apart + separators(bit)
+        };
+        if made.is_enough() || apart > SEPARATORS {
             return at;
         }
         at = end;
@@ -43,9 +52,17 @@ pub(super) fn readable(html: &str) -> usize {
     at
 }
 
+/// What may stand between two attributes.
+fn separators(text: &str) -> usize {
+    let between = |byte: &u8| byte.is_ascii_whitespace() || b"\"'/=".contains(byte);
+    text.bytes().filter(|byte| between(byte)).count()
+}
+
 /// What a page has come to.
 #[derive(Default)]
 struct Made {
+    /// Has the reader said anything since? Within a tag it says nothing.
+    heard: Cell<bool>,
     elements: Cell<usize>,
     bytes: Cell<usize>,
     depth: Cell<usize>,
@@ -60,6 +77,7 @@ impl Made {
         let of = |attribute: &Attribute| attribute.name.local.len() + attribute.value.len() + 4;
         let attributes: usize = attributes.iter().map(of).sum();
         let bytes = 2 * name.local.len() + 5 + attributes;
+        self.heard.set(true);
         self.elements.set(self.elements.get() + 1);
         self.bytes.set(self.bytes.get() + bytes);
     }
@@ -70,6 +88,7 @@ struct Measure(Rc<Made>);
 
 struct Node {
     name: QualName,
+    attributes: Cell<usize>,
     depth: Cell<usize>,
     is_integration_point: bool,
 }
@@ -80,6 +99,7 @@ impl Measure {
     fn node(name: QualName, flags: &ElementFlags) -> Handle {
         Rc::new(Node {
             name,
+            attributes: Cell::new(0),
             depth: Cell::new(0),
             is_integration_point: flags.mathml_annotation_xml_integration_point,
         })
@@ -91,6 +111,7 @@ impl Measure {
     }
 
     fn put(&self, child: &NodeOrText<Handle>, depth: usize) {
+        self.0.heard.set(true);
         if let NodeOrText::AppendNode(node) = child {
             node.depth.set(depth);
             self.0.depth.set(self.0.depth.get().max(depth));
@@ -171,7 +192,13 @@ impl TreeSink for Measure {
         self.put(&child, sibling.depth.get());
     }
 
-    fn add_attrs_if_missing(&self, _: &Handle, _: Vec<Attribute>) {}
+    /// A reader looks through all that are there for each of them.
+    fn add_attrs_if_missing(&self, target: &Handle, attributes: Vec<Attribute>) {
+        self.0.add(&target.name, &attributes);
+        let there = target.attributes.get() + attributes.len();
+        target.attributes.set(there);
+        self.0.bytes.set(self.0.bytes.get() + 8 * there);
+    }
 
     fn remove_from_parent(&self, _: &Handle) {}
 
@@ -193,6 +220,10 @@ mod tests {
             "¡<b>Hola</b>, <i>Ana</i>! ".repeat(2_000),
             "<table><tr><td>".repeat(60) + "x" + &"</td></tr></table>".repeat(60),
             "<blockquote><div>".repeat(200),
+            format!(
+                "<img src='data:image/png;base64,{}'>",
+                "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk/8".repeat(3_900)
+            ),
         ] {
             assert_eq!(readable(&html), html.len());
         }
@@ -211,5 +242,11 @@ mod tests {
         );
         assert!(readable(&long) < 20_300);
         assert!(readable(&"<div>".repeat(9_000)) < 5_200);
+        let attributes: Vec<String> = (0..20_000).map(|n| format!(" a{n}=\"1\"")).collect();
+        let many = format!("<p {}>", attributes.concat());
+        assert!(readable(&many) < many.len() / 2);
+        let html: Vec<String> = (0..5_000).map(|n| format!("<html a{n}>")).collect();
+        let html = html.concat();
+        assert!(readable(&html) < html.len() / 5);
     }
 }

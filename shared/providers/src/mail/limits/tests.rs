@@ -45,6 +45,11 @@ fn parts_that_say_nothing_are_counted_too() {
         assert_eq!(mail(part, 110_000), Err(MailError::TooNested));
     }
     assert!(reads(&("-".repeat(100) + "\r\n").repeat(5_000)));
+    for header in ["a:\n", "To: a@b\n"] {
+        let raw = header.repeat(600_000) + "\nhola";
+        assert_eq!(read(raw.as_bytes()), Err(MailError::TooNested));
+    }
+    assert!(reads(&"clave: valor\r\n".repeat(100_000)));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! How mail programs announce what they quote, in the languages of our customers: English, Spanish, Catalan, French, German,
-//! Portuguese and Italian. In others, what stands by itself right above quoted lines, and says when or by whom.
+//! Portuguese and Italian. In others, what stands right above quoted lines and says by an address and a date who wrote when.
 //!
 //! Written from what the programs write; a program that words it otherwise leaves its quote visible.
 
@@ -16,6 +16,8 @@ pub(super) enum Mark {
 
 /// Programs break a line that announces, but not often.
 const WROTE_LINES: usize = 4;
+/// Bytes of a line that a program breaks for its width.
+const BROKEN_AT: usize = 60;
 /// Bytes; longer lines are somebody's sentence.
 const WROTE_LENGTH: usize = 400;
 /// Of those that Outlook writes above what it quotes; people write fewer.
@@ -73,7 +75,9 @@ const FORWARDED: &[&str] = &[
 const FORWARDS: &[&str] = &["fw", "fwd", "rv", "tr", "wg", "enc", "i"];
 
 /// And of one that answers.
-const ANSWERS: &[&str] = &["re", "aw", "res", "r", "rép", "rep", "sv", "antw", "odp"];
+const ANSWERS: &[&str] = &[
+    "re", "aw", "antwort", "res", "r", "rép", "rep", "sv", "vs", "antw", "odp", "回复",
+];
 
 const FROM: &[&str] = &["from", "de", "von", "da"];
 const SENT: &[&str] = &[
@@ -146,18 +150,25 @@ pub(super) fn at(lines: &[&str], begins: bool, is_answer: bool) -> Option<Mark> 
     if ORIGINAL.contains(&title) && is_ruled {
         return Some(Mark::History);
     }
+    if is_answer
+        && is_ruled
+        && !title.is_empty()
+        && line.ends_with("--")
+        && next(lines).is_some_and(is_field)
+    {
+        return Some(Mark::History);
+    }
     let block = if is_rule(&line) {
-        next(lines).and_then(|below| header_block(below, is_answer))
+        next(lines).and_then(|below| header_block(below, is_answer, true))
     } else {
-        header_block(lines, is_answer)
+        header_block(lines, is_answer, begins)
     };
     // Outlook's own line is of 32 underscores, and is all that shows it where it names people alone.
     let is_outlooks = line.starts_with('_') && is_rule(&line) && line.len() >= OUTLOOKS_RULE;
     if block == Some(Block::OfAMail) || is_outlooks && block.is_some() {
         return Some(Mark::History);
     }
-    let announced = wrote(lines, is_answer);
-    let announced = announced.or_else(|| begins.then(|| says_when_or_who(lines)).flatten());
+    let announced = wrote(lines, is_answer).or_else(|| says_who_and_when(lines));
     announced.map(|lines| Mark::Wrote { lines })
 }
 
@@ -180,9 +191,10 @@ fn mark(subject: &str) -> Option<String> {
     {
         subject = rest.trim_start();
     }
-    subject
-        .split_once(':')
-        .map(|(mark, _)| mark.trim().to_lowercase())
+    let (mark, _) = subject.split_once([':', '：'])?;
+    // `Re[2]:`
+    let mark = mark.split('[').next().unwrap_or_default();
+    Some(mark.trim().to_lowercase())
 }
 
 /// `-- ` alone on its line, with or without the blank that many programs take off.
@@ -190,14 +202,39 @@ pub(super) fn is_signature(line: &str) -> bool {
     line.trim_end() == "--"
 }
 
-/// What it says beside its links is no question and announces nothing.
+/// What programs call themselves, and phones.
+const DEVICES: &[&str] = &[
+    "iphone",
+    "ipad",
+    "android",
+    "galaxy",
+    "samsung",
+    "huawei",
+    "xiaomi",
+    "pixel",
+    "phone",
+    "móvil",
+    "mobil",
+    "tablet",
+    "blackberry",
+    "windows",
+    "mac",
+    "outlook",
+    "yahoo",
+    "proton",
+    "mail",
+    "correo",
+    "gmail",
+];
+
+/// Of a program or a phone it may say what it likes; of anything else (a car, a hotel) it says where somebody is.
 pub(super) fn is_advertisement(line: &str) -> bool {
     let line = plain(line);
     let line = line.trim_start_matches(['<', '[', '(']);
-    let words = line.split(['<', '(']).next().unwrap_or_default();
-    let words = words.split("http").next().unwrap_or_default();
+    let of_a_device = DEVICES.iter().any(|device| line.contains(device));
+    let is_short = line.len() <= 60 && !line.trim_end_matches('.').contains([':', '?', ',', '.']);
     line.len() <= 120
-        && !words.contains([':', '?'])
+        && (of_a_device || is_short)
         && ADVERTISEMENTS.iter().any(|start| line.starts_with(start))
         // Only the German ends with its verb.
         && (!line.starts_with("von meinem ") || line.contains("gesendet"))
@@ -206,7 +243,8 @@ pub(super) fn is_advertisement(line: &str) -> bool {
 /// In lower case, with every kind of blank as one, and none before a colon.
 fn plain(line: &str) -> String {
     let words: Vec<&str> = line.split_whitespace().collect();
-    words.join(" ").to_lowercase().replace(" :", ":")
+    let words = words.join(" ").to_lowercase();
+    words.replace('：', ":").replace(" :", ":")
 }
 
 fn is_rule(line: &str) -> bool {
@@ -230,9 +268,9 @@ enum Block {
 }
 
 /// How Outlook quotes: `From:` with `Sent:` and `To:` or `Subject:` under it; others begin with `Sent:`. An address among them, a subject, or
-/// names in the asterisks of what was bold show that it is a mail's. In another language it is three such lines, and the first of them has
-/// somebody's address in angle brackets. What answers nothing may have some of them, as a form on the tenant's pages writes them, and not all.
-fn header_block(lines: &[&str], is_answer: bool) -> Option<Block> {
+/// names in the asterisks of what was bold show that it is a mail's. What answers nothing may have some of them, as a form on the tenant's
+/// pages writes them, and not all. In another language it is four such lines by themselves: somebody's address in angle brackets, a date.
+fn header_block(lines: &[&str], is_answer: bool, begins: bool) -> Option<Block> {
     let fields: Vec<Field> = lines
         .iter()
         .take(HEADER_LINES)
@@ -240,9 +278,14 @@ fn header_block(lines: &[&str], is_answer: bool) -> Option<Block> {
         .collect();
     let first = fields.first()?;
     if ![FROM, SENT].iter().any(|names| first.is(names)) {
-        let are_fields = fields.len() >= 3 && fields[..3].iter().all(Field::is_named);
-        let names_somebody = first.value.contains('<') && first.value.contains('@');
-        return (is_answer && are_fields && names_somebody).then_some(Block::OfAMail);
+        let four = fields.get(..4)?;
+        let address = &first.value;
+        let names_somebody =
+            address.contains('<') && address.contains('@') && !address.contains("mailto:");
+        let digits = four[1].value.chars().filter(char::is_ascii_digit);
+        let is_dated = digits.count() >= 3;
+        let is_foreign = is_answer && begins && names_somebody && is_dated;
+        return (is_foreign && four.iter().all(Field::is_named)).then_some(Block::OfAMail);
     }
     let has = |names: &[&str]| fields.iter().any(|field| field.is(names));
     if !has(FROM) || !has(SENT) || !(has(TO) || has(SUBJECT)) {
@@ -282,6 +325,10 @@ impl Field {
     fn is(&self, names: &[&str]) -> bool {
         names.contains(&self.name.as_str())
     }
+}
+
+fn is_field(lines: &[&str]) -> bool {
+    lines.first().is_some_and(|line| field(line).is_named())
 }
 
 fn field(line: &str) -> Field {
@@ -331,14 +378,25 @@ pub(super) fn announced(lines: &[&str]) -> Option<usize> {
     None
 }
 
-/// Some lines by themselves, the last of which ends with a colon, with an address or the digits of a date, right above what is quoted.
-fn says_when_or_who(lines: &[&str]) -> Option<usize> {
+/// In any language: what names an address and has the digits of a date, ends with a colon, and stands right above what is quoted. Of several
+/// lines it is only where they were broken for their width; else those before the last are the writer's own.
+fn says_who_and_when(lines: &[&str]) -> Option<usize> {
     let is_end = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('>');
-    let length = lines.iter().position(|line| is_end(line))?;
+    let mut near = lines.iter().take(WROTE_LINES + 1);
+    let length = near.position(|line| is_end(line))?;
+    let broken = lines[..length.checked_sub(1)?]
+        .iter()
+        .all(|line| line.trim_end().len() >= BROKEN_AT);
     let below = next(&lines[length - 1..])?.first()?;
     let said = plain(&lines[..length].join(" "));
-    let is_announced = length <= WROTE_LINES && said.len() <= WROTE_LENGTH && said.ends_with(':');
-    (is_announced && says_when(&said) && below.trim_start().starts_with('>')).then_some(length)
+    let digits = said.chars().filter(char::is_ascii_digit).count();
+    let is_announced = broken
+        && said.len() <= WROTE_LENGTH
+        && said.ends_with(':')
+        && said.contains('@')
+        && digits >= 3;
+    let is_known_below = (1..length).any(|at| announced(&lines[at..]).is_some());
+    (is_announced && !is_known_below && below.trim_start().starts_with('>')).then_some(length)
 }
 
 /// Or by whom.

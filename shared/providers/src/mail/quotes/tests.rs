@@ -45,8 +45,11 @@ fn the_history_is_not_shown() {
         "Avisos <avisos@tren.example> escreveu (segunda, 30/11/2026 à(s) 10:00):\n> Su tren",
         "Às 10:00 de 30/11/2026, Avisos escreveu:\n> Su tren",
         "pon., 30 lis 2026 o 10:00 Avisos <avisos@tren.example> napisał(a):\n\n> Su tren",
-        "Op ma 30 nov 2026 om 10:00 schreef\nAvisos <avisos@tren.example>:\n> Su tren",
-        "Od: Avisos <avisos@tren.example>\nWysłano: poniedziałek\nDo: Ana\nTemat: Su tren\n\nSu tren",
+        "Op ma 30 nov 2026 om 10:00 schreef Avisos <avisos@tren.example>:\n> Su tren",
+        "Op maandag 30 november 2026 om 10:00 schreef Avisos van het spoor\n<avisos@tren.example>:\n> Su tren",
+        "Avisos <avisos@tren.example> 于2026年11月30日周一 10:00写道：\n> Su tren",
+        "Od: Avisos <avisos@tren.example>\nWysłano: 30 listopada 2026 10:00\nDo: Ana\nTemat: Su tren\n\nSu tren",
+        "-----Oprindelig meddelelse-----\nFra: Avisos\nSu tren",
     ] {
         assert_eq!(
             visible(&format!("Gracias.\n\nAna\n\n{history}")),
@@ -217,11 +220,46 @@ fn what_answers_nothing_is_shown_with_all_that_it_says() {
     }
 }
 
+/// What stands above a quote and announces nothing is somebody's own, with a blank line between or without one.
+#[test]
+fn no_word_of_the_writers_goes_with_the_quote() {
+    let wrote = "On Mon, Nov 30, 2026 at 10:00 AM Avisos <avisos@tren.example> wrote:\n> Su tren";
+    assert_eq!(visible(&format!("STOP\n{wrote}")), "STOP");
+    assert_eq!(
+        visible(&format!(
+            "Sí, confirmo el asiento 12.\nGracias\n{wrote}\n\n¿Y la maleta?"
+        )),
+        "Sí, confirmo el asiento 12.\nGracias\n¿Y la maleta?"
+    );
+    for own in [
+        "Perdón, el localizador era ABC123:",
+        "Hola, soy Ana, DNI 12345678Z.\nQuiero la devolución. Su respuesta fue:",
+    ] {
+        assert_eq!(visible(&format!("{own}\n\n> Su tren")), own);
+    }
+    for text in [
+        "Hola,\n\nmi vuelo IB3411 del 30/11:\n> Retraso de 2 horas\n\n¿Llegamos a tiempo?",
+        "Gracias, aquí los datos:\n\nPasajero: Ana García <ana@example.com>\nDNI: 12345678Z\nVuelo: IB123\n\n¿Pueden confirmar el asiento?",
+        "Mis datos:\n\nEmail: ana@example.com<mailto:ana@example.com>\nTel: 600111222\nVuelo: IB123\nAsiento: 12\n\nMi maleta no ha llegado",
+    ] {
+        assert_eq!(visible(text), text);
+    }
+}
+
 #[test]
 fn a_sentence_is_no_advertisement() {
+    assert_eq!(
+        visible("STOP\nSent from my iPhone: please excuse typos"),
+        "STOP"
+    );
+    assert_eq!(
+        visible("STOP\nSent from Yahoo Mail: Search, Organize, Conquer"),
+        "STOP"
+    );
     for text in [
         "Hola.\nEnviado desde mi coche: espere 20 minutos por favor",
-        "Hola.\nSent from my hotel, can you pick me up there?",
+        "Hola.\nEnviado desde mi coche, llego tarde, esperen 20 minutos",
+        "Hola.\nSent from my hotel. Please pick me up there.",
     ] {
         assert_eq!(visible(text), text);
     }

@@ -53,9 +53,9 @@ fn a_mail_has_one_id_or_none() {
         "the latest"
     );
     // Read in a moment, or this test would take an hour.
-    let many: Vec<String> = (0..500_000).map(|n| format!(" <{n}@x>\r\n")).collect();
+    let many: Vec<String> = (0..400_000).map(|n| format!(" <{n}@x>\r\n")).collect();
     let many = written(&format!("References:\r\n{}", many.concat()), "").references;
-    assert_eq!(many.last().map(String::as_str), Some("499999@x"));
+    assert_eq!(many.last().map(String::as_str), Some("399999@x"));
 }
 
 #[test]
