@@ -14,7 +14,7 @@ pub(crate) use sms::text as sms_text;
 use super::templates::Template;
 use crate::model::{Category, Channel};
 use comms_providers::Content;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, tests as tests_of};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -204,6 +204,10 @@ fn environment() -> Environment<'static> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
     environment.set_recursion_limit(16);
+    let [defined, undefined, none] = language::TESTS;
+    environment.add_test(defined, tests_of::is_defined);
+    environment.add_test(undefined, tests_of::is_undefined);
+    environment.add_test(none, tests_of::is_none);
     environment
 }
 
@@ -290,6 +294,14 @@ mod tests {
         let letters = "{% for a in name %}{% for b in name %}{% for c in name %}";
         let costly = format!("{letters}{letters}x{}", "{% endfor %}".repeat(6));
         assert_eq!(error(&costly), "body: engine ran out of fuel");
+    }
+
+    #[test]
+    fn what_is_not_there_can_be_asked_for() {
+        let renderer = Renderer::new();
+        let parts = renderer.with(&json!({"gate": null, "trip": {"code": "a"}}));
+        let source = "{% if trip.gate is defined %}a{% endif %}{% if gate is none %}b{% endif %}{% if nobody is undefined %}c{% endif %}";
+        assert_eq!(parts.text("body", source).unwrap(), "bc");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What a template may say: names, conditions, repetitions; nothing that makes more of what it was given.
 //!
-//! The renderer's fuel counts steps, and a list repeated a hundred million times, or a text that is kept and printed twice, thirty
-//! times over, is few steps and all of the memory. So nothing is put together here (`+`, `*`, `~`, lists, tables), nothing is kept to be
-//! printed again (`{% set x %}…{% endset %}`, macros, loops that call themselves): what comes out is as long as what is written, times
-//! what its loops are given. It is looked at word by word, for what nests deep enough ends the process that reads it.
+//! The renderer's fuel counts steps and what most of them take up, but not what a list takes up that is repeated, or put into itself, and
+//! then printed or compared: that is few steps and all of the memory. So nothing is put together here (`+`, `*`, `~`, lists, tables), and
+//! nothing is kept to be printed again (`{% set x %}…{% endset %}`, macros, loops that call themselves): what comes out is as long as what is
+//! written, times what its loops are given. It is looked at word by word, for what nests deep enough ends the process that reads it.
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
@@ -15,6 +15,9 @@ const BRANCHES: usize = 100;
 
 /// What may stand first in `{% … %}`.
 const STATEMENTS: [&str; 7] = ["if", "elif", "else", "endif", "for", "endfor", "set"];
+
+/// What may stand behind `is`; the renderer knows these.
+pub(super) const TESTS: [&str; 3] = ["defined", "undefined", "none"];
 
 const TOGETHER: &str = "values are not put together: write them side by side";
 
@@ -35,6 +38,7 @@ struct Seen {
     words: usize,
     /// Would a `[` look something up in what stands before it?
     is_value: bool,
+    is_dot: bool,
     /// Of the whole template.
     branches: usize,
 }
@@ -50,13 +54,18 @@ enum Place {
     Names,
     /// `{% set`, and no value yet.
     Name,
+    /// `… is`, perhaps `not`.
+    Test,
 }
 
 impl Seen {
     fn fault_of(&mut self, token: &Token<'_>) -> Option<&'static str> {
         let of_a_value = std::mem::replace(&mut self.is_value, ends_a_value(token));
+        let of_a_name = std::mem::replace(&mut self.is_dot, matches!(token, Token::Dot));
         self.words += 1;
         match (token, &self.at) {
+            // `trip.is` is a name like another.
+            (Token::Ident(_), _) if of_a_name => {}
             (Token::TemplateData(_), _) => self.words = 0,
             (Token::VariableStart, _) => (self.at, self.words) = (Place::Within, 0),
             (Token::BlockStart, _) => (self.at, self.words) = (Place::Statement, 0),
@@ -65,7 +74,14 @@ impl Seen {
             (Token::Assign, Place::Name) | (Token::Ident("in"), Place::Names) => {
                 self.at = Place::Within;
             }
-            (Token::Comma, Place::Names) => {}
+            (Token::Comma, Place::Names) | (Token::Ident("not"), Place::Test) => {}
+            (Token::Ident(test), Place::Test) => {
+                self.at = Place::Within;
+                if !TESTS.contains(test) {
+                    return Some("behind is there are defined, undefined and none");
+                }
+            }
+            (Token::Ident("is"), _) => self.at = Place::Test,
             (
                 Token::Plus
                 | Token::Mul
@@ -100,7 +116,9 @@ impl Seen {
 
 fn ends_a_value(token: &Token<'_>) -> bool {
     match token {
-        Token::Ident(word) => !["in", "not", "and", "or", "is", "if", "else"].contains(word),
+        Token::Ident(word) => {
+            !["in", "not", "and", "or", "is", "if", "elif", "else"].contains(word)
+        }
         Token::Str(_) | Token::String(_) | Token::BracketClose | Token::ParenClose => true,
         _ => false,
     }
@@ -119,6 +137,7 @@ mod tests {
             "{% for key, value in stops %}{{ key }}{% else %}-{% endfor %}",
             "{% set who = trip['code'] %}{{ who[0] }}{{ stops[1:] }}{{ a - 1 }}",
             "{{ 'late' if late else 'in time' }}{# a comment #}",
+            "{% if a is not none and b is defined or trip.recursive is undefined %}{{ trip.is }}{% endif %}",
             "{% raw %}{{ a + b }}{% endraw %}",
             "{{ never closed",
         ] {
@@ -145,6 +164,8 @@ mod tests {
             "{% for x in tree recursive %}{% endfor %}",
             "{% do a(1) %}",
             "{{ a|upper }}",
+            "{% if a is odd %}x{% endif %}",
+            "{% if a %}x{% elif [a] %}y{% endif %}",
         ] {
             assert!(fault(source).is_some(), "{source}");
         }
