@@ -75,11 +75,12 @@ async fn logs_of_statements(database: &Database) -> Result<Vec<String>, Database
     let mut tx = database.begin().await?;
     let settings = sqlx::query_scalar!(
         r#"select format('%s = %s', name, setting) as "setting!" from pg_settings
-            where name = 'log_min_error_statement' and setting not in ('log', 'fatal', 'panic')
+            where name = 'log_min_error_statement' and setting not in ('fatal', 'panic')
                or name = 'log_error_verbosity' and setting <> 'terse'
                or name in ('log_min_duration_statement', 'log_min_duration_sample') and setting <> '-1'
                or name = 'log_statement' and setting <> 'none'
-               or name = 'log_transaction_sample_rate' and setting <> '0'
+               or name in ('log_transaction_sample_rate', 'log_parameter_max_length_on_error') and setting <> '0'
+               or name = 'auto_explain.log_min_duration' and setting <> '-1'
             order by name"#
     )
     .fetch_all(tx.conn())

@@ -158,6 +158,8 @@ pub struct Edit {
     pub target: String,
     pub content: Content,
     pub body: String,
+    /// Was it written to a group?
+    pub in_a_group: bool,
     pub at: OffsetDateTime,
 }
 

@@ -211,7 +211,6 @@ impl Sender {
         named.or_else(bounced_to)
     }
 
-    /// Did certainly they write it?
     /// A no of whomever `From` names ends marketing; that they want nothing at all, not even that their coach is late, they must have said
     /// themselves. Of somebody behind `From` nobody knows who says it.
     fn heard(&self, wish: Wish, notice: &MailNotice) -> Option<Wish> {
@@ -221,6 +220,7 @@ impl Sender {
         (self.named && wish.is_a_no()).then_some(Wish::StopMarketing)
     }
 
+    /// Is it certain that they wrote it?
     fn is_proven(&self, notice: &MailNotice) -> bool {
         self.vouched && notice.proves(&self.address)
     }

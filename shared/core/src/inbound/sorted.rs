@@ -185,7 +185,7 @@ fn corrected(owner: Owner, contact: ContactId, edit: &Edit, channel: Channel) ->
     let Actor::Customer(person) = &edit.by else {
         return None;
     };
-    let wish = said(&edit.content, channel).filter(|wish| wish.is_a_no())?;
+    let wish = said(&edit.content, channel).filter(|wish| wish.is_a_no() && !edit.in_a_group)?;
     Some(NewWish {
         tenant_id: owner.tenant_id,
         contact_id: contact,

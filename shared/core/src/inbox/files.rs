@@ -83,7 +83,6 @@ pub async fn open_files(
             ),
             None => None,
         };
-        tracing::info!(tenant.id = %session.tenant, user.id = %session.user, media.id = %id, state = row.state, "file opened");
         let (url, expires_at) = link.map(|link| (link.url, link.expires_at)).unzip();
         files.push(OpenedFile {
             media_id: id,
@@ -92,6 +91,9 @@ pub async fn open_files(
             url,
             expires_at,
         });
+    }
+    for file in files.iter().filter(|file| file.url.is_some()) {
+        tracing::info!(tenant.id = %session.tenant, user.id = %session.user, media.id = %file.media_id, "file opened");
     }
     Ok(OpenedFiles { files })
 }

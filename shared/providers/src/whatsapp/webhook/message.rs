@@ -84,12 +84,21 @@ fn act(item: &Value, head: Head, by: Actor) -> Result<EventKind, &'static str> {
             target,
             at: head.at,
         })),
-        (_, Some(now)) => edit(now, target, head, by),
+        (_, Some(now)) => {
+            let in_a_group = item.get("group_id").is_some();
+            edit(now, target, head, by, in_a_group)
+        }
         (_, None) => write(item, head, by),
     }
 }
 
-fn edit(now: &Value, target: String, head: Head, by: Actor) -> Result<EventKind, &'static str> {
+fn edit(
+    now: &Value,
+    target: String,
+    head: Head,
+    by: Actor,
+    in_a_group: bool,
+) -> Result<EventKind, &'static str> {
     let said = content::read(now)?;
     Ok(EventKind::Edit(Box::new(Edit {
         external_message_id: head.id,
@@ -97,6 +106,7 @@ fn edit(now: &Value, target: String, head: Head, by: Actor) -> Result<EventKind,
         target,
         content: said.content,
         body: said.body,
+        in_a_group,
         at: head.at,
     })))
 }
