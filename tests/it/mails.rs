@@ -475,7 +475,7 @@ async fn a_mail_that_anybody_may_have_written_turns_no_thread_elsewhere() {
         let refused = "current_consents where not granted and category <> 'MARKETING'";
         assert_eq!(world.count(refused).await, 0, "{text}");
     }
-    let proven = Letter::new(EVA, &to, "s", "Baja");
+    let proven = Letter::new(EVA, &to, "s", "Baja\r\n\r\n[cid:image001.png@01D9]");
     world.mail_arrives(&proven).await;
     let refused = "current_consents where not granted and category = 'TRANSACTIONAL'";
     assert_eq!(world.count(refused).await, 1);

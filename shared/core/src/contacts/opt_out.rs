@@ -154,20 +154,34 @@ fn plain(text: &str) -> Option<String> {
     if text.len() > LONGEST_TEXT {
         return None;
     }
-    // Some keyboards write the accent by itself.
-    let accent = |c: &char| ('\u{300}'..='\u{36f}').contains(c);
-    let letters = text.to_lowercase();
-    let letters: String = letters
+    // Some keyboards write the accent by itself, and some programs put marks of no width between letters.
+    let is_no_letter = |c: &char| {
+        ('\u{300}'..='\u{36f}').contains(c)
+            || matches!(
+                c,
+                '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}'
+            )
+    };
+    let letters: String = text
         .chars()
-        .filter(|c| !accent(c))
-        .map(unaccented)
+        .filter(|c| !is_no_letter(c))
+        .map(narrow)
         .collect();
+    let letters: String = letters.to_lowercase().chars().map(unaccented).collect();
     let words: Vec<&str> = letters
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .collect();
     let words = words.join(" ");
     (words.len() <= LONGEST).then_some(words)
+}
+
+/// The letters of keyboards for Chinese and Japanese are as wide as their others.
+fn narrow(c: char) -> char {
+    match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+        other => other,
+    }
 }
 
 fn unaccented(c: char) -> char {
@@ -228,6 +242,8 @@ mod tests {
             "stop 🙏",
             &format!("STOP{}", "\n ".repeat(80)),
             &format!("STOP {}", "🛑".repeat(20)),
+            "ＳＴＯＰ！",
+            "ST\u{200b}OP\u{feff}",
         ] {
             assert_eq!(wish(text, Channel::WhatsApp), Some(Wish::Stop), "{text}");
         }

@@ -325,7 +325,11 @@ fn wish(mail: &Mail) -> Option<Wish> {
         return None;
     }
     if mail.has_new_text {
-        return opt_out::wish(&mail.visible_text, Channel::Email);
+        // Where the logo under it was, Outlook writes its name.
+        let is_picture = |line: &&str| line.starts_with("[cid:") && line.ends_with(']');
+        let lines = mail.visible_text.lines().map(str::trim);
+        let said: Vec<&str> = lines.filter(|line| !is_picture(line)).collect();
+        return opt_out::wish(&said.join("\n"), Channel::Email);
     }
     let brings_a_file = mail.attachments.iter().any(|file| !file.inline);
     let subject = mail.subject.as_deref().filter(|_| !brings_a_file)?;

@@ -124,13 +124,20 @@ pub(super) fn id(value: &Value, pointer: &str) -> Option<String> {
     text(value, pointer).filter(|id| id.len() <= ID_LIMIT)
 }
 
+/// The year 5138 in seconds, 1973 in milliseconds.
+const MILLISECONDS: i64 = 100_000_000_000;
+
 /// Seconds since 1970, as a string (messages and statuses) or as an integer (account fields). What no clock of this century shows
-/// is none: it could be neither stored nor added to.
+/// is none: it could be neither stored nor added to. What would be such a time in seconds and is one in milliseconds is meant in those.
 pub(super) fn seconds(value: Option<&Value>) -> Option<OffsetDateTime> {
     let seconds = match value? {
         Value::String(digits) => digits.parse().ok()?,
         number => number.as_i64()?,
     };
-    let at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
+    let at = if seconds < MILLISECONDS {
+        OffsetDateTime::from_unix_timestamp(seconds).ok()?
+    } else {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(seconds) * 1_000_000).ok()?
+    };
     crate::json::YEARS.contains(&at.year()).then_some(at)
 }

@@ -107,6 +107,20 @@ fn somebody_with_a_user_name_has_no_phone_number() {
 }
 
 #[test]
+fn a_time_may_be_told_in_milliseconds() {
+    for told in [
+        json!("1763900000"),
+        json!(1_763_900_000),
+        json!("1763900000000"),
+    ] {
+        let mut text = text_from_ana("wamid.X");
+        text["timestamp"] = told;
+        let events = parse_json(&payload(json!({ "messages": [text] })));
+        assert_eq!(message(&events[0]).sent_at.unix_timestamp(), 1_763_900_000);
+    }
+}
+
+#[test]
 fn every_status_with_its_echo_and_its_failure() {
     use DeliveryStatus::{Delivered, Failed, Read, Sent, Unknown};
     let ours = "01935b2e-7c1a-7000-8000-000000000001";
