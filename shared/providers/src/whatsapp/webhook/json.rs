@@ -124,8 +124,8 @@ pub(super) fn id(value: &Value, pointer: &str) -> Option<String> {
     text(value, pointer).filter(|id| id.len() <= ID_LIMIT)
 }
 
-/// The year 5138 in seconds, 1973 in milliseconds.
-const MILLISECONDS: i64 = 100_000_000_000;
+/// 2001 in milliseconds; in seconds no calendar has it.
+const MILLISECONDS: i64 = 1_000_000_000_000;
 
 /// Seconds since 1970, as a string (messages and statuses) or as an integer (account fields). What no clock of this century shows
 /// is none: it could be neither stored nor added to. What would be such a time in seconds and is one in milliseconds is meant in those.
