@@ -21,19 +21,21 @@ use comms_providers::whatsapp::VerifiedWebhook;
 use futures_util::future::try_join_all;
 use rehearsal::rehearse;
 use serve::serve;
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, oneshot};
+use tokio::time::timeout;
 
 /// Events of one transaction at most.
 const MOST: usize = 256;
 /// Of a request that shares at most: whoever brings more would hold up the others.
 const EVERYDAY: usize = 64;
-/// Transactions of reports at the same time: one round trip each, and the more wait for it, the less each of them costs.
-const REPORTS: usize = 1;
-/// And of messages, which take one to three round trips: the database need not wait for us between them.
-const MESSAGES: usize = 2;
-/// Of those who go alone.
+/// Lines. Each has one transaction under way: the more wait for it, the less each of them costs.
+const LINES: usize = 2;
+/// A transaction that takes longer than this waits for something: another one is begun beside it.
+const LONG: Duration = Duration::from_millis(50);
+/// Transactions of those who go alone, at the same time.
 const ALONE: usize = 4;
 /// How long a transaction of a line waits for each thing that others have locked: the next in line wait with it.
 const IN_LINE: &str = "500ms";
@@ -53,7 +55,7 @@ pub struct Reception {
     pub database: Database,
     /// Reports alone: one round trip, however many.
     reports: Line,
-    /// Messages, and reports that came with some.
+    /// Messages, and reports that came with some: one to three round trips.
     messages: Line,
 }
 
@@ -70,7 +72,9 @@ pub enum Taken {
 #[derive(Debug)]
 struct Line {
     waiting: Mutex<Waiting>,
-    lanes: Semaphore,
+    lane: Semaphore,
+    /// For the time that the lane is held up.
+    spare: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -99,10 +103,10 @@ impl Reception {
     #[must_use]
     pub fn new(database: &Database) -> Self {
         Self {
-            lanes: database.beside(REPORTS + MESSAGES),
+            lanes: database.beside(2 * LINES),
             database: database.beside(ALONE),
-            reports: Line::new(REPORTS),
-            messages: Line::new(MESSAGES),
+            reports: Line::new(),
+            messages: Line::new(),
         }
     }
 
@@ -113,7 +117,7 @@ impl Reception {
     /// # Errors
     /// When the database does not answer.
     pub async fn prepare(&self, at_once: usize) -> Result<(), DatabaseError> {
-        let lanes = at_once.clamp(1, REPORTS + MESSAGES);
+        let lanes = at_once.clamp(1, LINES);
         let connections = (0..lanes).map(|_| async {
             let mut tx = self.lanes.begin().await?;
             whatsapp::ask_nothing(&mut tx).await?;
@@ -203,10 +207,11 @@ fn is_report(event: &ProviderEvent) -> bool {
 }
 
 impl Line {
-    fn new(lanes: usize) -> Self {
+    fn new() -> Self {
         Self {
             waiting: Mutex::default(),
-            lanes: Semaphore::new(lanes),
+            lane: Semaphore::new(1),
+            spare: Semaphore::new(1),
         }
     }
 
@@ -221,7 +226,7 @@ impl Line {
             tokio::select! {
                 biased;
                 answer = &mut answered => return or_alone(answer),
-                _lane = self.lanes.acquire() => match self.next(mine) {
+                _lane = self.lane() => match self.next(mine) {
                     // Somebody has it in hand already, and its answer must not wait for what came later.
                     None => break,
                     Some(calls) => serve(database, calls).await,
@@ -229,6 +234,17 @@ impl Line {
             }
         }
         or_alone(answered.await)
+    }
+
+    async fn lane(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+        let mut lane = pin!(self.lane.acquire());
+        match timeout(LONG, lane.as_mut()).await {
+            Ok(lane) => lane,
+            Err(_) => tokio::select! {
+                lane = lane => lane,
+                spare = self.spare.acquire() => spare,
+            },
+        }
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
@@ -278,7 +294,7 @@ mod tests {
 
     #[test]
     fn who_is_in_hand_takes_nobody_else() {
-        let line = Line::new(2);
+        let line = Line::new();
         let (first, second) = (line.stand(call()), line.stand(call()));
         assert_eq!(line.next(first).unwrap().len(), 2);
         let third = line.stand(call());
