@@ -22,9 +22,16 @@ pub type Flight = Vec<Message>;
 pub struct Recording {
     /// The client's startup message, which names user, database and session settings.
     pub startup: Vec<u8>,
-    /// The flights of each batch.
+    /// The flights of each batch, or of each connection.
     pub batches: Vec<Vec<Flight>>,
     pub counts: Counts,
+}
+
+/// What the flights are kept by: a batch, or the connection where batches share transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    Batch,
+    Connection,
 }
 
 /// What the server answered, over all batches.
@@ -39,18 +46,31 @@ pub struct Counts {
 }
 
 #[derive(Clone)]
-pub struct Recorder(Arc<Mutex<Recording>>);
+pub struct Recorder {
+    by: By,
+    heard: Arc<Mutex<Heard>>,
+}
+
+#[derive(Default)]
+struct Heard {
+    recording: Recording,
+    /// What is said before the first batch is none's.
+    begun: bool,
+}
 
 impl Recorder {
     /// Starts a proxy to `server`; it lives as long as the process.
-    pub fn start(server: &Server) -> Result<(Self, SocketAddr)> {
+    pub fn start(server: &Server, by: By) -> Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("listen for the recorder")?;
         let address = listener.local_addr()?;
-        let recorder = Self(Arc::default());
+        let recorder = Self {
+            by,
+            heard: Arc::default(),
+        };
         let (handle, port) = (recorder.clone(), server.port);
         thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                if let Err(error) = handle.connect(client, port) {
+            for (number, client) in listener.incoming().flatten().enumerate() {
+                if let Err(error) = handle.connect(number, client, port) {
                     eprintln!("  the recorder lost a connection: {error:#}");
                 }
             }
@@ -60,26 +80,30 @@ impl Recorder {
 
     /// What is sent from now on belongs to the next batch.
     pub fn begin_batch(&self) {
-        self.lock().batches.push(Vec::new());
+        let mut heard = self.lock();
+        heard.begun = true;
+        if self.by == By::Batch {
+            heard.recording.batches.push(Vec::new());
+        }
     }
 
     /// Ends the recording and hands it over.
     pub fn take(&self) -> Recording {
-        std::mem::take(&mut self.lock())
+        std::mem::take(&mut self.lock().recording)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Recording> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn connect(&self, client: TcpStream, port: u16) -> Result<()> {
+    fn connect(&self, number: usize, client: TcpStream, port: u16) -> Result<()> {
         let server = TcpStream::connect(("127.0.0.1", port)).context("connect to Postgres")?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (recorder, from, to) = (self.clone(), client.try_clone()?, server.try_clone()?);
         thread::spawn(move || {
             // The worker hangs up when the round is over.
-            let _ended = recorder.forward(from, to);
+            let _ended = recorder.forward(number, from, to);
         });
         let recorder = self.clone();
         thread::spawn(move || {
@@ -88,10 +112,10 @@ impl Recorder {
         Ok(())
     }
 
-    fn forward(&self, mut from: TcpStream, mut to: TcpStream) -> Result<()> {
+    fn forward(&self, number: usize, mut from: TcpStream, mut to: TcpStream) -> Result<()> {
         let startup = wire::read_startup(&mut from)?;
         to.write_all(&startup)?;
-        self.lock().startup = startup;
+        self.lock().recording.startup = startup;
         let mut reader = std::io::BufReader::new(from);
         let mut flight = Vec::new();
         while let Some(message) = Message::read(&mut reader)? {
@@ -99,14 +123,30 @@ impl Recorder {
             if matches!(flight.last(), Some(last) if matches!(last.tag, b'S' | b'Q')) {
                 let whole = std::mem::take(&mut flight);
                 let bytes: Vec<u8> = whole.iter().flat_map(|one| &one.bytes).copied().collect();
-                if let Some(batch) = self.lock().batches.last_mut() {
-                    batch.push(whole);
-                }
+                self.hear(number, whole);
                 to.write_all(&bytes)?;
             }
         }
         to.shutdown(std::net::Shutdown::Both)?;
         Ok(())
+    }
+
+    fn hear(&self, connection: usize, flight: Flight) {
+        let mut heard = self.lock();
+        if !heard.begun {
+            return;
+        }
+        let batches = &mut heard.recording.batches;
+        if self.by == By::Connection && batches.len() <= connection {
+            batches.resize_with(connection + 1, Vec::new);
+        }
+        let batch = match self.by {
+            By::Batch => batches.last_mut(),
+            By::Connection => batches.get_mut(connection),
+        };
+        if let Some(batch) = batch {
+            batch.push(flight);
+        }
     }
 
     fn give_back(&self, from: TcpStream, mut to: TcpStream) -> Result<()> {
@@ -117,7 +157,10 @@ impl Recorder {
         while let Some(message) = Message::read(&mut reader)? {
             bytes.extend_from_slice(&message.bytes);
             if session.hears(&message) {
-                self.lock().counts.add(session.flight());
+                let (mut heard, counts) = (self.lock(), session.flight());
+                if heard.begun {
+                    heard.recording.counts.add(counts);
+                }
             }
             if message.tag == b'Z' || reader.buffer().is_empty() {
                 to.write_all(&bytes)?;

@@ -15,7 +15,7 @@ use crate::{
     copies,
     floor::Script,
     proc,
-    recorder::{Recorder, Recording},
+    recorder::{By, Recorder, Recording},
     seed,
     settings::Settings,
     stubs::Stubs,
@@ -176,7 +176,7 @@ impl Bench {
     /// One worker behind the recorder, over all messages. Nothing of it is measured.
     pub fn record(&self) -> Result<Recording> {
         self.fresh_database()?;
-        let (recorder, address) = Recorder::start(&self.server)?;
+        let (recorder, address) = Recorder::start(&self.server, By::Batch)?;
         let round = Round::new(self.batches.iter().cloned(), gives_back, None);
         let heard = recorder.clone();
         let _sandbox = self.sandbox(&round, 0, address.port(), move || heard.begin_batch())?;

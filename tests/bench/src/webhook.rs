@@ -1,5 +1,5 @@
-//! `bench webhook`: Meta's webhook under load. Two kinds of requests, each beside a replay of its own statements; and the same for one
-//! process that serves many at once.
+//! `bench webhook`: Meta's webhook under load. Two kinds of requests, by one process that serves many at once and by some that serve one
+//! at a time, each beside a replay of its own statements.
 
 mod bodies;
 mod report;
@@ -15,7 +15,7 @@ use crate::{
     floor::Script,
     http::Request,
     proc,
-    recorder::Recorder,
+    recorder::{By, Recorder},
     rounds::Measured,
     settings::WebhookSettings,
     step,
@@ -46,10 +46,21 @@ pub struct Setup<'a> {
 /// What a kind came to.
 pub struct Row {
     pub kind: Kind,
+    pub sandboxes: usize,
+    pub at_once: usize,
     pub measured: Vec<Measured>,
     pub at_half_the_rate: Latencies,
-    /// Where one request at a time has one transaction of its own.
-    pub floor: Option<Floor>,
+    pub floor: Floor,
+}
+
+/// A kind on its way through the rounds.
+struct Course<'a> {
+    setup: Setup<'a>,
+    script: Script,
+    /// Of the floor.
+    connections: usize,
+    floor: Floor,
+    measured: Vec<Measured>,
 }
 
 /// From the event's due time to its answer, the shortest first.
@@ -86,8 +97,8 @@ pub struct Large {
 
 /// All that is measured.
 pub struct Results {
-    /// Of each kind: a request at a time, and many at once.
-    pub rows: Vec<(Row, Row)>,
+    /// Of each kind: many at once, and a request at a time.
+    pub rows: Vec<[Row; 2]>,
     pub large: Large,
     pub beside: Beside,
 }
@@ -147,18 +158,46 @@ impl Bench {
         )
     }
 
-    /// The function, a request at a time, its floor, and one process with many at once take turns; then the function at half the rate of
-    /// each, for the latencies.
-    fn rows(&self, kind: Kind) -> Result<(Row, Row)> {
+    /// The function with many requests at once and with one at a time, and the floor of each, take turns; then the function at half the rate
+    /// of each, for the latencies.
+    fn rows(&self, kind: Kind) -> Result<[Row; 2]> {
         let events = bodies::events(kind, self.settings.requests);
+        let mut courses = [
+            self.course(kind, &events, self.together(), By::Connection)?,
+            self.course(kind, &events, self.alone(), By::Batch)?,
+        ];
+        for number in 1..=self.settings.rounds {
+            step(&format!(
+                "{kind:?}: round {number} of {}",
+                self.settings.rounds
+            ));
+            for course in &mut courses {
+                let measured = self.measure(kind, &events, course.setup, None)?.0;
+                course.measured.push(measured);
+                self.replay(kind, course)?;
+            }
+        }
+        let [together, alone] = courses;
+        Ok([self.row(kind, together)?, self.row(kind, alone)?])
+    }
+
+    /// What one process says to Postgres about these events.
+    fn course<'a>(
+        &self,
+        kind: Kind,
+        events: &[Arc<str>],
+        setup: Setup<'a>,
+        by: By,
+    ) -> Result<Course<'a>> {
         step(&format!(
-            "{kind:?}: recording what one sandbox says to Postgres (not measured)"
+            "{kind:?}: recording what one process says to Postgres, {} at once (not measured)",
+            setup.at_once
         ));
         self.fresh()?;
-        let (recorder, address) = Recorder::start(&self.server)?;
+        let (recorder, address) = Recorder::start(&self.server, by)?;
         let heard = recorder.clone();
         let round = Round::new(events.iter().cloned(), not_taken, None);
-        let sandbox = self.sandbox(self.alone(), &round, 0, address.port(), move || {
+        let sandbox = self.sandbox(setup, &round, 0, address.port(), move || {
             heard.begin_batch();
         })?;
         round.ready(1)?;
@@ -166,40 +205,50 @@ impl Bench {
         drop(sandbox);
         let recording = recorder.take();
         let script = Script::of(&recording)?;
-        let mut floor = Floor {
-            network_round_trips: bodies::ratio(recording.counts.network_round_trips, events.len()),
-            ..Floor::default()
+        let connections = match by {
+            By::Batch => setup.sandboxes,
+            By::Connection => script.len(),
         };
-        let (mut measured, mut together) = (Vec::new(), Vec::new());
-        for number in 1..=self.settings.rounds {
-            step(&format!(
-                "{kind:?}: round {number} of {}",
-                self.settings.rounds
-            ));
-            measured.push(self.measure(kind, &events, self.alone(), None)?.0);
-            self.fresh()?;
-            let mut sessions = script.connect(&self.server, self.settings.sandboxes)?;
-            let before = proc::tree_cpu_seconds(self.postmaster)?;
-            floor.took.push(script.replay(&mut sessions)?);
-            floor
-                .postgres_cpu
-                .push(proc::tree_cpu_seconds(self.postmaster)? - before);
-            self.verify(kind)?;
-            together.push(self.measure(kind, &events, self.together(), None)?.0);
-        }
-        let alone = Row {
-            kind,
-            at_half_the_rate: self.at_half_the_rate(kind, &measured, self.alone())?,
+        let network_round_trips = recording.counts.network_round_trips;
+        Ok(Course {
+            setup,
+            script,
+            connections,
+            floor: Floor {
+                network_round_trips: bodies::ratio(network_round_trips, events.len()),
+                ..Floor::default()
+            },
+            measured: Vec::new(),
+        })
+    }
+
+    fn replay(&self, kind: Kind, course: &mut Course<'_>) -> Result<()> {
+        self.fresh()?;
+        let mut sessions = course.script.connect(&self.server, course.connections)?;
+        let before = proc::tree_cpu_seconds(self.postmaster)?;
+        let floor = &mut course.floor;
+        floor.took.push(course.script.replay(&mut sessions)?);
+        floor
+            .postgres_cpu
+            .push(proc::tree_cpu_seconds(self.postmaster)? - before);
+        self.verify(kind)
+    }
+
+    fn row(&self, kind: Kind, course: Course<'_>) -> Result<Row> {
+        let Course {
+            setup,
+            floor,
             measured,
-            floor: Some(floor),
-        };
-        let together = Row {
+            ..
+        } = course;
+        Ok(Row {
             kind,
-            at_half_the_rate: self.at_half_the_rate(kind, &together, self.together())?,
-            measured: together,
-            floor: None,
-        };
-        Ok((alone, together))
+            sandboxes: setup.sandboxes,
+            at_once: setup.at_once,
+            at_half_the_rate: self.at_half_the_rate(kind, &measured, setup)?,
+            measured,
+            floor,
+        })
     }
 
     /// One process serves many requests.

@@ -16,7 +16,7 @@ pub fn document(settings: &WebhookSettings, results: &Results, load: &str) -> Va
     let (large, beside) = (&results.large, &results.beside);
     let requests = ratio(settings.requests as u64, 1);
     let mut document = json!({
-        "requests": settings.requests, "sandboxes": settings.sandboxes, "rounds": settings.rounds,
+        "requests": settings.requests, "rounds": settings.rounds,
         "large_body": {
             "updates": super::LARGE,
             "one_ms": millis(large.one), "thousand_ms": millis(large.thousand),
@@ -30,12 +30,12 @@ pub fn document(settings: &WebhookSettings, results: &Results, load: &str) -> Va
             "updates_per_s": rounded(beside.update.per_second),
             "update_postgres_cpu_s_per_1000": rounded(beside.update.postgres_cpu_per_1000),
         },
-        "together": {"sandboxes": 1, "at_once": settings.at_once},
         "load_at_start": load, "commit": settings.commit,
     });
-    for (alone, together) in &results.rows {
-        document[name(alone.kind)] = of(alone, settings.requests);
-        document["together"][name(together.kind)] = of(together, settings.requests);
+    for [together, alone] in &results.rows {
+        let mut figures = of(together, settings.requests);
+        figures["one_at_a_time"] = of(alone, settings.requests);
+        document[name(together.kind)] = figures;
     }
     document
 }
@@ -55,7 +55,12 @@ fn of(row: &Row, requests: usize) -> Value {
     let rate = measured(&|one| requests / one.took.as_secs_f64());
     let per_1000 = |seconds: f64| rounded(seconds / requests * 1000.0);
     let Latencies { all, settled } = &row.at_half_the_rate;
-    let mut figures = json!({
+    let floor = &row.floor;
+    let rates = floor.took.iter().map(|took| requests / took.as_secs_f64());
+    let floor_rate = median(&rates.collect::<Vec<_>>());
+    json!({
+        "sandboxes": row.sandboxes,
+        "at_once": row.at_once,
         "req_per_s": rounded(rate),
         "req_per_s_of_each_round": row.measured.iter().map(|one| rounded(requests / one.took.as_secs_f64())).collect::<Vec<_>>(),
         "function_cpu_s_per_1000": per_1000(measured(&|one| one.worker_cpu)),
@@ -65,38 +70,34 @@ fn of(row: &Row, requests: usize) -> Value {
         "p99_ms": percentile_ms(all, 99),
         "p99_settled_ms": (!settled.is_empty()).then(|| percentile_ms(settled, 99)),
         "peak_rss_mb": rounded(measured(&|one| one.peak_mb)),
-    });
-    if let Some(floor) = &row.floor {
-        let rates = floor.took.iter().map(|took| requests / took.as_secs_f64());
-        let floor_rate = median(&rates.collect::<Vec<_>>());
-        figures["floor_req_per_s"] = json!(rounded(floor_rate));
-        figures["ratio_to_floor"] = json!(rounded(rate / floor_rate));
-        figures["floor_postgres_cpu_s_per_1000"] = json!(per_1000(median(&floor.postgres_cpu)));
-        figures["network_round_trips"] = json!(rounded(floor.network_round_trips));
-    }
-    figures
+        "floor_req_per_s": rounded(floor_rate),
+        "ratio_to_floor": rounded(rate / floor_rate),
+        "floor_postgres_cpu_s_per_1000": per_1000(median(&floor.postgres_cpu)),
+        "network_round_trips": rounded(floor.network_round_trips),
+    })
 }
 
-/// A line for each figure: the kinds side by side, a request at a time and many at once.
+/// A line for each figure: the kinds side by side, with many at once and a request at a time.
 pub fn print(document: &Value) {
     let columns = [
         &document["status"],
         &document["inbound"],
-        &document["together"]["status"],
-        &document["together"]["inbound"],
+        &document["status"]["one_at_a_time"],
+        &document["inbound"]["one_at_a_time"],
     ];
     println!(
         "{:<34}{:>12}{:>12}{:>12}{:>12}",
-        "", "status", "inbound", "at once", "at once"
+        "", "status", "inbound", "one by one", "one by one"
     );
     let Some(figures) = columns[0].as_object() else {
         return;
     };
-    for name in figures.keys().filter(|name| !name.ends_with("each_round")) {
+    let is_one = |name: &&String| columns[0][name.as_str()].is_number();
+    for name in figures.keys().filter(is_one) {
         let values =
             columns.map(|column| column.get(name).map_or_else(String::new, Value::to_string));
-        let [status, inbound, many_statuses, many_texts] = values;
-        println!("{name:<34}{status:>12}{inbound:>12}{many_statuses:>12}{many_texts:>12}");
+        let [statuses, texts, one_status, one_text] = values;
+        println!("{name:<34}{statuses:>12}{texts:>12}{one_status:>12}{one_text:>12}");
     }
     println!("large body: {}", document["large_body"]);
     println!("beside: {}", document["beside"]);
