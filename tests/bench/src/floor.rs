@@ -2,8 +2,8 @@
 //!
 //! Every statement of the recording goes out with its recorded parameters and in its recorded transaction, over as many
 //! connections as there were sandboxes, each taking the next batch when it has finished one; or each connection's over one,
-//! where batches share transactions. A statement costs one round trip, as with pgbench: what the worker's driver asks beyond that (pings, preparing in a round trip of its
-//! own) is the worker's cost, and is left out here.
+//! where batches share transactions. A statement costs one round trip, as with pgbench: what the worker's driver asks beyond that
+//! (pings, preparing in a round trip of its own) is the worker's cost, and is left out here.
 
 use std::{
     collections::VecDeque,
