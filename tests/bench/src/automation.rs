@@ -35,8 +35,9 @@ const WARM_UP: usize = 5;
 const KILLS: [usize; 3] = [20, 45, 70];
 /// Sandboxes of the dispatch worker that read each queue: for the bulk lane as many as the template allows, for the urgent one a few.
 const READERS: [(Lane, usize); 2] = [(Lane::Transactional, 2), (Lane::Bulk, 5)];
-/// From one of the quiet operator's messages to the next, its two lanes taking turns.
-const QUIET_PACE: Duration = Duration::from_millis(250);
+/// From one of the quiet operator's messages to the next, its two lanes taking turns. The flood leaves once a second, because queues delay by
+/// whole ones: at a part of a second either a quarter of these messages would always meet it or none.
+const QUIET_PACE: Duration = Duration::from_millis(270);
 /// The scan's schedule.
 const SCAN_EVERY: Duration = Duration::from_secs(60);
 /// Until the release has got going; what leaves before does not count.
