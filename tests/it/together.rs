@@ -210,7 +210,7 @@ async fn those_who_are_known_leave_the_others_as_they_were() {
     all_taken(&join_all(posts(&world, &vec![again.clone()])).await);
     let requests = vec![
         said("34600111201", "alone"),
-        said("34600111201", "alone too"),
+        said("34600111201", "one"),
         said("34600111201", "two"),
         said("34600111202", "awake"),
         said("34600111203", "STOP"),
@@ -433,7 +433,8 @@ async fn all_kinds_go_together() {
     arrive(&world, &mut posts).await;
     let answers = join_all(posts).await;
     all_taken(&answers);
-    assert_eq!(elsewhere(&answers), 3);
+    // Ana's second text goes with hers alone, or with the others where the first one takes long.
+    assert!((3..=4).contains(&elsewhere(&answers)));
     assert_eq!(world.count("messages").await, 6);
     assert_eq!(world.take_media_hints().await.len(), 1);
     let names: Vec<String> = sqlx::query_scalar(
@@ -494,7 +495,7 @@ async fn somebody_who_is_locked_holds_up_nobody_else() {
     assert_eq!(world.count("messages").await, 6);
 }
 
-/// They come first, have the lane and the spare one for themselves, and as many go alone as may at once: those behind them get through, and
+/// They come first, hold up the lane and the spare one, and as many go alone as may at once: those behind them get through, and
 /// whoever is locked all the while is told to come again.
 #[tokio::test]
 async fn those_who_are_locked_leave_the_lanes_to_others() {

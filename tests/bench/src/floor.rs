@@ -1,8 +1,8 @@
 //! The floor: the worker's own statements, replayed by a client that does nothing else.
 //!
 //! Every statement of the recording goes out with its recorded parameters and in its recorded transaction, over as many
-//! connections as there were sandboxes, each taking the next batch when it has finished one; or each connection's over one,
-//! where batches share transactions. A statement costs one round trip, as with pgbench: what the worker's driver asks beyond that
+//! connections as there were sandboxes, each taking the next batch when it has finished one; or over one, each transaction in
+//! the order of their ends, where batches share them. A statement costs one round trip, as with pgbench: what the worker's driver asks beyond that
 //! (pings, preparing in a round trip of its own) is the worker's cost, and is left out here.
 
 use std::{
@@ -50,11 +50,6 @@ impl Script {
             startup: recording.startup.clone(),
             batches,
         })
-    }
-
-    /// Batches, or connections, in which something was said.
-    pub fn len(&self) -> usize {
-        self.batches.len()
     }
 
     /// As many sessions as will replay, logged in as the worker was.

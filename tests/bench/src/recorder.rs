@@ -4,6 +4,7 @@
 //! nobody pastes a statement that could then differ from the worker's.
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,16 +23,17 @@ pub type Flight = Vec<Message>;
 pub struct Recording {
     /// The client's startup message, which names user, database and session settings.
     pub startup: Vec<u8>,
-    /// The flights of each batch, or of each connection.
+    /// The flights of each batch, or of each transaction in the order in which they ended.
     pub batches: Vec<Vec<Flight>>,
     pub counts: Counts,
 }
 
-/// What the flights are kept by: a batch, or the connection where batches share transactions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the flights are kept by: a batch, or a transaction where batches share them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum By {
+    #[default]
     Batch,
-    Connection,
+    Transaction,
 }
 
 /// What the server answered, over all batches.
@@ -46,14 +48,14 @@ pub struct Counts {
 }
 
 #[derive(Clone)]
-pub struct Recorder {
-    by: By,
-    heard: Arc<Mutex<Heard>>,
-}
+pub struct Recorder(Arc<Mutex<Heard>>);
 
 #[derive(Default)]
 struct Heard {
+    by: By,
     recording: Recording,
+    /// Of each connection's transaction that has not ended.
+    open: BTreeMap<usize, Vec<Flight>>,
     /// What is said before the first batch is none's.
     begun: bool,
 }
@@ -63,10 +65,10 @@ impl Recorder {
     pub fn start(server: &Server, by: By) -> Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).context("listen for the recorder")?;
         let address = listener.local_addr()?;
-        let recorder = Self {
+        let recorder = Self(Arc::new(Mutex::new(Heard {
             by,
-            heard: Arc::default(),
-        };
+            ..Heard::default()
+        })));
         let (handle, port) = (recorder.clone(), server.port);
         thread::spawn(move || {
             for (number, client) in listener.incoming().flatten().enumerate() {
@@ -82,7 +84,7 @@ impl Recorder {
     pub fn begin_batch(&self) {
         let mut heard = self.lock();
         heard.begun = true;
-        if self.by == By::Batch {
+        if heard.by == By::Batch {
             heard.recording.batches.push(Vec::new());
         }
     }
@@ -93,7 +95,7 @@ impl Recorder {
     }
 
     fn lock(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connect(&self, number: usize, client: TcpStream, port: u16) -> Result<()> {
@@ -107,7 +109,7 @@ impl Recorder {
         });
         let recorder = self.clone();
         thread::spawn(move || {
-            let _ended = recorder.give_back(server, client);
+            let _ended = recorder.give_back(number, server, client);
         });
         Ok(())
     }
@@ -123,7 +125,7 @@ impl Recorder {
             if matches!(flight.last(), Some(last) if matches!(last.tag, b'S' | b'Q')) {
                 let whole = std::mem::take(&mut flight);
                 let bytes: Vec<u8> = whole.iter().flat_map(|one| &one.bytes).copied().collect();
-                self.hear(number, whole);
+                self.lock().asks(number, whole);
                 to.write_all(&bytes)?;
             }
         }
@@ -131,25 +133,7 @@ impl Recorder {
         Ok(())
     }
 
-    fn hear(&self, connection: usize, flight: Flight) {
-        let mut heard = self.lock();
-        if !heard.begun {
-            return;
-        }
-        let batches = &mut heard.recording.batches;
-        if self.by == By::Connection && batches.len() <= connection {
-            batches.resize_with(connection + 1, Vec::new);
-        }
-        let batch = match self.by {
-            By::Batch => batches.last_mut(),
-            By::Connection => batches.get_mut(connection),
-        };
-        if let Some(batch) = batch {
-            batch.push(flight);
-        }
-    }
-
-    fn give_back(&self, from: TcpStream, mut to: TcpStream) -> Result<()> {
+    fn give_back(&self, number: usize, from: TcpStream, mut to: TcpStream) -> Result<()> {
         let mut reader = std::io::BufReader::new(from);
         let mut session = Session::default();
         // Handed on in whole flights, as the server sends them.
@@ -157,10 +141,7 @@ impl Recorder {
         while let Some(message) = Message::read(&mut reader)? {
             bytes.extend_from_slice(&message.bytes);
             if session.hears(&message) {
-                let (mut heard, counts) = (self.lock(), session.flight());
-                if heard.begun {
-                    heard.recording.counts.add(counts);
-                }
+                self.lock().answered(number, session.flight(), &message);
             }
             if message.tag == b'Z' || reader.buffer().is_empty() {
                 to.write_all(&bytes)?;
@@ -169,6 +150,33 @@ impl Recorder {
         }
         to.shutdown(std::net::Shutdown::Both)?;
         Ok(())
+    }
+}
+
+impl Heard {
+    fn asks(&mut self, connection: usize, flight: Flight) {
+        if !self.begun {
+            return;
+        }
+        match self.by {
+            By::Batch => {
+                if let Some(batch) = self.recording.batches.last_mut() {
+                    batch.push(flight);
+                }
+            }
+            By::Transaction => self.open.entry(connection).or_default().push(flight),
+        }
+    }
+
+    /// With `ready`, the `ReadyForQuery` that says whether a transaction goes on.
+    fn answered(&mut self, connection: usize, counts: Counts, ready: &Message) {
+        if !self.begun {
+            return;
+        }
+        self.recording.counts.add(counts);
+        if ready.payload() == b"I" {
+            self.recording.batches.extend(self.open.remove(&connection));
+        }
     }
 }
 
@@ -228,6 +236,28 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn transactions_that_share_a_time_are_kept_in_the_order_of_their_ends() {
+        let message = |tag, payload: &[u8]| Message::new(tag, payload).unwrap();
+        let flights = |batch: &Vec<Flight>| batch.iter().map(|one| one[0].tag).collect::<Vec<u8>>();
+        let mut heard = Heard {
+            by: By::Transaction,
+            ..Heard::default()
+        };
+        let (goes_on, ended) = (message(b'Z', b"T"), message(b'Z', b"I"));
+        heard.asks(0, vec![message(b'Q', b"rehearsed")]);
+        heard.answered(0, Counts::default(), &ended);
+        heard.begun = true;
+        heard.asks(0, vec![message(b'Q', b"begin")]);
+        heard.answered(0, Counts::default(), &goes_on);
+        heard.asks(1, vec![message(b'P', b"all at once")]);
+        heard.asks(0, vec![message(b'S', b"commit")]);
+        heard.answered(1, Counts::default(), &ended);
+        heard.answered(0, Counts::default(), &ended);
+        let batches: Vec<Vec<u8>> = heard.recording.batches.iter().map(flights).collect();
+        assert_eq!(batches, [b"P".to_vec(), b"QS".to_vec()]);
+    }
 
     #[test]
     fn counts_what_ran_and_not_what_only_held_it_together() {

@@ -57,8 +57,6 @@ pub struct Row {
 struct Course<'a> {
     setup: Setup<'a>,
     script: Script,
-    /// Of the floor.
-    connections: usize,
     floor: Floor,
     measured: Vec<Measured>,
 }
@@ -73,6 +71,7 @@ pub struct Latencies {
 /// The statements alone.
 #[derive(Default)]
 pub struct Floor {
+    pub connections: usize,
     pub took: Vec<Duration>,
     pub postgres_cpu: Vec<f64>,
     /// Of a request.
@@ -163,7 +162,7 @@ impl Bench {
     fn rows(&self, kind: Kind) -> Result<[Row; 2]> {
         let events = bodies::events(kind, self.settings.requests);
         let mut courses = [
-            self.course(kind, &events, self.together(), By::Connection)?,
+            self.course(kind, &events, self.together(), By::Transaction)?,
             self.course(kind, &events, self.alone(), By::Batch)?,
         ];
         for number in 1..=self.settings.rounds {
@@ -207,14 +206,15 @@ impl Bench {
         let script = Script::of(&recording)?;
         let connections = match by {
             By::Batch => setup.sandboxes,
-            By::Connection => script.len(),
+            // As of its kind one at a time is under way.
+            By::Transaction => 1,
         };
         let network_round_trips = recording.counts.network_round_trips;
         Ok(Course {
             setup,
             script,
-            connections,
             floor: Floor {
+                connections,
                 network_round_trips: bodies::ratio(network_round_trips, events.len()),
                 ..Floor::default()
             },
@@ -224,7 +224,9 @@ impl Bench {
 
     fn replay(&self, kind: Kind, course: &mut Course<'_>) -> Result<()> {
         self.fresh()?;
-        let mut sessions = course.script.connect(&self.server, course.connections)?;
+        let mut sessions = course
+            .script
+            .connect(&self.server, course.floor.connections)?;
         let before = proc::tree_cpu_seconds(self.postmaster)?;
         let floor = &mut course.floor;
         floor.took.push(course.script.replay(&mut sessions)?);

@@ -112,7 +112,7 @@ mod tests {
             ["--requests", "50"],
             ["--rounds", "0"],
             ["--sandboxes", "17"],
-            ["--at-once", "2"],
+            ["--at-once", "1"],
             ["--fast", "1"],
         ] {
             assert!(WebhookPlan::parse(&line).is_err(), "{line:?}");

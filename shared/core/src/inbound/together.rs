@@ -33,11 +33,11 @@ const MOST: usize = 256;
 const EVERYDAY: usize = 64;
 /// Lines. Each has one transaction under way: the more wait for it, the less each of them costs.
 const LINES: usize = 2;
-/// A transaction that takes longer than this waits for something: another one is begun beside it.
+/// Whoever has stood in line for longer than this stands behind a transaction that waits for something: another one is begun beside it.
 const LONG: Duration = Duration::from_millis(50);
 /// Transactions of those who go alone, at the same time.
 const ALONE: usize = 4;
-/// How long a transaction of a line waits for each thing that others have locked: the next in line wait with it.
+/// How long a transaction of a line waits for each thing that others have locked.
 const IN_LINE: &str = "500ms";
 /// What was sent out of its line, until the provider is told to come again: behind it stand those who were sent with it.
 const AFTER_THE_LINE: &str = "250ms";
@@ -226,7 +226,7 @@ impl Line {
             tokio::select! {
                 biased;
                 answer = &mut answered => return or_alone(answer),
-                _lane = self.lane() => match self.next(mine) {
+                _turn = self.turn() => match self.next(mine) {
                     // Somebody has it in hand already, and its answer must not wait for what came later.
                     None => break,
                     Some(calls) => serve(database, calls).await,
@@ -236,14 +236,15 @@ impl Line {
         or_alone(answered.await)
     }
 
-    async fn lane(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
+    /// One's turn to begin a transaction, for as long as this is held.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
         let mut lane = pin!(self.lane.acquire());
-        match timeout(LONG, lane.as_mut()).await {
-            Ok(lane) => lane,
-            Err(_) => tokio::select! {
-                lane = lane => lane,
-                spare = self.spare.acquire() => spare,
-            },
+        if let Ok(turn) = timeout(LONG, lane.as_mut()).await {
+            return turn;
+        }
+        tokio::select! {
+            turn = lane => turn,
+            turn = self.spare.acquire() => turn,
         }
     }
 

@@ -70,6 +70,7 @@ fn of(row: &Row, requests: usize) -> Value {
         "p99_ms": percentile_ms(all, 99),
         "p99_settled_ms": (!settled.is_empty()).then(|| percentile_ms(settled, 99)),
         "peak_rss_mb": rounded(measured(&|one| one.peak_mb)),
+        "floor_connections": floor.connections,
         "floor_req_per_s": rounded(floor_rate),
         "ratio_to_floor": rounded(rate / floor_rate),
         "floor_postgres_cpu_s_per_1000": per_1000(median(&floor.postgres_cpu)),
@@ -92,7 +93,11 @@ pub fn print(document: &Value) {
     let Some(figures) = columns[0].as_object() else {
         return;
     };
-    let is_one = |name: &&String| columns[0][name.as_str()].is_number();
+    let is_one = |name: &&String| {
+        columns
+            .iter()
+            .any(|column| column[name.as_str()].is_number())
+    };
     for name in figures.keys().filter(is_one) {
         let values =
             columns.map(|column| column.get(name).map_or_else(String::new, Value::to_string));
